@@ -1,12 +1,16 @@
-# fathom_folder(NAME [DEPS folder...] [LINK target...] [TEST_DEPS folder...] [TEST_LINK target...])
+# fathom_folder(NAME [SUBFOLDERS name...] [DEPS folder...] [LINK target...] [TEST_DEPS folder...] [TEST_LINK target...])
 #
-# One static library `fathom_NAME` from the .cc files of the calling folder, and one test program `NAME_test` from its
+# One static library `fathom_NAME` from the .cc files of the calling folder and of the named folders in it, and one test program `NAME_test` from its
 # *_test.cc files. DEPS are folders of ours (their order and the rules are in ARCHITECTURE.md); LINK are third-party targets.
 # NAME uses `_` where the folder has `/` (graph/grad is graph_grad). Every test is registered with ctest by its own name;
 # tests whose file is named *_plugin_test.cc load a PJRT plugin and carry the label `plugin`, the others the label `fast`.
 function(fathom_folder NAME)
-  cmake_parse_arguments(ARG "" "" "DEPS;LINK;TEST_DEPS;TEST_LINK" ${ARGN})
-  file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  cmake_parse_arguments(ARG "" "" "SUBFOLDERS;DEPS;LINK;TEST_DEPS;TEST_LINK" ${ARGN})
+  set(patterns ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  foreach(subfolder ${ARG_SUBFOLDERS})
+    list(APPEND patterns ${CMAKE_CURRENT_SOURCE_DIR}/${subfolder}/*.cc)
+  endforeach()
+  file(GLOB all CONFIGURE_DEPENDS ${patterns})
   set(sources ${all})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   set(tests ${all})

@@ -15,7 +15,7 @@ inline constexpr int kExitUserMistake = 2;
 // Base of all errors that fathom throws on purpose.
 class Error : public std::runtime_error {
  public:
-  Error(std::string message, int exit_code) : std::runtime_error(std::move(message)), exit_code_(exit_code) {}
+  Error(const std::string& message, int exit_code) : std::runtime_error(message), exit_code_(exit_code) {}
   // What the process returns when this error ends it.
   int exit_code() const { return exit_code_; }
 
@@ -26,7 +26,7 @@ class Error : public std::runtime_error {
 // A mistake in what the user gave: a key, a flag, a path, a missing tokenizer. Ends the program with 2.
 class ConfigError : public Error {
  public:
-  explicit ConfigError(std::string message) : Error(std::move(message), kExitUserMistake) {}
+  explicit ConfigError(const std::string& message) : Error(message, kExitUserMistake) {}
 };
 
 // A file whose bytes are not what they should be. Names the path and, where known, the byte offset or line.
@@ -50,7 +50,7 @@ class FormatError : public Error {
 // A fault while the program runs that is nobody's bad input: a full disk, a loss that is not finite.
 class RuntimeFault : public Error {
  public:
-  explicit RuntimeFault(std::string message) : Error(std::move(message), kExitFault) {}
+  explicit RuntimeFault(const std::string& message) : Error(message, kExitFault) {}
 };
 
 }  // namespace fathom

@@ -1,0 +1,261 @@
+#include "checkpoint/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "storage/file_store.h"
+
+namespace fathom {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kLengthBytes = 8;
+
+struct DTypeName {
+  DType dtype;
+  std::string_view name;
+};
+
+constexpr DTypeName kDTypeNames[] = {
+    {DType::kBool, "BOOL"},        {DType::kS8, "I8"},   {DType::kS16, "I16"},   {DType::kS32, "I32"},
+    {DType::kS64, "I64"},          {DType::kU8, "U8"},   {DType::kU16, "U16"},   {DType::kU32, "U32"},
+    {DType::kU64, "U64"},          {DType::kF16, "F16"}, {DType::kBF16, "BF16"}, {DType::kF32, "F32"},
+    {DType::kF8E4M3FN, "F8_E4M3"}, {DType::kF64, "F64"},
+};
+
+// The header of one file, with errors that say where in the file.
+class Header {
+ public:
+  Header(const std::string& path, std::string_view text) : path_(path), text_(text) {}
+
+  // Throws FormatError when the text is not one JSON object, or when a name stands twice in an object.
+  Json parse() const {
+    if (text_.empty() || text_[0] != '{') fail_at(kLengthBytes, "the header does not begin with '{'");
+    std::vector<std::set<std::string>> seen;  // names of the open objects
+    auto check = [&](int, Json::parse_event_t event, Json& value) {
+      if (event == Json::parse_event_t::object_start) seen.emplace_back();
+      if (event == Json::parse_event_t::object_end) seen.pop_back();
+      if (event == Json::parse_event_t::key && !seen.back().insert(value.get_ref<const std::string&>()).second) {
+        fail(value.get<std::string>(), "the name stands twice in the header");
+      }
+      return true;
+    };
+    try {
+      return Json::parse(text_, check);
+    } catch (const Json::parse_error& e) {
+      fail_at(kLengthBytes + static_cast<int64_t>(e.byte) - 1,
+              std::string("the header is not valid JSON: ") + e.what());
+    } catch (const Json::exception& e) {
+      fail_at(kLengthBytes, std::string("the header is not valid JSON: ") + e.what());
+    }
+  }
+
+  // `offset` in TensorInfo counts from the beginning of the data here.
+  TensorInfo tensor(const std::string& name, const Json& entry) const {
+    for (const char* key : {"dtype", "shape", "data_offsets"}) {
+      if (!entry.is_object() || !entry.contains(key)) fail(name, std::string("the entry has no \"") + key + "\"");
+    }
+    TensorInfo info;
+    info.dtype = dtype(name, entry["dtype"]);
+    info.sizes = numbers(name, "shape", entry["shape"]);
+    std::vector<int64_t> offsets = numbers(name, "data_offsets", entry["data_offsets"]);
+    if (offsets.size() != 2 || offsets[0] > offsets[1]) {
+      fail(name, "data_offsets is not [begin, end] but " + entry["data_offsets"].dump());
+    }
+    info.offset = offsets[0];
+    info.bytes = offsets[1] - offsets[0];
+    check_size(name, info);
+    return info;
+  }
+
+  // At the tensor's entry where it can be found (its name may be spelled with escapes), else at the header.
+  [[noreturn]] void fail(const std::string& name, const std::string& what) const {
+    size_t place = text_.find(Json(name).dump(-1, ' ', false, Json::error_handler_t::replace));
+    fail_at(kLengthBytes + (place == std::string_view::npos ? 0 : static_cast<int64_t>(place)),
+            "tensor '" + name + "': " + what);
+  }
+
+  [[noreturn]] void fail_at(int64_t offset, const std::string& what) const { throw FormatError(path_, offset, what); }
+
+ private:
+  DType dtype(const std::string& name, const Json& value) const {
+    if (!value.is_string()) fail(name, "dtype is not a string");
+    std::optional<DType> dtype = parse_safetensors_name(value.get_ref<const std::string&>());
+    if (!dtype) fail(name, "element type " + value.dump() + " is not supported");
+    return *dtype;
+  }
+
+  // The non-negative integers of a list.
+  std::vector<int64_t> numbers(const std::string& name, const char* key, const Json& list) const {
+    std::vector<int64_t> out;
+    if (!list.is_array()) fail(name, std::string(key) + " is not a list");
+    for (const Json& n : list) {
+      constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+      if (!n.is_number_unsigned() || n.get<uint64_t>() > kMax) {
+        fail(name, std::string(key) + " holds " + n.dump() + ", which is not a size");
+      }
+      out.push_back(n.get<int64_t>());
+    }
+    return out;
+  }
+
+  void check_size(const std::string& name, const TensorInfo& info) const {
+    int64_t expected = byte_size(info.dtype);
+    bool overflow = false;
+    for (int64_t size : info.sizes) overflow = overflow || __builtin_mul_overflow(expected, size, &expected);
+    // A size of 0 after an overflow still makes the tensor empty.
+    if (std::find(info.sizes.begin(), info.sizes.end(), 0) != info.sizes.end()) {
+      expected = 0;
+      overflow = false;
+    }
+    if (overflow || expected != info.bytes) {
+      fail(name, fmt::format("shape [{}] of {} needs {} bytes, but data_offsets gives it {}",
+                             fmt::join(info.sizes, ", "), safetensors_name(info.dtype),
+                             overflow ? "more than 2^63" : std::to_string(expected), info.bytes));
+    }
+  }
+
+  const std::string& path_;
+  std::string_view text_;
+};
+
+int64_t little_endian_length(const std::byte* bytes) {
+  uint64_t length = 0;
+  for (int i = 0; i < kLengthBytes; ++i) length |= static_cast<uint64_t>(bytes[i]) << (8 * i);
+  return static_cast<int64_t>(std::min<uint64_t>(length, std::numeric_limits<int64_t>::max()));
+}
+
+// Length of the header, which must fit into the file.
+int64_t header_length(const std::string& path, const std::byte* prefix, int64_t file_size) {
+  int64_t length = little_endian_length(prefix);
+  if (length > kMaxSafetensorsHeader) {
+    throw FormatError(path, 0,
+                      fmt::format("the header would be {} bytes long, more than the {} that the format allows: "
+                                  "this is not a safetensors file",
+                                  length, kMaxSafetensorsHeader));
+  }
+  if (length > file_size - kLengthBytes) {
+    throw FormatError(path, 0,
+                      fmt::format("the header is {} bytes long, but the file has only {} after its length: the "
+                                  "file is cut short",
+                                  length, file_size - kLengthBytes));
+  }
+  return length;
+}
+
+}  // namespace
+
+std::string_view safetensors_name(DType dtype) {
+  for (const DTypeName& row : kDTypeNames) {
+    if (row.dtype == dtype) return row.name;
+  }
+  throw std::invalid_argument("safetensors has no element type " + std::string(name(dtype)));
+}
+
+std::optional<DType> parse_safetensors_name(std::string_view name) {
+  for (const DTypeName& row : kDTypeNames) {
+    if (row.name == name) return row.dtype;
+  }
+  return std::nullopt;
+}
+
+std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path) { return open(path, Options{}); }
+
+std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path, const Options& options) {
+  std::shared_ptr<SafetensorsFile> file(new SafetensorsFile(path));
+  const FileStore& store = file_store(path);
+  int64_t size = 0;
+  if (options.map && !is_remote(path)) {
+    FileBytes all = store.read(path);
+    file->mapped_ = all.bytes;
+    file->owner_ = std::move(all.owner);
+    size = static_cast<int64_t>(all.bytes.size());
+  } else {
+    size = store.size(path);
+  }
+  if (size < kLengthBytes) {
+    throw FormatError(path, 0, fmt::format("{} bytes are too few for a safetensors file", size));
+  }
+  if (!file->mapped_.empty()) {
+    int64_t length = header_length(path, reinterpret_cast<const std::byte*>(file->mapped_.data()), size);
+    file->read_header(file->mapped_.substr(kLengthBytes, static_cast<size_t>(length)), kLengthBytes + length, size);
+  } else {
+    std::byte prefix[kLengthBytes];
+    store.read_range(path, 0, prefix);
+    std::string header(static_cast<size_t>(header_length(path, prefix, size)), '\0');
+    store.read_range(path, kLengthBytes, std::as_writable_bytes(std::span(header)));
+    file->read_header(header, kLengthBytes + static_cast<int64_t>(header.size()), size);
+  }
+  return file;
+}
+
+void SafetensorsFile::read_header(std::string_view header, int64_t data_begin, int64_t file_size) {
+  Header reader(path_, header);
+  Json root = reader.parse();
+  for (const auto& [name, entry] : root.items()) {
+    if (name != "__metadata__") {
+      tensors_.emplace(name, reader.tensor(name, entry));
+      names_.push_back(name);
+      continue;
+    }
+    if (!entry.is_object()) reader.fail_at(kLengthBytes, "__metadata__ is not an object");
+    for (const auto& [key, value] : entry.items()) {
+      if (!value.is_string()) reader.fail_at(kLengthBytes, "__metadata__: the value of '" + key + "' is not a string");
+      metadata_.emplace(key, value.get<std::string>());
+    }
+  }
+
+  auto place = [&](const std::string& name) {
+    const TensorInfo& info = tensors_.find(name)->second;
+    return std::pair(info.offset, info.bytes);
+  };
+  std::stable_sort(names_.begin(), names_.end(), [&](const auto& a, const auto& b) { return place(a) < place(b); });
+  int64_t end = 0;
+  for (const std::string& name : names_) {
+    TensorInfo& info = tensors_.find(name)->second;
+    if (info.offset != end) {
+      reader.fail(name, fmt::format("its data begins at {}, {} the end {} of the tensor before it", info.offset,
+                                    info.offset < end ? "before" : "past", end));
+    }
+    if (info.bytes > file_size - data_begin - end) {
+      reader.fail(name, fmt::format("its {} bytes end past the end of the file ({} bytes): the file is cut short",
+                                    info.bytes, file_size));
+    }
+    end += info.bytes;
+    info.offset += data_begin;
+  }
+  if (end != file_size - data_begin) {
+    reader.fail_at(data_begin + end,
+                   fmt::format("{} bytes follow the last tensor, which no tensor names", file_size - data_begin - end));
+  }
+}
+
+const TensorInfo* SafetensorsFile::find(std::string_view name) const {
+  auto it = tensors_.find(name);
+  return it == tensors_.end() ? nullptr : &it->second;
+}
+
+HostArray SafetensorsFile::tensor(std::string_view name) const {
+  const TensorInfo* info = find(name);
+  if (info == nullptr) throw FormatError(path_, "no tensor '" + std::string(name) + "'");
+  if (mapped_.empty()) {
+    HostArray out = HostArray::allocate(info->dtype, info->sizes);
+    std::span<std::byte> bytes(out.mutable_data(), static_cast<size_t>(info->bytes));
+    if (!bytes.empty()) file_store(path_).read_range(path_, info->offset, bytes);
+    return out;
+  }
+  const auto* data = reinterpret_cast<const std::byte*>(mapped_.data()) + info->offset;
+  if (reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(byte_size(info->dtype)) != 0) {
+    HostArray out = HostArray::allocate(info->dtype, info->sizes);
+    std::memcpy(out.mutable_data(), data, static_cast<size_t>(info->bytes));
+    return out;
+  }
+  return HostArray(info->dtype, info->sizes, data, owner_);
+}
+
+}  // namespace fathom

@@ -1,0 +1,121 @@
+#include "checkpoint/safetensors_folder.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "storage/file_store.h"
+
+namespace fathom {
+namespace {
+
+using Json = nlohmann::json;
+
+// Enough of a list for a message.
+std::string some_of(const std::vector<std::string>& items) {
+  constexpr size_t kShown = 8;
+  std::string out = fmt::format("{}", fmt::join(items.begin(), items.begin() + std::min(items.size(), kShown), ", "));
+  return items.size() > kShown ? fmt::format("{} and {} more", out, items.size() - kShown) : out;
+}
+
+bool has_file(const std::string& folder, std::string_view name) {
+  std::string path = join_path(folder, name);
+  return file_store(path).kind(path) == PathKind::kFile;
+}
+
+// Opens the files of an index, each once.
+std::map<std::string, std::shared_ptr<const SafetensorsFile>> open_shards(const std::string& folder,
+                                                                          const ShardIndex& index) {
+  std::map<std::string, std::shared_ptr<const SafetensorsFile>> shards;
+  std::vector<std::string> missing;
+  for (const auto& [tensor, file] : index.weight_map) {
+    if (!shards.try_emplace(file).second || has_file(folder, file)) continue;
+    missing.push_back(fmt::format("{} (of tensor '{}')", file, tensor));
+  }
+  if (!missing.empty()) {
+    throw FormatError(join_path(folder, kModelIndex),
+                      "the index names files that are not in the folder: " + some_of(missing));
+  }
+  for (auto& [file, shard] : shards) shard = SafetensorsFile::open(join_path(folder, file));
+  return shards;
+}
+
+}  // namespace
+
+ShardIndex read_shard_index(const std::string& path) {
+  ShardIndex index;
+  try {
+    FileBytes file = file_store(path).read(path);
+    Json root = Json::parse(file.bytes);
+    if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object()) {
+      throw FormatError(path, "no object \"weight_map\" in it: it is not the index of a sharded model");
+    }
+    for (const auto& [tensor, name] : root["weight_map"].items()) {
+      if (!name.is_string()) throw FormatError(path, "the file of tensor '" + tensor + "' is not a string");
+      const auto& shard = name.get_ref<const std::string&>();
+      if (shard.empty() || shard == "." || shard == ".." || shard.find('/') != std::string::npos) {
+        throw FormatError(path, "tensor '" + tensor + "' is in '" + shard + "', which is not a file name");
+      }
+      index.weight_map.emplace(tensor, shard);
+    }
+    root.erase("weight_map");
+    index.metadata = root.dump();
+  } catch (const Json::parse_error& e) {
+    throw FormatError(path, static_cast<int64_t>(e.byte), std::string("not valid JSON: ") + e.what());
+  } catch (const Json::exception& e) {
+    throw FormatError(path, std::string("not valid JSON: ") + e.what());
+  }
+  return index;
+}
+
+bool TensorFolder::is_model_folder(const std::string& path) {
+  return has_file(path, kModelFile) || has_file(path, kModelIndex);
+}
+
+TensorFolder TensorFolder::open(const std::string& path) {
+  TensorFolder folder;
+  folder.path_ = path;
+  bool single = has_file(path, kModelFile);
+  if (has_file(path, kModelIndex)) {
+    std::string index_path = join_path(path, kModelIndex);
+    ShardIndex index = read_shard_index(index_path);
+    auto shards = open_shards(path, index);
+    if (single && !shards.contains(std::string(kModelFile))) {
+      throw FormatError(path, fmt::format("it holds both {} and {}, which does not name it: which of them is the model "
+                                          "is not clear; remove one",
+                                          kModelFile, kModelIndex));
+    }
+    std::vector<std::string> absent;
+    for (const auto& [tensor, file] : index.weight_map) {
+      if (shards[file]->find(tensor) == nullptr) absent.push_back(fmt::format("'{}' (should be in {})", tensor, file));
+      folder.names_.push_back(tensor);
+      folder.tensors_.emplace(tensor, shards[file]);
+    }
+    if (!absent.empty()) {
+      throw FormatError(index_path, "tensors that the index lists are not in their files: " + some_of(absent));
+    }
+  } else if (single) {
+    auto file = SafetensorsFile::open(join_path(path, kModelFile));
+    for (const std::string& name : file->names()) folder.tensors_.emplace(name, file);
+    for (const auto& [name, unused] : folder.tensors_) folder.names_.push_back(name);
+  } else {
+    bool exists = file_store(path).kind(path) == PathKind::kFolder;
+    throw ConfigError(exists ? fmt::format("{}: neither {} nor {} is in this folder", path, kModelFile, kModelIndex)
+                             : fmt::format("{}: no such folder", path));
+  }
+  return folder;
+}
+
+const TensorInfo* TensorFolder::find(std::string_view name) const {
+  auto it = tensors_.find(name);
+  return it == tensors_.end() ? nullptr : it->second->find(name);
+}
+
+HostArray TensorFolder::tensor(std::string_view name) const { return file_of(name).tensor(name); }
+
+const SafetensorsFile& TensorFolder::file_of(std::string_view name) const {
+  auto it = tensors_.find(name);
+  if (it == tensors_.end()) throw FormatError(path_, "no tensor '" + std::string(name) + "'");
+  return *it->second;
+}
+
+}  // namespace fathom

@@ -1,0 +1,59 @@
+#include "cli/command_line.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace fathom {
+namespace {
+
+std::string with_underscores(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+bool is_key_value(const std::string& word) {
+  size_t equals = word.find('=');
+  if (equals == 0 || equals == std::string::npos) return false;
+  return std::all_of(word.begin(), word.begin() + static_cast<std::ptrdiff_t>(equals),
+                     [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.'; });
+}
+
+}  // namespace
+
+std::optional<std::string> CommandLine::flag(const std::string& name) const {
+  auto it = flags.find(name);
+  if (it == flags.end()) return std::nullopt;
+  return it->second;
+}
+
+void CommandLine::allow_flags(std::span<const std::string_view> known) const {
+  for (const auto& [name, value] : flags) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    throw ConfigError(fmt::format("{}: unknown flag --{}; it takes {}", command, name,
+                                  known.empty() ? "none" : fmt::format("--{}", fmt::join(known, ", --"))));
+  }
+}
+
+CommandLine parse_command_line(std::span<const std::string> args) {
+  CommandLine out;
+  for (const std::string& word : args) {
+    if (out.command.empty() && !word.starts_with("-")) {
+      out.command = word.substr(word.rfind('.') + 1);
+    } else if (word.starts_with("--")) {
+      size_t equals = word.find('=');
+      std::string name = with_underscores(word.substr(2, equals == std::string::npos ? equals : equals - 2));
+      out.flags[name] = equals == std::string::npos ? "" : word.substr(equals + 1);
+    } else if (word.ends_with(".yml") || word.ends_with(".yaml") || is_key_value(word)) {
+      out.config.push_back(word);
+    } else {
+      out.words.push_back(word);
+    }
+  }
+  return out;
+}
+
+}  // namespace fathom

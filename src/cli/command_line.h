@@ -1,0 +1,31 @@
+// The parts of a command line: `fathom COMMAND [file.yml] [key=value ...] [--flag=value ...] [words]`.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace fathom {
+
+struct CommandLine {
+  // The last part of a dotted module path: "maxtext.trainers.pre_train.train" is "train".
+  std::string command;
+  // A configuration file and key=value words, in order, as the configuration layers take them.
+  std::vector<std::string> config;
+  // --flag=value; a bare --flag has the value "". Dashes and underscores inside a name are the same.
+  std::map<std::string, std::string> flags;
+  // Everything else: a folder, a file.
+  std::vector<std::string> words;
+
+  // The value of a flag, or nothing.
+  std::optional<std::string> flag(const std::string& name) const;
+  // Throws ConfigError when a flag is none of `known`, naming the nearest.
+  void allow_flags(std::span<const std::string_view> known) const;
+};
+
+// Splits argv.
+CommandLine parse_command_line(std::span<const std::string> args);
+
+}  // namespace fathom

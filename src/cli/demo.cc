@@ -1,0 +1,55 @@
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/commands.h"
+#include "drive/complete.h"
+#include "drive/train_loop.h"
+
+namespace fathom {
+namespace {
+
+int64_t token_count(const CommandLine& line) {
+  std::string text = line.flag("tokens").value_or("48");
+  int64_t count = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count < 1) {
+    throw ConfigError(fmt::format("demo: --tokens={} is no positive number", text));
+  }
+  return count;
+}
+
+// Prints "Input `prompt` -> `text` ".
+void complete(Trainer& trainer, const Config& config, const std::string& prompt, int64_t count) {
+  const Tokenizer& tokenizer = *trainer.tokenizer();
+  std::vector<int32_t> ids = tokenizer.encode(prompt);
+  if (config.add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
+  int32_t eos = tokenizer.eos_id().value_or(-1);
+  std::vector<int32_t> made =
+      complete_greedily(trainer.session(), config, trainer.layout(), trainer.parameters(), ids, count, eos, [](int32_t) {});
+  fmt::print("Input `{}` -> `{}`\n", prompt, tokenizer.decode(made, true));
+}
+
+}  // namespace
+
+int run_demo(const CommandLine& line, const Environment& environment) {
+  constexpr std::string_view kFlags[] = {"prompt", "tokens"};
+  line.allow_flags(kFlags);
+  if (!line.words.empty()) throw ConfigError("demo: '" + line.words[0] + "' is neither a .yml file nor key=value");
+  int64_t count = token_count(line);
+  Resolved resolved = resolve_config(line.config, environment);
+  for (const std::string& notice : resolved.notices) log_info("{}", notice);
+  const Config& config = resolved.config;
+  if (config.dataset_type == DatasetType::kSynthetic) {
+    throw ConfigError("demo: synthetic data has no words to complete; give dataset_path and tokenizer_path");
+  }
+  Trainer trainer(config);
+  TrainOutcome outcome = trainer.run();
+  complete(trainer, config, line.flag("prompt").value_or(config.prompt), count);
+  return outcome.signal != 0 ? 128 + outcome.signal : 0;
+}
+
+}  // namespace fathom

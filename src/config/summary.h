@@ -1,0 +1,18 @@
+// What the terminal shows of a configuration when a run starts: about ten lines instead of all keys.
+#pragma once
+
+#include <string>
+
+#include "config/config.h"
+#include "config/mesh.h"
+
+namespace fathom {
+
+struct SummaryFacts {
+  int64_t parameters = 0;  // 0 = not known yet
+  std::string device;      // "cpu x 4 (plugin xla-cpu-pjrt 0.0.1)"; empty = from the configuration
+};
+
+std::string summarize(const Config& config, const DeviceMesh& mesh, const SummaryFacts& facts = {});
+
+}  // namespace fathom

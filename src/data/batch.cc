@@ -1,0 +1,51 @@
+#include "data/batch.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace fathom {
+
+Batch Batch::allocate(int64_t rows, int64_t length) {
+  auto array = [&] { return HostArray::allocate(DType::kS32, {rows, length}); };
+  return {.rows = rows,
+          .length = length,
+          .inputs = array(),
+          .inputs_position = array(),
+          .inputs_segmentation = array(),
+          .targets = array(),
+          .targets_position = array(),
+          .targets_segmentation = array()};
+}
+
+int64_t Batch::weights() const {
+  std::span<const int32_t> segments = targets_segmentation.view<int32_t>();
+  return std::count_if(segments.begin(), segments.end(), [](int32_t s) { return s != 0; });
+}
+
+std::string DataState::to_json() const {
+  return nlohmann::json{{"epoch", epoch},
+                        {"position", position},
+                        {"batches", batches},
+                        {"documents", documents},
+                        {"process_count", process_count}}
+      .dump();
+}
+
+DataState DataState::parse(std::string_view json, const std::string& path) {
+  try {
+    nlohmann::json value = nlohmann::json::parse(json);
+    DataState state{.epoch = value.at("epoch"),
+                    .position = value.at("position"),
+                    .batches = value.at("batches"),
+                    .documents = value.at("documents"),
+                    .process_count = value.at("process_count")};
+    if (state.epoch < 0 || state.position < 0 || state.batches < 0) throw FormatError(path, "a negative data position");
+    return state;
+  } catch (const nlohmann::json::exception& e) {
+    throw FormatError(path, std::string("not a saved data position: ") + e.what());
+  }
+}
+
+}  // namespace fathom

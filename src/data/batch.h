@@ -1,0 +1,60 @@
+// What a training step eats, and the streams that give it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/host_array.h"
+
+namespace fathom {
+
+// Six int32 arrays [rows, length]. Segmentation is 0 for padding and 1, 2, ... for the documents of a row.
+struct Batch {
+  int64_t rows = 0;
+  int64_t length = 0;
+  HostArray inputs;                // token ids
+  HostArray inputs_position;       // from 0 in each document
+  HostArray inputs_segmentation;   // attention stays inside a document
+  HostArray targets;               // the next token of the row
+  HostArray targets_position;      // as inputs_position
+  HostArray targets_segmentation;  // 0 where there is no loss
+
+  // Arrays of the given sizes, not initialised.
+  static Batch allocate(int64_t rows, int64_t length);
+  // Number of places with a loss.
+  int64_t weights() const;
+};
+
+// Where a stream stands: which document comes next. Saved beside a checkpoint, so that a resumed run sees the same
+// batches.
+struct DataState {
+  int64_t epoch = 0;
+  int64_t position = 0;   // documents of this process used in the epoch
+  int64_t batches = 0;    // given since the start of the run
+  int64_t documents = 0;  // in the whole data set; 0 in a state that no stream has made
+  int process_count = 1;
+
+  // One line of JSON, and back; parse throws FormatError naming `path`.
+  std::string to_json() const;
+  static DataState parse(std::string_view json, const std::string& path);
+  friend bool operator==(const DataState&, const DataState&) = default;
+};
+
+// Batches in order. Not for several threads at once.
+class BatchStream {
+ public:
+  virtual ~BatchStream() = default;
+  // The next batch; nothing when the data has ended (and then always nothing). Throws what is wrong with the data.
+  virtual std::optional<Batch> next() = 0;
+  // Where the stream stands after the last batch it gave.
+  virtual DataState state() const = 0;
+  // Goes on from a saved state; DataState{} starts again. Throws ConfigError when the state is of another data set or
+  // of another number of processes.
+  virtual void restore(const DataState& state) = 0;
+  // One line for the user when next() has given nothing: what ended and which key makes it longer.
+  virtual std::string end_message() const = 0;
+};
+
+}  // namespace fathom

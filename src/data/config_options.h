@@ -1,0 +1,22 @@
+// The data keys of a configuration as options of a stream.
+#pragma once
+
+#include "config/config.h"
+#include "data/streams.h"
+
+namespace fathom {
+
+// This process's part of each batch.
+struct BatchShare {
+  int64_t rows = 0;  // of max_target_length tokens, gradient accumulation included
+  int process_index = 0;
+  int process_count = 1;
+};
+
+// Throws ConfigError for what a stream cannot do: token columns, several columns, data sets of other kinds.
+DataOptions train_data_options(const Config& config, const BatchShare& share);
+// The evaluation data: hf_eval_files, otherwise the eval_split of the data set, otherwise the training data itself
+// (said in a warning). Not shuffled, once through, at most eval_steps batches.
+DataOptions eval_data_options(const Config& config, const BatchShare& share);
+
+}  // namespace fathom

@@ -1,0 +1,83 @@
+#include "data/config_options.h"
+
+#include <gmock/gmock.h>
+
+#include "base/error.h"
+#include "base/temporary_folder.h"
+
+namespace fathom {
+namespace {
+
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+Config file_config(const std::string& path) {
+  Config config;
+  config.dataset_type = DatasetType::kFiles;
+  config.dataset_path = path;
+  config.train_data_columns = {"text"};
+  config.eval_data_columns = {"text"};
+  config.max_target_length = 64;
+  config.vocab_size = 100;
+  config.train_split = "train";
+  config.eval_split = "validation";
+  config.num_epoch = 3;
+  config.data_shuffle_seed = 9;
+  return config;
+}
+
+TEST(ConfigOptions, TrainingTakesItsKeysAndItsShare) {
+  DataOptions options = train_data_options(file_config("folder"), {.rows = 4, .process_index = 1, .process_count = 2});
+  EXPECT_EQ(options.path, "folder");
+  EXPECT_EQ(options.rows, 4);
+  EXPECT_EQ(options.length, 64);
+  EXPECT_EQ(options.seed, 9u);
+  EXPECT_EQ(options.num_epoch, 3);
+  EXPECT_EQ(options.process_index, 1);
+  EXPECT_TRUE(options.shuffle);
+}
+
+TEST(ConfigOptions, EvaluationPrefersItsFilesThenTheSplitThenTheTrainingData) {
+  TemporaryFolder folder;
+  folder.write("validation/a.txt", "x");
+  Config config = file_config(folder.path());
+  config.eval_steps = 7;
+  DataOptions options = eval_data_options(config, {.rows = 1});
+  EXPECT_EQ(options.split, "validation");
+  EXPECT_EQ(options.max_batches, 7);
+  EXPECT_EQ(options.num_epoch, 1);
+  EXPECT_FALSE(options.shuffle);
+  config.eval_split = "test";
+  EXPECT_EQ(eval_data_options(config, {.rows = 1}).split, "train");
+  config.hf_eval_files = "elsewhere";
+  EXPECT_EQ(eval_data_options(config, {.rows = 1}).path, "elsewhere");
+}
+
+TEST(ConfigOptions, HfNamesAPathOrAKindOfFile) {
+  Config config = file_config("");
+  config.dataset_type = DatasetType::kHf;
+  config.hf_path = "a/folder";
+  EXPECT_EQ(train_data_options(config, {.rows = 1}).path, "a/folder");
+  config.hf_path = "parquet";
+  EXPECT_THAT([&] { train_data_options(config, {.rows = 1}); },
+              ThrowsMessage<ConfigError>(HasSubstr("hf_train_files")));
+  config.hf_train_files = "b/*.parquet";
+  EXPECT_EQ(train_data_options(config, {.rows = 1}).path, "b/*.parquet");
+}
+
+TEST(ConfigOptions, WhatAStreamCannotDoIsRefused) {
+  Config config = file_config("folder");
+  config.train_data_columns = {"prompt", "completion"};
+  EXPECT_THAT([&] { train_data_options(config, {}); }, ThrowsMessage<ConfigError>(HasSubstr("names 2 columns")));
+  config = file_config("folder");
+  config.tokenize_train_data = false;
+  EXPECT_THAT([&] { train_data_options(config, {}); },
+              ThrowsMessage<ConfigError>(HasSubstr("tokenize_train_data=false")));
+  config.dataset_type = DatasetType::kSynthetic;
+  config.eval_steps = -1;
+  EXPECT_THAT([&] { eval_data_options(config, {}); },
+              ThrowsMessage<ConfigError>(HasSubstr("eval_steps=-1 never ends")));
+}
+
+}  // namespace
+}  // namespace fathom

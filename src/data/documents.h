@@ -1,0 +1,63 @@
+// Data sets on disk as numbered documents: text, JSONL and parquet files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fathom {
+
+enum class DatasetKind { kText, kJsonl, kParquet };
+
+// The files of a data set, all of one kind, in order of their names.
+struct DatasetFiles {
+  DatasetKind kind = DatasetKind::kText;
+  std::vector<std::string> paths;
+};
+
+// Documents that are read together (a row group, or a whole file).
+struct DocumentBlock {
+  int64_t documents = 0;
+  int64_t bytes = 0;
+};
+
+// Documents in storage order. Reading is cheap in any order inside a block, and across blocks as long as no more than
+// `OrderOptions::window_bytes` (data/order.h) of them are in turn. Not for several threads at once.
+class DocumentSource {
+ public:
+  virtual ~DocumentSource() = default;
+  virtual int64_t size() const = 0;
+  virtual std::vector<DocumentBlock> blocks() const = 0;
+  // The text of document i, valid until the next call. Throws FormatError naming file and line.
+  virtual std::string_view text(int64_t i) = 0;
+  // "file:line" or "file: row 7", for messages about document i.
+  virtual std::string where(int64_t i) const = 0;
+};
+
+// Finds the files of `path`: a file, a folder (its .txt, .jsonl or .parquet files; hidden files and others are left
+// aside), or a pattern with * and ? in its last part. Local, gs:// or s3://. A folder that has the split named `split`
+// gives the files of that split alone. Throws ConfigError naming `key` (the configuration key the path came from) when
+// there is nothing, files of several kinds, or an unknown ending.
+DatasetFiles find_dataset(const std::string& path, std::string_view key, const std::string& split = "");
+
+// Whether `path` is a folder with a split of that name: a folder "train", or files "train-*", "train_*" or "train.*",
+// in it or in its folder "data".
+bool has_split(const std::string& path, const std::string& split);
+
+struct SourceOptions {
+  std::string column = "text";
+  // Bytes of decoded row groups kept in memory; at least one is.
+  int64_t cache_bytes = int64_t{512} << 20;
+};
+
+// Opens the files. Reads and checks what it can at once (index, schema, the first record); throws FormatError.
+std::unique_ptr<DocumentSource> open_documents(const DatasetFiles& files, const SourceOptions& options);
+
+// The sources of each kind. A text file's documents are its runs of lines between empty lines.
+std::unique_ptr<DocumentSource> open_text(const std::vector<std::string>& paths);
+std::unique_ptr<DocumentSource> open_jsonl(const std::vector<std::string>& paths, const SourceOptions& options);
+std::unique_ptr<DocumentSource> open_parquet(const std::vector<std::string>& paths, const SourceOptions& options);
+
+}  // namespace fathom

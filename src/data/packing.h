@@ -1,0 +1,54 @@
+// Token rows of one length from documents of many, with the segments and positions that keep the documents apart.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "data/batch.h"
+
+namespace fathom {
+
+struct PackingOptions {
+  int64_t rows = 0;
+  int64_t length = 0;
+  // Several whole documents a row, each put into the first row with room; otherwise one document a row.
+  bool packing = true;
+  // Most documents a row; -1 for any number.
+  int64_t max_segments = -1;
+  // Fills the rows (0 if there is none). No loss is counted where one of the two is the target.
+  std::optional<int32_t> pad_id;
+  std::optional<int32_t> bos_id;
+};
+
+// Collects the documents of one batch. The targets are the inputs shifted left by one inside a row; a place has no loss
+// (targets_segmentation 0) when its target is padding, the pad id or the begin-of-sentence, or belongs to another
+// document than its input. The last condition makes a packed document's loss that of the document alone, whether or not
+// documents begin with a begin-of-sentence.
+class RowPacker {
+ public:
+  explicit RowPacker(const PackingOptions& options) : options_(options), rows_(static_cast<size_t>(options.rows)) {}
+  // Puts a document of 1 to `length` tokens into the batch, whole; false when no row has room.
+  bool place(std::span<const int32_t> tokens);
+  bool empty() const { return documents_ == 0; }
+  // Whether every row holds a document.
+  bool every_row_used() const;
+  // The batch of what has been placed; the packer is empty again.
+  Batch take();
+
+ private:
+  struct Row {
+    std::vector<int32_t> tokens;
+    std::vector<int64_t> ends;  // of each document in `tokens`
+  };
+  bool has_room(const Row& row, size_t tokens) const;
+  void write_inputs(const Row& row, int64_t index, Batch& batch) const;
+  void write_targets(int64_t index, Batch& batch) const;
+
+  PackingOptions options_;
+  std::vector<Row> rows_;
+  int64_t documents_ = 0;
+};
+
+}  // namespace fathom

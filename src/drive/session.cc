@@ -1,0 +1,78 @@
+#include "drive/session.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "base/log.h"
+#include "kernels/abi.h"
+#include "kernels/ffi/handlers.h"
+#include "runtime/ffi_table.h"
+#include "runtime/plugin_search.h"
+
+namespace fathom {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+std::vector<int> Compiled::donated() const {
+  std::vector<int> out;
+  for (size_t i = 0; i < signature.args.size(); ++i) {
+    if (signature.args[i].donated_to) out.push_back(static_cast<int>(i));
+  }
+  return out;
+}
+
+Session::Session(const Config& config)
+    : require_kernels_(config.kernels == KernelUse::kRequire),
+      xla_flags_(config.compile_xla_flags),
+      cache_({.folder = config.jax_cache_dir, .kernel_abi = std::to_string(abi::kVersion)}) {
+  plugin_ = &Plugin::load(find_plugin(config.plugin, config.hardware));
+  target_.platform = name(config.hardware);
+  if (config.hardware == Hardware::kCpu && config.kernels != KernelUse::kOff) {
+    std::vector<FfiHandler> handlers;
+    for (const KernelHandler& k : cpu_kernel_handlers()) {
+      handlers.push_back({k.name, k.handler});
+      target_.kernels.emplace_back(k.name);
+    }
+    register_handlers(*plugin_, handlers);
+  }
+  client_ = Client::create(*plugin_, {.cpu_device_count = static_cast<int>(config.cpu_device_count)});
+}
+
+std::string Session::description() const {
+  return fmt::format("{} x {} ({}, {})", client_->platform(), client_->devices().size(),
+                     std::filesystem::path(plugin_->path()).filename().string(), plugin_->description());
+}
+
+Compiled Session::compile(const std::function<Program()>& stage) const {
+  auto start = std::chrono::steady_clock::now();
+  Program program = stage();
+  std::string text = emit(program, {.target = target_, .require_kernels = require_kernels_});
+  double text_seconds = seconds_since(start);
+  start = std::chrono::steady_clock::now();
+  CompileOptions options;
+  options.device_ids = {device().id};
+  options.xla_flags = parse_xla_flags(xla_flags_);
+  CachedExecutable made = cache_.compile(client_, text, options);
+  check_donation(made.executable.program(), program.signature);
+  Compiled out{.executable = std::move(made.executable),
+               .signature = std::move(program.signature),
+               .text_seconds = text_seconds,
+               .compile_seconds = seconds_since(start),
+               .from_cache = made.from_cache};
+  log_info("{}: {} kB of StableHLO in {:.2f} s, {} in {:.2f} s", program.name, text.size() / 1000, out.text_seconds,
+           out.from_cache ? "loaded from the compile cache" : "compiled", out.compile_seconds);
+  return out;
+}
+
+Buffer Session::upload(const HostArray& array, HostMemory memory) const {
+  return Buffer::from_host(client_, array, device(), memory);
+}
+
+}  // namespace fathom

@@ -1,0 +1,246 @@
+#include "drive/train_loop.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <future>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "config/resolve.h"
+#include "config/summary.h"
+#include "data/config_options.h"
+#include "data/prefetch.h"
+#include "drive/signals.h"
+
+namespace fathom {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_between(Clock::time_point a, Clock::time_point b) { return std::chrono::duration<double>(b - a).count(); }
+
+// Names that an error lists before it says "and N more".
+constexpr size_t kListed = 8;
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string out;
+  for (size_t i = 0; i < std::min(names.size(), kListed); ++i) out += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kListed) out += fmt::format(" and {} more", names.size() - kListed);
+  return out;
+}
+
+}  // namespace
+
+struct Trainer::Pending {
+  int64_t step = 0;
+  HostCopy scalars, tokens, gradient_squares, parameter_squares;
+  // When the device was done: set by the runtime, so that a busy host does not blur it.
+  std::shared_ptr<std::promise<Clock::time_point>> done = std::make_shared<std::promise<Clock::time_point>>();
+  Clock::time_point before;  // completion of the step before, or the launch of the first
+};
+
+TextEncoder text_encoder(std::shared_ptr<const Tokenizer> t) {
+  return {.encode = [t](std::string_view text) { return t->encode(text); },
+          .bos_id = t->bos_id(),
+          .eos_id = t->eos_id(),
+          .pad_id = t->pad_id()};
+}
+
+Trainer::Trainer(const Config& config)
+    : config_(config), layout_(state_layout(config)), sizes_(resolve_batch(config, 1)), session_(config) {
+  open_data();
+  int64_t length = config_.max_target_length;
+  ParamCount count = count_params(layout_.model, layout_.table);
+  tflop_per_step_ = train_flops_per_token(layout_.model, length).total() * static_cast<double>(sizes_.to_train * length) * 1e-12;
+  SummaryFacts facts{.parameters = count.parameters, .device = session_.description()};
+  log_info("{}", summarize(config_, resolve_mesh(config_, 1), facts));
+  step_ = session_.compile([&] { return train_step(config_, layout_, {sizes_.to_train, length}); });
+  if (eval_data_) eval_ = session_.compile([&] { return eval_step(config_, layout_, {sizes_.eval, length}); });
+  state_ = make_state(session_, config_, layout_);
+  write_run_folder();
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::open_data() {
+  TextEncoder encoder;
+  if (config_.dataset_type != DatasetType::kSynthetic) {
+    tokenizer_ = Tokenizer::load(config_.tokenizer_path);
+    if (tokenizer_->vocab_size() > config_.vocab_size) {
+      throw ConfigError(fmt::format("tokenizer_path: {} has {} tokens, but vocab_size is {}; give the model's own tokenizer",
+                                    config_.tokenizer_path, tokenizer_->vocab_size(), config_.vocab_size));
+    }
+    encoder = text_encoder(tokenizer_);
+  }
+  train_data_ = std::make_unique<Prefetcher>(open_batches(train_data_options(config_, {.rows = sizes_.to_train}), encoder));
+  if (config_.eval_interval > 0) {
+    eval_data_ = open_batches(eval_data_options(config_, {.rows = sizes_.eval}), encoder);
+  }
+}
+
+void Trainer::write_run_folder() {
+  write_file_atomically(config_.run_directory + "/config.yml", to_yaml(config_));
+  writer_ = std::make_unique<MetricsWriter>(MetricsWriterOptions{.folder = config_.run_directory,
+                                                                 .first_step = 0,
+                                                                 .tensorboard = config_.enable_tensorboard,
+                                                                 .tensorboard_flush_steps = config_.log_period});
+  writer_->write_text("num_model_parameters", std::to_string(count_params(layout_.model, layout_.table).parameters));
+}
+
+std::vector<Buffer> Trainer::upload_batch(const Batch& batch) const {
+  std::vector<Buffer> out;
+  for (const HostArray* a : {&batch.inputs, &batch.inputs_position, &batch.inputs_segmentation, &batch.targets,
+                             &batch.targets_segmentation}) {
+    out.push_back(session_.upload(*a, HostMemory::kZeroCopy));
+  }
+  return out;
+}
+
+Trainer::Pending Trainer::launch(int64_t step, const Batch& batch) {
+  std::vector<Buffer> inputs = upload_batch(batch);
+  std::vector<Buffer*> arguments = state_.arguments();
+  for (Buffer& b : inputs) arguments.push_back(&b);
+  Execution execution = step_->executable.execute(arguments, {.donated = step_->donated()});
+  std::vector<Buffer>& out = execution.outputs[0];
+  size_t next = 0;
+  for (size_t i : layout_.trained) state_.parameters[i] = std::move(out[next++]);
+  for (Buffer& b : state_.mu) b = std::move(out[next++]);
+  for (Buffer& b : state_.nu) b = std::move(out[next++]);
+  state_.step = std::move(out[next++]);
+  Pending pending{.step = step};
+  HostCopy* copies[] = {&pending.scalars, &pending.tokens, &pending.gradient_squares, &pending.parameter_squares};
+  for (HostCopy* copy : copies) *copy = out[next++].to_host_async();
+  pending.scalars.done.on_ready([done = pending.done](const auto&) { done->set_value(Clock::now()); });
+  return pending;
+}
+
+void Trainer::finish(Pending& pending) {
+  for (HostCopy* copy : {&pending.scalars, &pending.tokens, &pending.gradient_squares, &pending.parameter_squares}) {
+    copy->done.await();
+  }
+  Clock::time_point done = pending.done->get_future().get();
+  auto s = pending.scalars.array.view<float>();
+  double norm = 0;
+  auto squares = pending.parameter_squares.array.view<float>();
+  for (float x : squares) norm += static_cast<double>(x);
+  StepMetrics m{.step = pending.step,
+                .seconds = seconds_between(pending.before, done),
+                .tflop_per_device = tflop_per_step_,
+                .tokens_per_device = static_cast<double>(sizes_.to_train * config_.max_target_length),
+                .total_weights = pending.tokens.array.view<int32_t>()[0],
+                .loss = s[kLoss],
+                .lm_loss = s[kLmLoss],
+                .z_loss = s[kZLoss],
+                .raw_grad_norm = s[kRawGradNorm],
+                .grad_norm = s[kGradNorm],
+                .param_norm = static_cast<float>(std::sqrt(norm)),
+                .learning_rate = s[kLearningRate]};
+  if (layout_.model.experts > 1) m.moe_lb_loss = s[kBalanceLoss];
+  pending.before = done;
+  if (held_) writer_->write(*held_);
+  held_ = m;
+  bar_->print(format_step_line(m));
+  bar_->update(m.step + 1, static_cast<double>(m.loss), m.tokens_per_second());
+  bool stop = std::isnan(m.loss) ? config_.abort_on_nan_loss : std::isinf(m.loss) && config_.abort_on_inf_loss;
+  if (stop) fail_not_finite(m, pending.gradient_squares.array);
+  parameter_squares_.assign(squares.begin(), squares.end());
+  outcome_.steps = m.step + 1;
+  outcome_.last_loss = m.loss;
+}
+
+void Trainer::fail_not_finite(const StepMetrics& metrics, const HostArray& gradient_squares) const {
+  writer_->write(metrics);
+  writer_->flush();
+  auto names = [&](std::span<const float> squares) {
+    std::vector<std::string> out;
+    for (size_t i = 0; i < squares.size(); ++i) {
+      if (!std::isfinite(squares[i])) out.push_back(layout_.arrays[layout_.trained[i]].name);
+    }
+    return out;
+  };
+  std::vector<std::string> parameters = names(parameter_squares_);
+  std::vector<std::string> gradients = names(gradient_squares.view<float>());
+  std::string what = "all parameters were finite before this step, but no gradient is named: the forward pass overflowed";
+  if (!parameters.empty()) {
+    what = "parameters that were not finite before this step: " + listed(parameters);
+  } else if (!gradients.empty()) {
+    what = "all parameters were finite before this step; gradients that are not: " + listed(gradients);
+  }
+  throw RuntimeFault(fmt::format("step {}: the loss is {}; {}. Lower learning_rate, or check the data and the weights loaded "
+                                 "(abort_on_nan_loss=false goes on)",
+                                 metrics.step, metrics.loss, what));
+}
+
+bool Trainer::evaluate(int64_t step) {
+  Clock::time_point start = Clock::now();
+  eval_data_->restore({});
+  EvalMetrics m;
+  double balance = 0;
+  while (std::optional<Batch> batch = eval_data_->next()) {
+    std::vector<Buffer> inputs = upload_batch(*batch);
+    std::vector<Buffer*> arguments;
+    for (Buffer& b : state_.parameters) arguments.push_back(&b);
+    for (Buffer& b : inputs) arguments.push_back(&b);
+    HostArray sums = eval_->executable.execute(arguments).outputs[0][0].to_host();
+    auto s = sums.view<float>();
+    ++m.batches;
+    m.total_loss += static_cast<double>(s[0]);
+    m.total_weights += std::lround(s[1]);
+    m.z_loss += static_cast<double>(s[2] / s[1]);
+    balance += static_cast<double>(s[3]);
+  }
+  if (m.batches == 0) throw ConfigError("the evaluation data does not fill one batch: lower eval_per_device_batch_size");
+  if (layout_.model.experts > 1) m.moe_lb_loss = balance;
+  m.seconds = seconds_between(start, Clock::now());
+  bar_->print(format_eval_line(step, m));
+  writer_->write(*held_, &m);
+  held_.reset();
+  return config_.target_eval_loss > 0 && m.average_loss() <= config_.target_eval_loss;
+}
+
+TrainOutcome Trainer::run() {
+  StopSignals signals;
+  bar_.emplace(0, config_.steps);
+  std::optional<Pending> pending;
+  Clock::time_point last = Clock::now();
+  auto settle = [&] {  // the step under way, if there is one
+    if (!pending) return;
+    pending->before = last;
+    finish(*pending);
+    last = pending->before;
+    pending.reset();
+  };
+  for (int64_t step = 0; step < config_.steps && signals.stop_requested() == 0; ++step) {
+    std::optional<Batch> batch = train_data_->next();
+    if (!batch) {
+      log_info("{}", train_data_->end_message());
+      break;
+    }
+    if (step == 0) last = Clock::now();
+    Pending launched = launch(step, *batch);
+    settle();
+    pending = std::move(launched);
+    bool due = eval_data_ && step >= config_.eval_start_step && (step + 1) % config_.eval_interval == 0;
+    if (!due) continue;
+    settle();
+    bool reached = evaluate(step);
+    last = Clock::now();
+    if (reached) {
+      log_info("target_eval_loss is reached after step {}", step);
+      break;
+    }
+  }
+  settle();
+  if (held_) writer_->write(*held_);
+  held_.reset();
+  writer_->flush();
+  bar_.reset();
+  outcome_.signal = signals.stop_requested();
+  return outcome_;
+}
+
+}  // namespace fathom

@@ -1,0 +1,73 @@
+// The main job: batches in, state moved through the train step, metrics out.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "config/mesh.h"
+#include "data/streams.h"
+#include "drive/metrics_writer.h"
+#include "drive/progress.h"
+#include "drive/state_io.h"
+#include "tokenizer/tokenizer.h"
+
+namespace fathom {
+
+struct TrainOutcome {
+  int64_t steps = 0;        // completed
+  int signal = 0;           // the signal that stopped it, or 0
+  float last_loss = 0;
+};
+
+class Trainer {
+ public:
+  // Opens the data, stages and compiles the programs, makes the state; everything that can be wrong with the input is
+  // found here, before the first step and in the order of cost.
+  explicit Trainer(const Config& config);
+  ~Trainer();
+
+  // Steps until `steps`, the end of the data, the target of the evaluation or a signal. Throws RuntimeFault when the loss
+  // is not finite, naming the step and the arrays that are not.
+  TrainOutcome run();
+
+  const Session& session() const { return session_; }
+  const StateLayout& layout() const { return layout_; }
+  // Null for synthetic data.
+  const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
+  std::vector<Buffer>& parameters() { return state_.parameters; }
+
+ private:
+  // A step that the device may still be working on.
+  struct Pending;
+
+  void open_data();
+  void write_run_folder();
+  Pending launch(int64_t step, const Batch& batch);
+  // Waits for the step, then prints, writes and checks its metrics.
+  void finish(Pending& pending);
+  [[noreturn]] void fail_not_finite(const StepMetrics& metrics, const HostArray& gradient_squares) const;
+  // Whether the target loss is reached.
+  bool evaluate(int64_t step);
+  std::vector<Buffer> upload_batch(const Batch& batch) const;
+
+  Config config_;
+  StateLayout layout_;
+  BatchSizes sizes_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::unique_ptr<BatchStream> train_data_, eval_data_;
+  Session session_;
+  std::optional<Compiled> step_, eval_;
+  TrainState state_;
+  std::unique_ptr<MetricsWriter> writer_;
+  std::optional<ProgressBar> bar_;
+  double tflop_per_step_ = 0;
+  std::vector<float> parameter_squares_;  // after the last finished step
+  std::optional<StepMetrics> held_;       // finished, not written yet: an evaluation joins it
+  TrainOutcome outcome_;
+};
+
+// Token ids to a TextEncoder for the data streams.
+TextEncoder text_encoder(std::shared_ptr<const Tokenizer> tokenizer);
+
+}  // namespace fathom

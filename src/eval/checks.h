@@ -1,0 +1,58 @@
+// The checks of `verify`, one function each.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "eval/compare.h"
+#include "eval/verified_model.h"
+
+namespace fathom {
+
+// Tolerances against float32 references of another implementation, three or more times the differences that rounding
+// alone was seen to make.
+inline constexpr double kLogitsTolerance = 5e-5;
+inline constexpr double kIntermediateTolerance = 2e-5;
+inline constexpr double kLossTolerance = 1e-5;
+inline constexpr double kGradientTolerance = 2e-4;       // of a tensor's largest element, of its norm
+inline constexpr double kTrainedLossTolerance = 1e-4;    // after AdamW steps
+inline constexpr double kParameterNormTolerance = 1e-5;  // relative
+
+// What a check compared; the worst part speaks for it. Without parts it is absent, `absent` says why.
+struct CheckResult {
+  std::vector<Comparison> parts;
+  std::string absent;
+};
+
+// Where a check finds its references and its model.
+class CheckContext {
+ public:
+  virtual ~CheckContext() = default;
+  // Full path of a file of the folder.
+  virtual std::string path(const std::string& name) const = 0;
+  bool has(const std::string& name) const;
+  // Whether a subfolder holds weights.
+  bool has_weights(const std::string& name) const;
+  // The model in a subfolder ("hf", "hf_bf16"), in the layer form that is being checked.
+  virtual VerifiedModel& model(const std::string& name) = 0;
+};
+
+// A check whose references have been read and whose rows have been announced to the model: all checks are prepared
+// before the first is judged, so that their rows share one launch. The context outlives it.
+using PreparedCheck = std::function<CheckResult()>;
+
+// The check is absent, for this reason.
+PreparedCheck absent(std::string reason);
+
+PreparedCheck prepare_logits(CheckContext& context);
+PreparedCheck prepare_batch(CheckContext& context);
+PreparedCheck prepare_intermediates(CheckContext& context);
+PreparedCheck prepare_router(CheckContext& context);
+PreparedCheck prepare_bf16(CheckContext& context);
+PreparedCheck prepare_gradients(CheckContext& context);
+PreparedCheck prepare_adamw(CheckContext& context);
+PreparedCheck prepare_encode(CheckContext& context);
+PreparedCheck prepare_decode_tokens(CheckContext& context);
+
+}  // namespace fathom

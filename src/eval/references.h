@@ -1,0 +1,86 @@
+// The reference files of a model or tokenizer folder (layout: docs/verify.md).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/host_array.h"
+
+namespace fathom {
+
+// A row of tokens; `where` is how messages name it.
+struct TokenRow {
+  std::string where;
+  std::vector<int32_t> tokens;
+};
+
+// Logits of the last `logits.sizes()[0]` positions of a row, f32 [n v].
+struct LogitsReference {
+  TokenRow row;
+  HostArray logits;
+};
+
+// Each line of golden_logits.jsonl: {"prompt", "tokens", "logits": [tokens][v]}.
+std::vector<LogitsReference> read_golden_logits(const std::string& path);
+
+// logits.safetensors: NAME.tokens [n] with NAME.logits [n v], or with NAME.lastK_logits [k v] for the last positions;
+// batch.tokens [b n] with batch.logits [b n v].
+struct LogitsFile {
+  std::vector<LogitsReference> prompts, batch;
+};
+LogitsFile read_logits_file(const std::string& path);
+
+// `tokens` and `logits` alone: logits_bf16.safetensors.
+LogitsReference read_single_logits(const std::string& path);
+
+// intermediates.safetensors: one row of tokens, and tensors by name, "layers.0.mlp" [n d].
+struct IntermediatesFile {
+  TokenRow row;
+  std::map<std::string, HostArray> tensors;
+};
+IntermediatesFile read_intermediates(const std::string& path);
+
+// train_batch.safetensors: tokens [b s+1]. Inputs are all but the last of a row, targets all but the first.
+struct TrainingTokens {
+  std::string where;
+  int64_t rows = 0, length = 0;  // length without the one more
+  std::vector<int32_t> tokens;
+  friend bool operator==(const TrainingTokens&, const TrainingTokens&) = default;
+};
+TrainingTokens read_training_tokens(const std::string& path);
+
+// AdamW as the reference ran it, at a constant rate and without clipping; what training.json does not say is as here.
+struct OptimizerSettings {
+  double rate = 1e-3, b1 = 0.9, b2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+  int64_t steps = 0;
+  friend bool operator==(const OptimizerSettings&, const OptimizerSettings&) = default;
+};
+
+// training.json. Norms are L2 norms by tensor of the checkpoint.
+struct TrainingFile {
+  OptimizerSettings optimizer;
+  std::optional<double> loss_before;
+  std::map<std::string, double> gradient_norms;
+  std::optional<std::set<std::string>> without_gradient;
+  std::vector<double> losses;  // of the forward pass of each step
+  std::optional<double> loss_after;
+  std::map<std::string, double> parameter_norms;  // after the last step
+};
+TrainingFile read_training_file(const std::string& path);
+
+// A line of encode.jsonl or decode.jsonl.
+struct TokenizerLine {
+  int64_t number = 0;  // of the line, from 1
+  std::vector<int32_t> ids;
+  std::optional<std::string> text, decoded, decoded_skip_special;
+};
+std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path);
+
+// All of these throw FormatError that names the file and the tensor, key or line at fault.
+
+}  // namespace fathom

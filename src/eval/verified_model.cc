@@ -1,0 +1,292 @@
+#include "eval/verified_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <span>
+
+#include "base/error.h"
+#include "convert/hf_weights.h"
+
+namespace fathom {
+namespace {
+
+// Results of one launch are kept below this many numbers (1 GB), as long as one row fits.
+constexpr int64_t kLaunchNumbers = int64_t{1} << 28;
+
+bool same_shape(const BatchShape& a, const BatchShape& b) { return a.rows == b.rows && a.length == b.length; }
+
+bool fits(const BatchShape& program, const BatchShape& batch) {
+  return batch.rows <= program.rows && batch.length <= program.length;
+}
+
+// What one row brings to the host.
+int64_t numbers_of_row(const ModelConfig& m, int64_t length, bool capture) {
+  int64_t captured = m.layers * (3 * m.d + m.experts + 2 * m.top_k) + 2 * m.d;
+  return length * (m.vocab + (capture ? captured : 0));
+}
+
+// "moe.scores" of a stack's layer in the references' words: "layers.1.router.scores".
+std::string reference_name(const std::string& leaf, int64_t layer) {
+  bool router = leaf == "scores" || leaf == "experts" || leaf == "weights";
+  return fmt::format("layers.{}.{}{}", layer, router ? "router." : "", leaf);
+}
+
+// Row `row` of [rows padded ...], its first `length` positions.
+HostArray row_of(const HostArray& batch, int64_t first_row, int64_t length) {
+  std::vector<int64_t> sizes(batch.sizes().begin() + 1, batch.sizes().end());
+  int64_t row_bytes = batch.bytes() / batch.sizes()[0];
+  sizes[0] = length;
+  return HostArray(batch.dtype(), std::move(sizes), batch.data() + first_row * row_bytes, batch.owner());
+}
+
+// Element i of the first axis.
+HostArray slice(const HostArray& stack, int64_t i) {
+  std::vector<int64_t> sizes(stack.sizes().begin() + 1, stack.sizes().end());
+  int64_t bytes = stack.bytes() / stack.sizes()[0];
+  return HostArray(stack.dtype(), std::move(sizes), stack.data() + i * bytes, stack.owner());
+}
+
+HostArray comparable(const HostArray& array) {
+  return convert(array, is_float(array.dtype()) ? DType::kF32 : DType::kS32);
+}
+
+size_t result_index(const Signature& signature, std::string_view name) {
+  for (size_t i = 0; i < signature.results.size(); ++i) {
+    if (signature.results[i].name == name) return i;
+  }
+  throw std::logic_error("the program has no result " + std::string(name));
+}
+
+double norm(const HostArray& array) {
+  double sum = 0;
+  for (float x : array.view<float>()) sum += static_cast<double>(x) * static_cast<double>(x);
+  return std::sqrt(sum);
+}
+
+void append(std::vector<Buffer*>& arguments, std::vector<Buffer>& buffers) {
+  for (Buffer& b : buffers) arguments.push_back(&b);
+}
+
+// The reference's plain AdamW: constant rate, no clipping, every parameter decayed.
+Config with_optimizer(Config config, const OptimizerSettings& o) {
+  config.learning_rate = o.rate;
+  config.lr_schedule_type = LrScheduleType::kCosine;
+  config.warmup_steps_fraction = 0;
+  config.learning_rate_final_fraction = 1;
+  config.learning_rate_schedule_steps = o.steps + 1;
+  config.adam_b1 = o.b1;
+  config.adam_b2 = o.b2;
+  config.adam_eps = o.eps;
+  config.adam_eps_root = 0;
+  config.adam_weight_decay = o.weight_decay;
+  config.gradient_clipping_threshold = 0;
+  return config;
+}
+
+}  // namespace
+
+VerifiedModel::VerifiedModel(const Session& session, Config config) : session_(session), config_(std::move(config)) {
+  config_.adamw_mask.clear();
+  config_.trainable_parameters_mask.clear();
+  layout_ = state_layout(config_);
+}
+
+const std::vector<std::string>& VerifiedModel::tensor_names() {
+  if (!names_) names_ = TensorFolder::open(config_.load_parameters_path).names();
+  return *names_;
+}
+
+std::vector<Buffer>& VerifiedModel::parameters() {
+  if (parameters_.empty()) parameters_ = load_parameters(session_, config_.load_parameters_path, layout_);
+  return parameters_;
+}
+
+void VerifiedModel::check_tokens(const std::string& where, const std::vector<int32_t>& tokens) const {
+  for (int32_t id : tokens) {
+    if (id < layout_.model.vocab) continue;
+    throw ConfigError(fmt::format("{}: token {} is outside of the vocabulary of {} ({})", where, id,
+                                  layout_.model.vocab, config_.load_parameters_path));
+  }
+}
+
+// ---- forward pass ----
+
+void VerifiedModel::want(const TokenRow& row, bool capture) {
+  check_tokens(row.where, row.tokens);
+  auto done = results_.find(row.tokens);
+  if (done != results_.end() && (done->second.captured || !capture)) return;
+  announced_[row.tokens] |= capture;
+}
+
+std::optional<HostArray> VerifiedModel::tensor(const TokenRow& row, const std::string& name) {
+  if (!announced_.empty()) compute_announced();
+  const auto& tensors = results_.at(row.tokens).tensors;
+  auto it = tensors.find(name);
+  if (it == tensors.end()) return std::nullopt;
+  return it->second;
+}
+
+void VerifiedModel::compute_announced() {
+  std::vector<std::vector<int32_t>> rows;
+  size_t length = 0;
+  bool capture = false;
+  for (const auto& [tokens, with_intermediates] : announced_) {
+    rows.push_back(tokens);
+    length = std::max(length, tokens.size());
+    capture = capture || with_intermediates;
+  }
+  compile_forward(static_cast<int64_t>(rows.size()), static_cast<int64_t>(length), capture);
+  size_t at_once = static_cast<size_t>(forward_->shape.rows);
+  for (size_t i = 0; i < rows.size(); i += at_once) {
+    run_forward(std::span(rows).subspan(i, std::min(at_once, rows.size() - i)));
+  }
+  announced_.clear();
+}
+
+void VerifiedModel::compile_forward(int64_t rows, int64_t length, bool capture) {
+  int64_t at_once = kLaunchNumbers / numbers_of_row(layout_.model, length, capture);
+  BatchShape shape{std::clamp<int64_t>(at_once, 1, rows), length};
+  if (forward_ && fits(forward_->shape, shape) && forward_->capture >= capture) return;
+  forward_.reset();
+  forward_.emplace(session_.compile([&] { return forward(config_, layout_, shape, capture); }), shape, capture);
+}
+
+// Rows are padded on the right with segment 0: attention is causal and looks at the own segment only, so that real
+// positions are as they would be alone.
+void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
+  const auto [batch_rows, length] = forward_->shape;
+  std::array<HostArray, 3> arrays;  // tokens, positions, segments
+  for (HostArray& a : arrays) {
+    a = HostArray::allocate(DType::kS32, {batch_rows, length});
+    std::ranges::fill(a.mutable_view<int32_t>(), 0);
+  }
+  for (size_t r = 0; r < rows.size(); ++r) {
+    size_t first = r * static_cast<size_t>(length);
+    for (size_t i = 0; i < rows[r].size(); ++i) {
+      arrays[0].mutable_view<int32_t>()[first + i] = rows[r][i];
+      arrays[1].mutable_view<int32_t>()[first + i] = static_cast<int32_t>(i);
+      arrays[2].mutable_view<int32_t>()[first + i] = 1;
+    }
+  }
+  std::vector<Buffer> inputs;
+  for (const HostArray& a : arrays) inputs.push_back(session_.upload(a));
+  std::vector<Buffer*> arguments;
+  append(arguments, parameters());
+  append(arguments, inputs);
+  Execution execution = forward_->compiled.executable.execute(arguments);
+
+  for (const auto& tokens : rows) results_[tokens] = {.captured = forward_->capture, .tensors = {}};
+  auto keep = [&](const std::string& name, const HostArray& batch) {
+    for (size_t r = 0; r < rows.size(); ++r) {
+      int64_t own_length = static_cast<int64_t>(rows[r].size());
+      results_[rows[r]].tensors.insert_or_assign(name, row_of(batch, static_cast<int64_t>(r), own_length));
+    }
+  };
+  const auto& results = forward_->compiled.signature.results;
+  for (size_t i = 0; i < results.size(); ++i) {
+    HostArray values = comparable(execution.outputs[0][i].to_host());
+    const std::string& name = results[i].name;
+    size_t dot = name.find('.');
+    if (dot == std::string::npos) {
+      keep(name, values);
+      continue;
+    }
+    StackInfo stack = stack_info(layout_.model, name.starts_with("dense.") ? Stack::kDense : Stack::kMoe);
+    for (int64_t l = 0; l < stack.count; ++l) {
+      keep(reference_name(name.substr(dot + 1), stack.first + l), slice(values, l));
+    }
+  }
+}
+
+// ---- training ----
+
+void VerifiedModel::cut(const ParamArray& array, const HostArray& values,
+                        std::map<std::string, HostArray>& into) const {
+  HostArray whole = convert(values, DType::kF32);
+  for (const HfPart& part : hf_parts(layout_.model, layout_.param(array), array)) {
+    const std::byte* first = whole.data() + part.offset * byte_size(DType::kF32);
+    into.insert_or_assign(part.name, HostArray(DType::kF32, part.sizes, first, whole.owner()));
+  }
+}
+
+std::vector<Buffer> VerifiedModel::upload_training(const TrainingTokens& batch) const {
+  std::array<HostArray, kBatchArguments.size()> arrays;
+  for (HostArray& a : arrays) a = HostArray::allocate(DType::kS32, {batch.rows, batch.length});
+  for (int64_t i = 0; i < batch.rows * batch.length; ++i) {
+    int64_t row = i / batch.length, place = i % batch.length;
+    size_t from = static_cast<size_t>(row * (batch.length + 1) + place);
+    std::array<int32_t, kBatchArguments.size()> values = {batch.tokens[from], static_cast<int32_t>(place), 1,
+                                                          batch.tokens[from + 1], 1};
+    for (size_t k = 0; k < arrays.size(); ++k) arrays[k].mutable_view<int32_t>()[static_cast<size_t>(i)] = values[k];
+  }
+  std::vector<Buffer> out;
+  for (const HostArray& a : arrays) out.push_back(session_.upload(a));
+  return out;
+}
+
+const Gradients& VerifiedModel::gradients(const TrainingTokens& batch) {
+  if (gradients_ && gradients_->key == batch) return gradients_->result;
+  check_tokens(batch.where, batch.tokens);
+  BatchShape shape{batch.rows, batch.length};
+  if (!gradient_program_ || !same_shape(gradient_program_->key, shape)) {
+    gradient_program_.reset();
+    gradient_program_.emplace(shape, session_.compile([&] { return gradient_step(config_, layout_, shape); }));
+  }
+  const Compiled& program = gradient_program_->result;
+  std::vector<Buffer> inputs = upload_training(batch);
+  std::vector<Buffer*> arguments;
+  append(arguments, parameters());
+  append(arguments, inputs);
+  Execution execution = program.executable.execute(arguments);
+  Gradients out;
+  for (size_t i : layout_.trained) {
+    const ParamArray& array = layout_.arrays[i];
+    size_t result = result_index(program.signature, "gradient." + array.name);
+    cut(array, execution.outputs[0][result].to_host(), out.by_name);
+  }
+  gradients_.emplace(batch, std::move(out));
+  return gradients_->result;
+}
+
+const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const OptimizerSettings& optimizer) {
+  std::pair key(batch, optimizer);
+  if (curve_ && curve_->key == key) return curve_->result;
+  check_tokens(batch.where, batch.tokens);
+  Config config = with_optimizer(config_, optimizer);
+  BatchShape shape{batch.rows, batch.length};
+  bool there =
+      train_program_ && same_shape(train_program_->key.first, shape) && train_program_->key.second == optimizer;
+  if (!there) {
+    train_program_.reset();
+    train_program_.emplace(std::pair(shape, optimizer),
+                           session_.compile([&] { return train_step(config, layout_, shape); }));
+  }
+  const Compiled& program = train_program_->result;
+  size_t scalars = result_index(program.signature, "scalars");
+  TrainState state = make_state(session_, config, layout_);
+  std::vector<Buffer> inputs = upload_training(batch);
+  TrainingCurve curve;
+  for (int64_t done = 0; done <= optimizer.steps; ++done) {
+    if (done == optimizer.steps) {
+      std::map<std::string, HostArray> tensors;
+      for (size_t i : layout_.trained) cut(layout_.arrays[i], state.parameters[i].to_host(), tensors);
+      for (const auto& [name, values] : tensors) curve.norms.emplace(name, norm(values));
+    }
+    std::vector<Buffer*> arguments = state.arguments();
+    append(arguments, inputs);
+    Execution execution = program.executable.execute(arguments, {.donated = program.donated()});
+    std::vector<Buffer>& results = execution.outputs[0];
+    curve.losses.push_back(static_cast<double>(results[scalars].to_host().view<float>()[kLoss]));
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      const auto& taken_over_by = program.signature.args[i].donated_to;
+      if (taken_over_by) *arguments[i] = std::move(results[static_cast<size_t>(*taken_over_by)]);
+    }
+  }
+  curve_.emplace(std::move(key), std::move(curve));
+  return curve_->result;
+}
+
+}  // namespace fathom

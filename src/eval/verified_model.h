@@ -1,0 +1,84 @@
+// A model folder on a device, and what the checks want from it: each result is computed once and kept.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "drive/state_io.h"
+#include "eval/references.h"
+
+namespace fathom {
+
+struct Gradients {
+  std::map<std::string, HostArray> by_name;  // f32, by tensor of the checkpoint: all that AdamW would move
+};
+
+struct TrainingCurve {
+  std::vector<double> losses;           // of the forward pass of each step, then after the last
+  std::map<std::string, double> norms;  // L2 norms of the trained tensors after the last step
+};
+
+class VerifiedModel {
+ public:
+  // `config.load_parameters_path` is the folder with the weights; they are read when first needed. `session` outlives
+  // the model.
+  VerifiedModel(const Session& session, Config config);
+
+  // Names of all tensors in the folder.
+  const std::vector<std::string>& tensor_names();
+
+  // Announces a row, `capture`: with its intermediates. All announced rows are computed together when the first result
+  // is asked for. Throws ConfigError for a token outside of the vocabulary.
+  void want(const TokenRow& row, bool capture);
+  // Of an announced row: "logits" [n v], "embedding", "layers.0.mlp" [n d], "layers.1.router.experts" [n k]; f32 or
+  // s32. Nothing when the model has no such tensor.
+  std::optional<HostArray> tensor(const TokenRow& row, const std::string& name);
+
+  // Of the mean cross entropy over all targets.
+  const Gradients& gradients(const TrainingTokens& batch);
+  // AdamW on the same batch at every step.
+  const TrainingCurve& train(const TrainingTokens& batch, const OptimizerSettings& optimizer);
+
+ private:
+  // Results of one row, its padding cut off.
+  struct RowResult {
+    bool captured = false;
+    std::map<std::string, HostArray> tensors;
+  };
+  struct ForwardProgram {
+    Compiled compiled;
+    BatchShape shape;
+    bool capture = false;
+  };
+  template <class Key, class Result>
+  struct Kept {
+    Key key;
+    Result result;
+  };
+
+  std::vector<Buffer>& parameters();
+  void check_tokens(const std::string& where, const std::vector<int32_t>& tokens) const;
+  void compute_announced();
+  void compile_forward(int64_t rows, int64_t length, bool capture);
+  void run_forward(std::span<const std::vector<int32_t>> rows);
+  // The results of one array as tensors of the checkpoint.
+  void cut(const ParamArray& array, const HostArray& values, std::map<std::string, HostArray>& into) const;
+  std::vector<Buffer> upload_training(const TrainingTokens& batch) const;
+
+  const Session& session_;
+  Config config_;
+  StateLayout layout_;
+  std::optional<std::vector<std::string>> names_;
+  std::vector<Buffer> parameters_;
+  std::map<std::vector<int32_t>, bool> announced_;  // and whether with intermediates
+  std::map<std::vector<int32_t>, RowResult> results_;
+  std::optional<ForwardProgram> forward_;
+  std::optional<Kept<BatchShape, Compiled>> gradient_program_;
+  std::optional<Kept<TrainingTokens, Gradients>> gradients_;
+  std::optional<Kept<std::pair<BatchShape, OptimizerSettings>, Compiled>> train_program_;
+  std::optional<Kept<std::pair<TrainingTokens, OptimizerSettings>, TrainingCurve>> curve_;
+};
+
+}  // namespace fathom

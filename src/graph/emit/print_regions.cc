@@ -1,0 +1,202 @@
+// The ops with bodies: while, cond (as if), and scan as a counted while.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "graph/emit/printer.h"
+#include "graph/emit/spelling.h"
+
+namespace fathom {
+namespace {
+
+std::vector<TensorType> types_of(const std::vector<Value>& values) {
+  std::vector<TensorType> out;
+  for (const Value& v : values) out.push_back(v.type());
+  return out;
+}
+
+const TensorType kIndex{DType::kS32, {}};
+const TensorType kFlag{DType::kBool, {}};
+
+}  // namespace
+
+// Every state and capture is an operand of the loop; the captures come out as they went in.
+void Printer::print_while(Node& node) {
+  size_t states = static_cast<size_t>(node.attr<DimsAttrs>().dims[0]);
+  size_t from_condition = static_cast<size_t>(node.attr<DimsAttrs>().dims[1]);
+  std::vector<TensorType> types = types_of(node.operands);
+  auto enter = [&](const Region& region, const std::vector<std::string>& args, size_t captures_at) {
+    for (size_t i = 0; i < region.args().size(); ++i) {
+      names_[region.args()[i]] = args[i < states ? i : captures_at + (i - states)];
+    }
+    print_nodes(region);
+  };
+  std::string regions = capture([&] {
+    text_ += "{\n";
+    std::vector<std::string> args = open_block(types);
+    enter(*node.regions[0], args, states);
+    print_return(names(node.regions[0]->results), {kFlag});
+    text_ += "}, {\n";
+    args = open_block(types);
+    enter(*node.regions[1], args, states + from_condition);
+    std::vector<std::string> next = names(node.regions[1]->results);
+    next.insert(next.end(), args.begin() + static_cast<std::ptrdiff_t>(states), args.end());
+    print_return(next, types);
+    text_ += "}";
+  });
+  std::vector<std::string> results = print({.op = "stablehlo.while",
+                                            .operands = names(node.operands),
+                                            .operand_types = types,
+                                            .results = types,
+                                            .regions = regions,
+                                            .scope = &node.scope});
+  for (size_t i = 0; i < states; ++i) names_[node.result(static_cast<int>(i))] = results[i];
+}
+
+// The branches of stablehlo.if have no arguments: they see the captures directly.
+void Printer::print_cond(Node& node) {
+  size_t next_capture = 1;
+  std::string regions;
+  for (const auto& region : node.regions) {
+    regions += regions.empty() ? "" : ", ";
+    regions += capture([&] {
+      text_ += "{\n";
+      for (const Value& arg : region->args()) names_[arg] = names_.at(node.operands[next_capture++]);
+      print_nodes(*region);
+      print_return(names(region->results), types_of(region->results));
+      text_ += "}";
+    });
+  }
+  std::vector<std::string> results = print({.op = "stablehlo.if",
+                                            .operands = {names_.at(node.operands[0])},
+                                            .operand_types = {kFlag},
+                                            .results = node.results,
+                                            .regions = regions,
+                                            .scope = &node.scope});
+  for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
+}
+
+// A scan is a while over (counter, carries, stacked results, invariants). Invariants are the stacks scanned over and the
+// captures; a value that is both is passed once.
+void Printer::print_scan(Node& node) {
+  const ScanAttrs& attrs = node.attr<ScanAttrs>();
+  std::vector<std::string> operands{constant(0, kIndex, node.scope)};
+  std::vector<TensorType> types{kIndex};
+  for (int i = 0; i < attrs.carries; ++i) {
+    operands.push_back(names_.at(node.operands[static_cast<size_t>(i)]));
+    types.push_back(node.operands[static_cast<size_t>(i)].type());
+  }
+  for (size_t i = static_cast<size_t>(attrs.carries); i < node.results.size(); ++i) {
+    operands.push_back(constant(0, node.results[i], node.scope));
+    types.push_back(node.results[i]);
+  }
+  std::vector<Value> invariants;
+  for (size_t i = static_cast<size_t>(attrs.carries); i < node.operands.size(); ++i) {
+    if (std::find(invariants.begin(), invariants.end(), node.operands[i]) != invariants.end()) continue;
+    invariants.push_back(node.operands[i]);
+    operands.push_back(names_.at(node.operands[i]));
+    types.push_back(node.operands[i].type());
+  }
+  std::string regions = capture([&] {
+    print_scan_condition(node, types);
+    text_ += ", ";
+    print_scan_body(node, types, invariants);
+  });
+  std::vector<std::string> results = print({.op = "stablehlo.while",
+                                            .operands = operands,
+                                            .operand_types = types,
+                                            .results = types,
+                                            .regions = regions,
+                                            .scope = &node.scope});
+  for (size_t i = 0; i < node.results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i + 1];
+}
+
+void Printer::print_scan_condition(Node& node, const std::vector<TensorType>& types) {
+  text_ += "{\n";
+  std::vector<std::string> args = open_block(types);
+  std::string length = constant(static_cast<double>(node.attr<ScanAttrs>().length), kIndex, node.scope);
+  std::string more = print({.op = "stablehlo.compare",
+                            .operands = {args[0], length},
+                            .operand_types = {kIndex, kIndex},
+                            .results = {kFlag},
+                            .attributes = "comparison_direction = #stablehlo<comparison_direction LT>",
+                            .scope = &node.scope})[0];
+  print_return({more}, {kFlag});
+  text_ += "}";
+}
+
+void Printer::print_scan_body(Node& node, const std::vector<TensorType>& types, const std::vector<Value>& invariants) {
+  const ScanAttrs& attrs = node.attr<ScanAttrs>();
+  const Region& body = *node.regions[0];
+  size_t carries = static_cast<size_t>(attrs.carries);
+  text_ += "{\n";
+  std::vector<std::string> args = open_block(types);
+  std::unordered_map<Value, std::string, ValueHash> inside;
+  for (size_t i = 0; i < invariants.size(); ++i) inside[invariants[i]] = args[1 + node.results.size() + i];
+
+  std::string index = args[0];
+  if (attrs.reverse) {
+    std::string last = constant(static_cast<double>(attrs.length - 1), kIndex, node.scope);
+    index = binary("stablehlo.subtract", last, args[0], kIndex, node.scope);
+  }
+  std::string zero = constant(0, kIndex, node.scope);
+  auto start = [&](int rank) {
+    std::vector<std::string> at(static_cast<size_t>(rank), zero);
+    at[0] = index;
+    return at;
+  };
+  names_[body.args()[0]] = index;
+  for (size_t i = 0; i < node.operands.size(); ++i) {
+    Value arg = body.args()[i + 1];
+    if (i < carries) {
+      names_[arg] = args[i + 1];
+    } else if (i >= carries + static_cast<size_t>(attrs.stacks)) {
+      names_[arg] = inside.at(node.operands[i]);
+    } else if (live_.live(arg)) {  // a slice that only a kernel reads through its stack is not made
+      const TensorType& whole = node.operands[i].type();
+      std::vector<Axis> axes(whole.shape.begin(), whole.shape.end());
+      axes[0].size = 1;
+      TensorType part{whole.dtype, Shape(axes)};
+      std::vector<std::string> operands{inside.at(node.operands[i])};
+      for (std::string& s : start(whole.shape.rank())) operands.push_back(std::move(s));
+      std::vector<TensorType> operand_types(operands.size(), kIndex);
+      operand_types[0] = whole;
+      std::string slice = print({.op = "stablehlo.dynamic_slice",
+                                 .operands = operands,
+                                 .operand_types = operand_types,
+                                 .results = {part},
+                                 .attributes = "slice_sizes = " + array_text(part.shape.sizes()),
+                                 .scope = &node.scope})[0];
+      names_[arg] = unary("stablehlo.reshape", slice, part, arg.type(), node.scope);
+    }
+  }
+  print_nodes(body);
+
+  std::vector<std::string> next{binary("stablehlo.add", args[0], constant(1, kIndex, node.scope), kIndex, node.scope)};
+  for (size_t i = 0; i < node.results.size(); ++i) {
+    if (i < carries) {
+      next.push_back(names_.at(body.results[i]));
+      continue;
+    }
+    const TensorType& whole = node.results[i];
+    std::vector<Axis> axes(whole.shape.begin(), whole.shape.end());
+    axes[0].size = 1;
+    TensorType part{whole.dtype, Shape(axes)};
+    std::string update = unary("stablehlo.reshape", names_.at(body.results[i]), body.results[i].type(), part, node.scope);
+    std::vector<std::string> operands{args[i + 1], update};
+    for (std::string& s : start(whole.shape.rank())) operands.push_back(std::move(s));
+    std::vector<TensorType> operand_types(operands.size(), kIndex);
+    operand_types[0] = whole;
+    operand_types[1] = part;
+    next.push_back(print({.op = "stablehlo.dynamic_update_slice",
+                          .operands = operands,
+                          .operand_types = operand_types,
+                          .results = {whole},
+                          .scope = &node.scope})[0]);
+  }
+  next.insert(next.end(), args.begin() + 1 + static_cast<std::ptrdiff_t>(node.results.size()), args.end());
+  print_return(next, types);
+  text_ += "}";
+}
+
+}  // namespace fathom

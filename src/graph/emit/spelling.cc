@@ -1,0 +1,191 @@
+#include "graph/emit/spelling.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <bit>
+#include <cmath>
+
+#include "base/bf16.h"
+#include "base/half.h"
+
+namespace fathom {
+namespace {
+
+std::string list_text(const std::vector<int64_t>& xs) { return fmt::format("[{}]", fmt::join(xs, ", ")); }
+
+std::string not_finite_text(double value, DType dtype) {
+  float f = static_cast<float>(value);
+  switch (dtype) {
+    case DType::kF64: return fmt::format("0x{:016X}", std::bit_cast<uint64_t>(value));
+    case DType::kBF16: return fmt::format("0x{:04X}", float_to_bf16(f));
+    case DType::kF16: return fmt::format("0x{:04X}", float_to_half(f));
+    default: return fmt::format("0x{:08X}", std::bit_cast<uint32_t>(f));
+  }
+}
+
+// Positions in `x` of the axes (other than `axis`) that `indices` has too, and their positions in `indices`.
+struct Batching {
+  std::vector<int64_t> in_x, in_indices;
+};
+Batching batching(const Shape& x, const Shape& indices, int axis) {
+  Batching out;
+  for (int i = 0; i < x.rank(); ++i) {
+    int j = i == axis ? -1 : indices.find(x[i].name);
+    if (j < 0) continue;
+    out.in_x.push_back(i);
+    out.in_indices.push_back(j);
+  }
+  return out;
+}
+
+// Positions of gather's window axes in its result: those after the axes of the indices.
+std::vector<int64_t> window_axes(const Shape& x, const Shape& indices, size_t batch_axes) {
+  std::vector<int64_t> out;
+  int count = x.rank() - 1 - static_cast<int>(batch_axes);
+  for (int i = 0; i < count; ++i) out.push_back(indices.rank() + i);
+  return out;
+}
+
+std::string gather_text(const Node& node) {
+  const Shape& x = node.operands[0].shape();
+  const Shape& indices = node.operands[1].shape();
+  int axis = node.attr<AxisAttrs>().axis;
+  Batching batch = batching(x, indices, axis);
+  std::vector<int64_t> sizes = x.sizes();
+  sizes[static_cast<size_t>(axis)] = 1;
+  for (int64_t i : batch.in_x) sizes[static_cast<size_t>(i)] = 1;
+  return fmt::format(
+      "dimension_numbers = #stablehlo.gather<offset_dims = {}, collapsed_slice_dims = [{}], operand_batching_dims = {}, "
+      "start_indices_batching_dims = {}, start_index_map = [{}], index_vector_dim = {}>, slice_sizes = {}, "
+      "indices_are_sorted = false",
+      list_text(window_axes(x, indices, batch.in_x.size())), axis, list_text(batch.in_x), list_text(batch.in_indices), axis,
+      indices.rank(), array_text(sizes));
+}
+
+std::string scatter_text(const Node& node) {
+  const Shape& x = node.operands[0].shape();
+  const Shape& indices = node.operands[1].shape();
+  int axis = node.attr<AxisAttrs>().axis;
+  Batching batch = batching(x, indices, axis);
+  return fmt::format(
+      "scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = {}, inserted_window_dims = [{}], "
+      "input_batching_dims = {}, scatter_indices_batching_dims = {}, scatter_dims_to_operand_dims = [{}], "
+      "index_vector_dim = {}>, indices_are_sorted = false, unique_indices = false",
+      list_text(window_axes(x, indices, batch.in_x.size())), axis, list_text(batch.in_x), list_text(batch.in_indices), axis,
+      indices.rank());
+}
+
+std::string dot_text(const DotAttrs& a) {
+  constexpr std::string_view kPrecision[] = {"DEFAULT", "HIGH", "HIGHEST"};
+  std::string_view p = kPrecision[static_cast<int>(a.precision)];
+  return fmt::format(
+      "dot_dimension_numbers = #stablehlo.dot<lhs_batching_dimensions = {}, rhs_batching_dimensions = {}, "
+      "lhs_contracting_dimensions = {}, rhs_contracting_dimensions = {}>, precision_config = [#stablehlo<precision {}>, "
+      "#stablehlo<precision {}>]",
+      list_text(a.lhs_batch), list_text(a.rhs_batch), list_text(a.lhs_contract), list_text(a.rhs_contract), p, p);
+}
+
+std::string call_text(const CallAttrs& call, size_t results) {
+  std::string config;
+  for (const auto& [key, value] : call.config) config += fmt::format("{}{} = {}", config.empty() ? "" : ", ", key, value);
+  std::string aliases;
+  for (auto [result, operand] : call.aliases) {
+    aliases += fmt::format(
+        "{}#stablehlo.output_operand_alias<output_tuple_indices = [{}], operand_index = {}, operand_tuple_indices = []>",
+        aliases.empty() ? "" : ", ", results > 1 ? std::to_string(result) : "", operand);
+  }
+  std::string out = fmt::format("call_target_name = \"{}\", api_version = 4 : i32, backend_config = {{{}}}", call.target, config);
+  if (!aliases.empty()) out += fmt::format(", output_operand_aliases = [{}]", aliases);
+  return out;
+}
+
+std::string compare_text(const CompareAttrs& a) {
+  constexpr std::string_view kDirection[] = {"EQ", "NE", "LT", "LE", "GT", "GE"};
+  return fmt::format("comparison_direction = #stablehlo<comparison_direction {}>", kDirection[a.direction]);
+}
+
+}  // namespace
+
+std::string type_text(const TensorType& type) {
+  std::string out = "tensor<";
+  for (const Axis& a : type.shape) out += std::to_string(a.size) + "x";
+  out += mlir_name(type.dtype);
+  return out + ">";
+}
+
+std::string array_text(const std::vector<int64_t>& xs) {
+  return xs.empty() ? "array<i64>" : fmt::format("array<i64: {}>", fmt::join(xs, ", "));
+}
+
+std::string number_text(double value, DType dtype) {
+  if (dtype == DType::kBool) return value != 0 ? "true" : "false";
+  if (!is_float(dtype)) {
+    return value < 0 ? std::to_string(static_cast<int64_t>(value)) : std::to_string(static_cast<uint64_t>(value));
+  }
+  if (!std::isfinite(dtype == DType::kF64 ? value : static_cast<double>(static_cast<float>(value)))) {
+    return not_finite_text(value, dtype);
+  }
+  std::string text = dtype == DType::kF64 ? fmt::format("{}", value) : fmt::format("{}", static_cast<float>(value));
+  if (text.find('.') == std::string::npos) {  // MLIR wants a point: 1e-06 is 1.0e-06
+    size_t e = text.find('e');
+    text.insert(e == std::string::npos ? text.size() : e, ".0");
+  }
+  return text;
+}
+
+std::string sharding_text(const Sharding& sharding, int rank) {
+  std::string dims;
+  for (int i = 0; i < rank; ++i) {
+    std::string axes;
+    if (i < static_cast<int>(sharding.dims.size())) {
+      for (const std::string& a : sharding.dims[static_cast<size_t>(i)]) {
+        axes += fmt::format("{}\"{}\"", axes.empty() ? "" : ", ", a);
+      }
+    }
+    dims += fmt::format("{}{{{}}}", i == 0 ? "" : ", ", axes);
+  }
+  return fmt::format("#sdy.sharding<@mesh, [{}]>", dims);
+}
+
+std::string attribute_text(const Node& node) {
+  switch (node.op) {
+    case Op::kConstant:
+      return fmt::format("value = dense<{}> : {}", number_text(node.attr<ConstantAttrs>().value, node.results[0].dtype),
+                         type_text(node.results[0]));
+    case Op::kIota: return fmt::format("iota_dimension = {} : i64", node.attr<IotaAttrs>().axis);
+    case Op::kCompare: return compare_text(node.attr<CompareAttrs>());
+    case Op::kBroadcast: return "broadcast_dimensions = " + array_text(node.attr<DimsAttrs>().dims);
+    case Op::kTranspose: return "permutation = " + array_text(node.attr<DimsAttrs>().dims);
+    case Op::kReverse:
+    case Op::kReduceSum:
+    case Op::kReduceMax:
+    case Op::kReduceMin:
+    case Op::kReduceProd:
+    case Op::kReduceAnd:
+    case Op::kReduceOr: return "dimensions = " + array_text(node.attr<DimsAttrs>().dims);
+    case Op::kConcatenate: return fmt::format("dimension = {} : i64", node.attr<AxisAttrs>().axis);
+    case Op::kSlice: {
+      const SliceAttrs& a = node.attr<SliceAttrs>();
+      return fmt::format("start_indices = {}, limit_indices = {}, strides = {}", array_text(a.starts), array_text(a.limits),
+                         array_text(a.strides));
+    }
+    case Op::kPad: {
+      const PadAttrs& a = node.attr<PadAttrs>();
+      return fmt::format("edge_padding_low = {}, edge_padding_high = {}, interior_padding = {}", array_text(a.low),
+                         array_text(a.high), array_text(a.interior));
+    }
+    case Op::kDynamicSlice: return "slice_sizes = " + array_text(node.results[0].shape.sizes());
+    case Op::kDot: return dot_text(node.attr<DotAttrs>());
+    case Op::kGather: return gather_text(node);
+    case Op::kScatterAdd: return scatter_text(node);
+    case Op::kSort: return fmt::format("dimension = {} : i64, is_stable = true", node.attr<SortAttrs>().axis);
+    case Op::kTopK: return fmt::format("k = {} : i64", node.attr<AxisAttrs>().count);
+    case Op::kRngBits: return "rng_algorithm = #stablehlo<rng_algorithm THREE_FRY>";
+    case Op::kShard: return "sharding = " + sharding_text(node.attr<ShardAttrs>().sharding, node.results[0].shape.rank());
+    case Op::kCustomCall: return call_text(node.attr<CallAttrs>(), node.results.size());
+    default: return "";
+  }
+}
+
+}  // namespace fathom

@@ -1,0 +1,23 @@
+// How StableHLO spells types, numbers and attributes in the generic op form.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/signature.h"
+#include "graph/graph.h"
+
+namespace fathom {
+
+// "tensor<2x16xf32>"
+std::string type_text(const TensorType& type);
+// "array<i64: 0, 1>"
+std::string array_text(const std::vector<int64_t>& xs);
+// The literal of a splat: "1.0", "1.0e-06", "7", "true"; infinities and NaN in hexadecimal.
+std::string number_text(double value, DType dtype);
+// `#sdy.sharding<@mesh, [{"fsdp"}, {}]>`; `rank` axes.
+std::string sharding_text(const Sharding& sharding, int rank);
+// The attribute dictionary of a node without its braces; empty when it has none. `pairs` as in "dimension = 0 : i64".
+std::string attribute_text(const Node& node);
+
+}  // namespace fathom

@@ -1,0 +1,16 @@
+#include "kernels/ffi/handlers.h"
+
+#include "kernels/abi.h"
+#include "kernels/ffi/grouped_handlers.h"
+
+namespace fathom {
+
+const std::vector<KernelHandler>& cpu_kernel_handlers() {
+  static const std::vector<KernelHandler> kHandlers = {
+      {abi::kGroupedMatmul.data(), reinterpret_cast<void*>(&grouped_matmul_handler)},
+      {abi::kGroupedOuter.data(), reinterpret_cast<void*>(&grouped_outer_handler)},
+  };
+  return kHandlers;
+}
+
+}  // namespace fathom

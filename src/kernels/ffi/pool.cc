@@ -1,0 +1,42 @@
+#include "kernels/ffi/pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+
+namespace fathom {
+namespace {
+
+// Outlives run(): a pool thread that starts late finds no task left and drops its share.
+struct Work {
+  Work(int64_t count, const std::function<void(int64_t)>& task) : count(count), task(&task) {}
+
+  void take_all() {
+    for (int64_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
+      (*task)(i);
+      if (done.fetch_add(1) + 1 == count) done.notify_all();
+    }
+  }
+
+  const int64_t count;
+  const std::function<void(int64_t)>* task;  // valid while tasks are left
+  std::atomic<int64_t> next{0};
+  std::atomic<int64_t> done{0};
+};
+
+}  // namespace
+
+void PluginPool::run(int64_t count, const std::function<void(int64_t)>& task) {
+  int64_t helpers = std::min(pool_.num_threads(), count) - 1;
+  if (helpers <= 0) {
+    for (int64_t i = 0; i < count; ++i) task(i);
+    return;
+  }
+  auto work = std::make_shared<Work>(count, task);
+  for (int64_t i = 0; i < helpers; ++i) pool_.Schedule([work] { work->take_all(); });
+  work->take_all();
+  // Only tasks that a pool thread has begun can be open now.
+  for (int64_t done = work->done.load(); done < count; done = work->done.load()) work->done.wait(done);
+}
+
+}  // namespace fathom

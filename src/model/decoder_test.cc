@@ -1,0 +1,119 @@
+#include "model/decoder.h"
+
+#include <gmock/gmock.h>
+
+#include <chrono>
+
+#include "graph/grad/gradients.h"
+#include "model/test_models.h"
+
+namespace fathom {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Built {
+  std::unique_ptr<Graph> graph = std::make_unique<Graph>();
+  std::vector<Param> table;
+  std::vector<ParamArray> arrays;
+  std::vector<Value> weights;
+  ModelOut out;
+};
+
+Built build(const ModelConfig& m, int64_t batch, int64_t length, const ModelOptions& options = {}) {
+  Built b;
+  b.table = param_table(m);
+  b.arrays = param_arrays(m, b.table);
+  for (const ParamArray& a : b.arrays) b.weights.push_back(b.graph->arg(a.name, a.type));
+  TensorType ids{DType::kS32, Shape{{"b", batch}, {"s", length}}};
+  ModelInputs in{b.graph->arg("tokens", ids), b.graph->arg("positions", ids), b.graph->arg("segments", ids)};
+  b.out = decoder(m, Weights(m, b.table, b.arrays, b.weights), in, options);
+  return b;
+}
+
+TEST(Weights, EveryRowFillsOneSlot) {
+  for (const ModelConfig& m : {deepseek2_16b(), deepseek32_671b()}) {
+    LayerWeights w;
+    for (const Param& p : param_table(m)) {
+      if (p.stack == Stack::kNone) continue;
+      std::string within = p.name.substr(stack_info(m, p.stack).name.size() + 1);
+      EXPECT_NE(layer_slot(w, within), nullptr) << p.name;
+    }
+  }
+  LayerWeights w;
+  EXPECT_EQ(layer_slot(w, "mla.wq_c"), nullptr);
+}
+
+TEST(Weights, RefusesAWeightOfAnotherShape) {
+  ModelConfig m = tiny_v3();
+  Graph g;
+  std::vector<Param> table = param_table(m);
+  std::vector<ParamArray> arrays = param_arrays(m, table);
+  std::vector<Value> values;
+  for (const ParamArray& a : arrays) values.push_back(g.arg(a.name, a.type));
+  values[1] = g.arg("other", {DType::kF32, Shape{{"d", 31}}});
+  EXPECT_THAT([&] { Weights(m, table, arrays, values); },
+              ::testing::ThrowsMessage<GraphError>(HasSubstr("decoder.dense_layers.pre_norm")));
+}
+
+TEST(Decoder, ReleasedModelsBuildInUnderASecondWithFewNodes) {
+  for (ModelConfig m : {deepseek2_16b(), deepseek2_236b(), deepseek3_671b(), deepseek32_671b()}) {
+    auto start = std::chrono::steady_clock::now();
+    Built b = build(m, 4, 1024, {.remat_saved = std::set<std::string>{}});
+    auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    EXPECT_EQ(b.out.logits.type(), (TensorType{DType::kF32, Shape{{"b", 4}, {"s", 1024}, {"v", m.vocab}}}));
+    EXPECT_LT(b.graph->node_count(), 1500) << "layers are scanned: the count does not depend on their number";
+    EXPECT_LT(seconds, 1.0);
+  }
+}
+
+TEST(Decoder, ScannedAndUnscannedGiveTheSameTypes) {
+  for (bool grouped : {false, true}) {
+    ModelConfig m = tiny_v3();
+    m.grouped = grouped;
+    m.load_balance_weight = 0.01;
+    ModelOptions options{.capture = true};
+    Built scanned = build(m, 2, 16, options);
+    m.scan_layers = false;
+    Built layered = build(m, 2, 16, options);
+    EXPECT_EQ(scanned.out.logits.type(), layered.out.logits.type());
+    EXPECT_EQ(scanned.out.balance_loss.type(), (TensorType{DType::kF32, {}}));
+    for (auto member : LayerAux::members()) {
+      ASSERT_TRUE(scanned.out.moe.*member);
+      ASSERT_TRUE(layered.out.moe.*member);
+      EXPECT_EQ((scanned.out.moe.*member).type(), (layered.out.moe.*member).type());
+    }
+    EXPECT_EQ(scanned.out.moe.experts.type(),
+              (TensorType{DType::kS32, Shape{{"l", 3}, {"b", 2}, {"s", 16}, {"k", 3}}}));
+    EXPECT_EQ(scanned.out.dense.out.shape().sizes(), (std::vector<int64_t>{1, 2, 16, 32}));
+    EXPECT_FALSE(scanned.out.dense.load);
+  }
+}
+
+TEST(Decoder, GradientsReachEveryTrainedParameterAndNotTheRouterBias) {
+  for (bool scan : {true, false}) {
+    for (bool flash : {true, false}) {
+      ModelConfig m = tiny_v3();
+      m.scan_layers = scan;
+      m.flash = flash;
+      Built b = build(m, 2, 16, {.remat_saved = std::set<std::string>{"context"}});
+      Value loss = reduce_sum(b.out.logits, "");
+      std::vector<Value> grads = gradients(loss, b.weights);
+      for (size_t i = 0; i < grads.size(); ++i) {
+        const bool trained = b.table[b.arrays[i].row].trained;
+        ASSERT_EQ(static_cast<bool>(grads[i]), trained) << b.arrays[i].name;
+        if (trained) {
+          EXPECT_EQ(grads[i].type(), b.arrays[i].type) << b.arrays[i].name;
+        }
+      }
+    }
+  }
+}
+
+TEST(Decoder, SparseAttentionBeyondTheIndexersReachIsRefusedByName) {
+  ModelConfig m = deepseek32_671b();
+  EXPECT_THAT([&] { build(m, 1, 4096); }, ::testing::ThrowsMessage<GraphError>(HasSubstr("indexer_topk=2048")));
+}
+
+}  // namespace
+}  // namespace fathom

@@ -1,0 +1,126 @@
+#include "model/ffn.h"
+
+#include <limits>
+
+#include "fused/grouped_matmul.h"
+#include "fused/moe_permute.h"
+#include "nn/linear.h"
+
+namespace fathom {
+namespace {
+
+// ---- routing ----
+
+// [b s e] with -inf in all groups of experts but the best ones.
+Value keep_best_groups(const ModelConfig& m, Value choice) {
+  Value members = split_axis(choice, "e", {{"group", m.groups}, {"member", m.experts / m.groups}});
+  Value rank = m.group_by_maximum ? reduce_max(members, "member")
+                                  : reduce_sum(top_k(members, "member", 2, "best").values, "best");
+  Value best = top_k(rank, "group", m.kept_groups, "kept").indices;
+  Value kept = reduce_max(one_hot(best, {"group", m.groups}, DType::kS32), "kept");
+  Value inside = broadcast(greater(kept, 0), members.shape());
+  // -inf, not 0: scores with a bias can be negative.
+  Value masked = select(inside, members, -std::numeric_limits<double>::infinity());
+  return merge_axes(masked, "group member", "e");
+}
+
+// scores [b s e] at experts [b s k]: a sum with one term. Its derivative is a sum too, where a gather's is a scatter.
+Value scores_of(Value scores, Value experts) {
+  Value chosen = equal(one_hot(experts, {"e", scores.size("e")}, DType::kS32), 1);  // [b s k e]
+  Value spread = broadcast(scores, chosen.shape());
+  return reduce_sum(select(chosen, spread, 0), "e");
+}
+
+// ---- load ----
+
+Value count_tokens(Value experts, int64_t count) {
+  return reduce_sum(one_hot(experts, {"e", count}, DType::kS32), "b s k");
+}
+
+// w E^2 mean over rows and experts of f P: f, the share of a row's choices that fell on e; P, the mean over the row of
+// softmax(scores)_e. MaxText 0.2.5 takes the scores after the bias in its dense path, before it in the grouped one.
+Value balance_loss(const ModelConfig& m, const Routing& r) {
+  Value share = reduce_sum(one_hot(r.experts, {"e", m.experts}, DType::kF32), "k") / m.top_k;  // [b s e]
+  Value probability = softmax(m.grouped ? r.scores : r.choice, "e");
+  Value product = reduce_mean(share, "s") * reduce_mean(probability, "s");  // [b e]
+  const double e = static_cast<double>(m.experts);
+  return reduce_mean(product, "b e") * (m.load_balance_weight * e * e);
+}
+
+// ---- experts ----
+
+// Every expert on every token; what was not chosen has weight 0. For small models and as a check of the grouped form.
+Value dense_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
+  Value gate = tag(linear(x, w.w_gate, "d"), "moe_mlpwi_0");  // [b s e f]
+  Value up = tag(linear(x, w.w_up, "d"), "moe_mlpwi_1");
+  Value hidden = gated_silu(gate, up, m.activations_in_float32);
+  Value chosen = one_hot(r.experts, {"e", m.experts}, DType::kF32);  // [b s k e]
+  Value weight = reduce_sum(chosen * r.weights, "k");                // [b s e]
+  Value weighted = convert(convert(hidden, DType::kF32) * weight, x.dtype());
+  return tag(linear(weighted, w.w_down, "e f"), "moe_mlpwo");
+}
+
+// Tokens sorted by expert, so that each expert's rows lie together; dropless.
+Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r, Value load) {
+  Value tokens = merge_axes(x, "b s", "tok");
+  Value experts = merge_axes(r.experts, "b s", "tok");  // [tok k]
+  RowOrder order;
+  order.slot_of_row = tag(argsort(merge_axes(experts, "tok k", "m"), "m"), "moe_routing_maps");
+  Value inverse = tag(argsort(order.slot_of_row, "m"), "moe_routing_maps");
+  order.row_of_slot = reshape(inverse, experts.shape());
+
+  Value rows = tag(rows_of_tokens(tokens, order), "moe_x_sorted");  // [m d]
+  Value gate = tag(grouped_matmul(rows, convert(w.w_gate, x.dtype()), load), "moe_mlpwi_0");
+  Value up = tag(grouped_matmul(rows, convert(w.w_up, x.dtype()), load), "moe_mlpwi_1");
+  Value hidden = gated_silu(gate, up, m.activations_in_float32);
+  Value out = tag(grouped_matmul(hidden, convert(w.w_down, x.dtype()), load), "moe_mlpwo");
+
+  Value slots = convert(slots_of_rows(out, order), DType::kF32);  // [tok k d]
+  Value sum = reduce_sum(slots * merge_axes(r.weights, "b s", "tok"), "k");
+  return convert(split_axis(sum, "tok", {x.shape()[0], x.shape()[1]}), x.dtype());
+}
+
+}  // namespace
+
+Value gated_mlp(const ModelConfig& m, const MlpWeights& w, Value x) {
+  Value gate = tag(linear(x, w.w_gate, "d"), "mlpwi_0");
+  Value up = tag(linear(x, w.w_up, "d"), "mlpwi_1");
+  Value hidden = gated_silu(gate, up, m.activations_in_float32);
+  return tag(linear(hidden, w.w_down, "f"), "mlpwo");
+}
+
+Routing route(const ModelConfig& m, const MoeWeights& w, Value x) {
+  Scope scope(x.graph(), "router");
+  Value logits = linear(convert(x, DType::kF32), w.router, "d");
+  Routing r;
+  r.scores = m.sigmoid_scores ? logistic(logits) : softmax(logits, "e");
+  r.choice = w.router_bias ? r.scores + convert(w.router_bias, DType::kF32) : r.scores;
+  // No gradient passes through the choice (V3 report, eq. 16: the bias is for routing only).
+  Value candidates = stop_gradient(r.choice);
+  if (m.groups > 0) candidates = keep_best_groups(m, candidates);
+  r.experts = top_k(candidates, "e", m.top_k, "k").indices;
+  r.weights = scores_of(r.scores, r.experts);
+  if (m.renormalise) r.weights = r.weights / (reduce_sum(r.weights, "k") + 1e-20);
+  if (m.routed_scaling_factor != 1) r.weights = r.weights * m.routed_scaling_factor;
+  return r;
+}
+
+MoeOut moe(const ModelConfig& m, const MoeWeights& w, Value x) {
+  Scope scope(x.graph(), "moe");
+  MoeOut out;
+  out.routing = route(m, w, x);
+  out.load = count_tokens(out.routing.experts, m.experts);
+  if (m.load_balance_weight > 0) out.balance_loss = balance_loss(m, out.routing);
+  {
+    Scope experts(x.graph(), "experts");
+    out.y = m.grouped ? grouped_experts(m, w.experts, x, out.routing, out.load)
+                      : dense_experts(m, w.experts, x, out.routing);
+  }
+  if (w.shared.w_gate) {
+    Scope shared(x.graph(), "shared");
+    out.y = out.y + gated_mlp(m, w.shared, x);
+  }
+  return out;
+}
+
+}  // namespace fathom

@@ -1,0 +1,66 @@
+// What the model needs of the configuration: dimensions and choices, resolved. Model code reads this and nothing else.
+#pragma once
+
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "nn/rope_options.h"
+
+namespace fathom {
+
+struct Config;
+
+struct ModelConfig {
+  // Sizes. The letters are those of the axes in model code.
+  int64_t d = 0;             // emb_dim
+  int64_t heads = 0;         // h
+  int64_t layers = 0;        // dense ones included
+  int64_t dense_layers = 0;  // the first ones, with a plain MLP
+  int64_t vocab = 0;         // v
+  int64_t mlp_dim = 0;       // f, dense layers
+  int64_t moe_mlp_dim = 0;   // f, one expert and one shared expert
+  double norm_epsilon = 1e-6;
+  bool scan_layers = true;
+
+  // Multi-head latent attention. A head's query and key have `nope` plain and `rope` rotated dimensions, its value `u`.
+  int64_t q_rank = 0;   // r; 0: queries straight from the input (V2-Lite)
+  int64_t kv_rank = 0;  // c
+  int64_t nope = 0, rope_dim = 0, value_dim = 0;
+  RopeOptions rope;
+  double softmax_scale = 0;  // on the product of query and key
+  bool flash = false;        // attention=flash; otherwise plain up to kPlainAttentionLength when `autoselected`
+  bool autoselected = true;
+
+  // Mixture of experts.
+  int64_t experts = 0;          // e
+  int64_t top_k = 0;            // k
+  int64_t shared_experts = 0;   // one MLP of shared_experts * moe_mlp_dim
+  bool sigmoid_scores = false;  // V3; softmax otherwise
+  bool router_bias = false;     // added to the scores for the choice only
+  bool renormalise = false;     // chosen weights divided by their sum
+  double routed_scaling_factor = 1;
+  int64_t groups = 0, kept_groups = 0;  // group-limited routing; 0: none
+  bool group_by_maximum = false;        // a group's rank is its best score (V2), not the sum of its two best (V3)
+  bool grouped = true;                  // tokens sorted by expert; false: every expert on every token
+  double load_balance_weight = 0;
+
+  // Sparse-attention indexer (V3.2): parameters only where `indexer`.
+  bool indexer = false;
+  int64_t indexer_heads = 0, indexer_dim = 0, indexer_top_k = 0;
+
+  // Numbers.
+  DType dtype = DType::kBF16;
+  DType weight_dtype = DType::kF32;
+  bool activations_in_float32 = false;
+  bool logits_dot_in_float32 = false;
+  bool logits_in_float32 = true;
+
+  int64_t moe_layers() const { return layers - dense_layers; }
+  int64_t head_dim() const { return nope + rope_dim; }
+  int64_t shared_dim() const { return shared_experts * moe_mlp_dim; }
+};
+
+// Throws ConfigError naming the key when a size is missing or does not fit another.
+ModelConfig model_config(const Config& config);
+
+}  // namespace fathom

@@ -1,0 +1,238 @@
+#include "model/params.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
+
+namespace fathom {
+namespace {
+
+// Writes the rows. Names and logical axes of the peer: maxtext-facts of release 0.2.5 (docs/from_maxtext.md).
+class Table {
+ public:
+  explicit Table(const ModelConfig& c) : c_(c) {}
+
+  std::vector<Param> make() {
+    outside("embedding", {{"v", c_.vocab}, {"d", c_.d}}, {"vocab", "embed_vocab"}, "model.embed_tokens.weight",
+            "token_embedder.embedding", "v d")
+        .init = Init::kNormal;
+    layers(Stack::kDense);
+    layers(Stack::kMoe);
+    norm(
+        outside("decoder.final_norm", {{"d", c_.d}}, {"norm"}, "model.norm.weight", "decoder.decoder_norm.scale", "d"));
+    outside("decoder.logits", {{"v", c_.vocab}, {"d", c_.d}}, {"vocab", "embed_vocab"}, "lm_head.weight",
+            "decoder.logits_dense.kernel", "d v");
+    return std::move(rows_);
+  }
+
+ private:
+  // A parameter outside the layers. The last axis is the input of a projection.
+  Param& outside(std::string name, Shape shape, std::vector<std::string> logical, std::string hf, std::string peer,
+                 std::string peer_axes) {
+    Param p{.name = std::move(name), .type = {c_.weight_dtype, std::move(shape)}, .logical = std::move(logical)};
+    p.fan_in = p.type.shape[p.type.shape.rank() - 1].size;
+    p.hf = std::move(hf);
+    p.hf_sizes = p.type.shape.sizes();
+    p.peer = std::move(peer);
+    p.peer_axes = std::move(peer_axes);
+    rows_.push_back(std::move(p));
+    return rows_.back();
+  }
+
+  // A parameter of each layer of the current stack; `hf` and `peer` are relative to the layer.
+  Param& layer(std::string_view name, Shape shape, std::vector<std::string> logical, std::string_view hf,
+               std::string_view peer, std::string peer_axes) {
+    Param& p = outside(fmt::format("{}.{}", stack_.name, name), std::move(shape), std::move(logical),
+                       fmt::format("model.layers.{{layer}}.{}", hf), fmt::format("{}.{}", stack_.name, peer),
+                       std::move(peer_axes));
+    p.stack = kind_;
+    return p;
+  }
+
+  static void norm(Param& p) { p.init = Init::kOnes; }
+
+  // The released checkpoints hold matrices: what we split into axes is merged there. `rows` leading axes are the rows.
+  static void matrix(Param& p, int rows) {
+    int64_t high = 1, low = 1;
+    for (int i = 0; i < p.type.shape.rank(); ++i) (i < rows ? high : low) *= p.type.shape[i].size;
+    p.hf_sizes = {high, low};
+    p.fan_in = low;
+  }
+
+  void layers(Stack kind) {
+    kind_ = kind;
+    stack_ = stack_info(c_, kind);
+    if (stack_.count == 0) return;
+    norm(layer("pre_norm", {{"d", c_.d}}, {"norm"}, "input_layernorm.weight", "pre_self_attention_layer_norm.scale",
+               "d"));
+    attention();
+    if (c_.indexer) indexer();
+    norm(layer("post_norm", {{"d", c_.d}}, {"norm"}, "post_attention_layernorm.weight",
+               "post_self_attention_layer_norm.scale", "d"));
+    if (kind == Stack::kDense) {
+      mlp("mlp", c_.mlp_dim, "mlp", "mlp.");
+    } else {
+      experts();
+      if (c_.shared_experts > 0)
+        mlp("moe.shared", c_.shared_dim(), "mlp.shared_experts", "DeepSeekMoeBlock_0.shared_experts.");
+    }
+  }
+
+  void attention() {
+    const Axis d{"d", c_.d}, h{"h", c_.heads}, np{"np", c_.head_dim()}, r{"r", c_.q_rank}, c{"c", c_.kv_rank};
+    auto peer = [](std::string_view leaf) { return fmt::format("self_attention.{}", leaf); };
+    if (c_.q_rank == 0) {
+      matrix(layer("mla.wq", {h, np, d}, {"q_heads", "kv", "embed_attn"}, "self_attn.q_proj.weight",
+                   peer("query.kernel"), "d h np"),
+             2);
+    } else {
+      layer("mla.wq_a", {r, d}, {"q_lora_up_proj", "embed_attn"}, "self_attn.q_a_proj.weight", peer("wq_a.kernel"),
+            "d r");
+      norm(layer("mla.q_norm", {r}, {"norm"}, "self_attn.q_a_layernorm.weight", peer("q_norm.scale"), "r"));
+      matrix(layer("mla.wq_b", {h, np, r}, {"q_heads", "kv", "q_lora"}, "self_attn.q_b_proj.weight",
+                   peer("wq_b.kernel"), "r h np"),
+             2);
+    }
+    layer("mla.wkv_a", {{"cp", c_.kv_rank + c_.rope_dim}, d}, {"kv_lora_up_proj", "embed_attn"},
+          "self_attn.kv_a_proj_with_mqa.weight", peer("wkv_a.kernel"), "d cp");
+    norm(layer("mla.kv_norm", {c}, {"norm"}, "self_attn.kv_a_layernorm.weight", peer("kv_norm.scale"), "c"));
+    matrix(layer("mla.wkv_b", {h, {"nu", c_.nope + c_.value_dim}, c}, {"kv_heads", "kv_head_dim", "kv_lora"},
+                 "self_attn.kv_b_proj.weight", peer("wkv_b.kernel"), "c h nu"),
+           2);
+    matrix(layer("mla.wo", {d, h, {"u", c_.value_dim}}, {"embed_attn", "heads", "kv"}, "self_attn.o_proj.weight",
+                 peer("out.kernel"), "h u d"),
+           1);
+  }
+
+  void indexer() {
+    const Axis d{"d", c_.d}, h{"hi", c_.indexer_heads}, w{"di", c_.indexer_dim};
+    auto peer = [](std::string_view leaf) { return fmt::format("self_attention.indexer.{}", leaf); };
+    Param& wq = layer("mla.indexer.wq_b", {h, w, {"r", c_.q_rank}}, {"q_heads", "kv", "q_lora"},
+                      "self_attn.indexer.wq_b.weight", peer("wq_b.kernel"), "r hi di");
+    matrix(wq, 2);
+    wq.init = Init::kNormalFanIn;
+    layer("mla.indexer.wk", {w, d}, {"kv", "embed_attn"}, "self_attn.indexer.wk.weight", peer("wk.kernel"), "d di")
+        .init = Init::kNormalFanIn;
+    norm(layer("mla.indexer.k_norm", {w}, {""}, "self_attn.indexer.k_norm.weight", peer("k_norm.scale"), "di"));
+    layer("mla.indexer.k_norm_bias", {w}, {""}, "self_attn.indexer.k_norm.bias", peer("k_norm.bias"), "di").init =
+        Init::kZeros;
+    Param& weights = layer("mla.indexer.weights_proj", {h, d}, {"q_heads", "embed_attn"},
+                           "self_attn.indexer.weights_proj.weight", peer("weights_proj.kernel"), "d hi");
+    weights.init = Init::kNormalFanIn;
+    weights.type.dtype = DType::kF32;
+  }
+
+  void mlp(std::string_view name, int64_t width, std::string_view hf, std::string_view peer_prefix) {
+    const Axis d{"d", c_.d}, f{"f", width};
+    auto peer = [&](std::string_view leaf) { return fmt::format("{}{}", peer_prefix, leaf); };
+    layer(fmt::format("{}.w_gate", name), {f, d}, {"mlp", "embed"}, fmt::format("{}.gate_proj.weight", hf),
+          peer("wi_0.kernel"), "d f");
+    layer(fmt::format("{}.w_up", name), {f, d}, {"mlp", "embed"}, fmt::format("{}.up_proj.weight", hf),
+          peer("wi_1.kernel"), "d f");
+    layer(fmt::format("{}.w_down", name), {d, f}, {"embed", "mlp"}, fmt::format("{}.down_proj.weight", hf),
+          peer("wo.kernel"), "f d");
+  }
+
+  void experts() {
+    const Axis d{"d", c_.d}, e{"e", c_.experts}, f{"f", c_.moe_mlp_dim};
+    auto peer = [](std::string_view leaf) { return fmt::format("DeepSeekMoeBlock_0.MoeBlock_0.{}", leaf); };
+    layer("moe.router", {e, d}, {"", "embed_router"}, "mlp.gate.weight", peer("gate.kernel"), "d e");
+    if (c_.router_bias) {
+      Param& bias = layer("moe.router_bias", {e}, {""}, "mlp.gate.e_score_correction_bias", peer("gate.bias"), "e");
+      bias.type.dtype = DType::kF32;
+      bias.init = Init::kZeros;
+      bias.peer_layer_axis = 0;
+      bias.trained = false;
+    }
+    auto expert = [&](std::string_view name, Axis out, Axis in, std::vector<std::string> logical, std::string_view hf,
+                      std::string_view peer_name, std::string peer_axes) {
+      Param& p = layer(fmt::format("moe.experts.{}", name), {e, out, in}, std::move(logical),
+                       fmt::format("mlp.experts.{{expert}}.{}.weight", hf), peer(peer_name), std::move(peer_axes));
+      p.hf_sizes = {out.size, in.size};
+    };
+    expert("w_gate", f, d, {"exp", "mlp_moe", "embed_moe"}, "gate_proj", "wi_0", "e d f");
+    expert("w_up", f, d, {"exp", "mlp_moe", "embed_moe"}, "up_proj", "wi_1", "e d f");
+    expert("w_down", d, f, {"exp", "embed_moe", "mlp_moe"}, "down_proj", "wo", "e f d");
+  }
+
+  const ModelConfig& c_;
+  Stack kind_ = Stack::kNone;
+  StackInfo stack_;
+  std::vector<Param> rows_;
+};
+
+bool routed(const Param& p) { return p.type.shape.has("e") && p.type.shape.rank() == 3; }
+
+std::string array_name(const StackInfo& stack, const Param& p, int64_t layer) {
+  return fmt::format("{}.{}{}", stack.name, layer, std::string_view(p.name).substr(stack.name.size()));
+}
+
+}  // namespace
+
+StackInfo stack_info(const ModelConfig& c, Stack stack) {
+  if (stack == Stack::kDense) return {"decoder.dense_layers", 0, c.dense_layers};
+  if (stack == Stack::kMoe) return {"decoder.moe_layers", c.dense_layers, c.moe_layers()};
+  return {};
+}
+
+std::vector<Param> param_table(const ModelConfig& config) { return Table(config).make(); }
+
+std::vector<ParamArray> param_arrays(const ModelConfig& config, const std::vector<Param>& table) {
+  std::vector<ParamArray> out;
+  for (size_t row = 0; row < table.size(); ++row) {
+    const Param& p = table[row];
+    if (p.stack == Stack::kNone) {
+      out.push_back({p.name, p.type, row, -1, p.logical});
+      continue;
+    }
+    StackInfo stack = stack_info(config, p.stack);
+    if (!config.scan_layers) {
+      for (int64_t i = 0; i < stack.count; ++i) out.push_back({array_name(stack, p, i), p.type, row, i, p.logical});
+      continue;
+    }
+    std::vector<Axis> axes{{"l", stack.count}};
+    axes.insert(axes.end(), p.type.shape.begin(), p.type.shape.end());
+    std::vector<std::string> logical{p.stack == Stack::kDense ? "dense_layers" : "moe_layers"};
+    logical.insert(logical.end(), p.logical.begin(), p.logical.end());
+    out.push_back({p.name, {p.type.dtype, Shape(std::move(axes))}, row, -1, std::move(logical)});
+  }
+  return out;
+}
+
+ParamCount count_params(const ModelConfig& config, const std::vector<Param>& table) {
+  ParamCount n;
+  for (const Param& p : table) {
+    int64_t layers = p.stack == Stack::kNone ? 1 : stack_info(config, p.stack).count;
+    int64_t elements = layers * p.type.shape.elements();
+    n.parameters += elements;
+    n.bytes += layers * p.type.bytes();
+    n.active += routed(p) ? elements / config.experts * config.top_k : elements;
+  }
+  return n;
+}
+
+FlopCount train_flops_per_token(const ModelConfig& c, int64_t length) {
+  auto f = [](int64_t x) { return static_cast<double>(x); };
+  const double d = f(c.d), h = f(c.heads), q = f(c.q_rank), kv = f(c.kv_rank), layers = f(c.layers);
+  const double dense = 6 * f(c.mlp_dim) * d;
+  const double sparse = 2 * d * f(c.experts) + 6 * f(c.moe_mlp_dim) * d * f(c.shared_experts + c.top_k);
+  const double query = c.q_rank == 0 ? 2 * d * h * f(c.head_dim()) : 2 * (d * q + q * h * f(c.head_dim()));
+  const double keys = 2 * (d * (kv + f(c.rope_dim)) + kv * h * f(c.nope + c.value_dim));
+  const double out = 2 * d * h * f(c.value_dim);
+  double weights = f(c.dense_layers) * dense + f(c.moe_layers()) * sparse + layers * (query + keys + out);
+  weights += 2 * d * f(c.vocab);
+  double attention = 2 * f(length) * h * f(c.head_dim() + c.value_dim) / 2;
+  if (c.indexer && length > c.indexer_top_k) {
+    // Of a row's keys top_k at most are met: k/S - (k/S)^2 / 2 of the square instead of half. The scores of the indexer
+    // itself are causal.
+    const double part = f(c.indexer_top_k) / f(length);
+    attention *= 2 * (part - 0.5 * part * part);
+    const double hi = f(c.indexer_heads), di = f(c.indexer_dim);
+    weights += layers * 2 * (q * hi * di + d * di + d * hi);
+    attention += (2 * f(length) * hi * di + 2 * f(length) * hi) / 2;
+  }
+  return {3 * weights, 3 * layers * attention};
+}
+
+}  // namespace fathom

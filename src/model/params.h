@@ -1,0 +1,97 @@
+// The parameter table: one row a parameter. Initialisation, sharding, the optimizer, loaders, converters and the counts
+// all visit it; no other place knows a parameter's name or shape.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/shape.h"
+#include "model/model_config.h"
+
+namespace fathom {
+
+// The layer stacks. A parameter of a stack exists once for each of its layers.
+enum class Stack : uint8_t { kNone, kDense, kMoe };
+
+// How a parameter starts. Both fan-in forms have variance 1 / fan_in (MaxText's initialisers, maxtext 0.2.5).
+enum class Init : uint8_t {
+  kTruncatedFanIn,  // normal cut at two standard deviations, rescaled to the full variance
+  kNormalFanIn,
+  kNormal,  // standard deviation 1
+  kOnes,
+  kZeros,
+};
+
+struct Param {
+  // "decoder.moe_layers.mla.wq_a"; an array of one layer of the unscanned form is "decoder.moe_layers.3.mla.wq_a".
+  std::string name;
+  // One layer's tensor with named axes, in the dtype in which it is stored: weight_dtype, or float32 where the row says
+  // so. Projections are [out, in] as in the released checkpoints.
+  TensorType type;
+  Stack stack = Stack::kNone;
+  // For each axis its logical name in the sharding rules ("embed_attn"); empty: never split.
+  std::vector<std::string> logical;
+
+  Init init = Init::kTruncatedFanIn;
+  int64_t fan_in = 0;
+
+  // Name in a Hugging Face folder, "model.layers.{layer}.mlp.experts.{expert}.up_proj.weight": {layer} counts all
+  // layers of the model; {expert} stands for the first axis, of which each index is a tensor of its own.
+  std::string hf;
+  // Its sizes there; the elements stand in the same order, so that no transpose is needed.
+  std::vector<int64_t> hf_sizes;
+
+  // Path in MaxText's tree below params/params, joined with dots: "decoder.moe_layers.self_attention.wq_a.kernel".
+  std::string peer;
+  // Our axes in the order of MaxText's array of one layer: "d r".
+  std::string peer_axes;
+  // Position of the layer axis in MaxText's scanned array: param_scan_axis (-1), or fixed by its code.
+  int peer_layer_axis = -1;
+
+  // Whether AdamW moves it. The router bias is moved by the loss-free balancing rule alone.
+  bool trained = true;
+};
+
+// "decoder.moe_layers", and which layers of the model they are: [first, first + count).
+struct StackInfo {
+  std::string name;
+  int64_t first = 0;
+  int64_t count = 0;
+};
+StackInfo stack_info(const ModelConfig& config, Stack stack);
+
+// All rows, in the order in which programs take them. Stacks without layers have none.
+std::vector<Param> param_table(const ModelConfig& config);
+
+// One array of a program: a whole stack with the layer axis "l" in front (scan_layers), one layer's tensor, or a
+// parameter outside the stacks.
+struct ParamArray {
+  std::string name;
+  TensorType type;
+  size_t row = 0;      // in the table
+  int64_t layer = -1;  // in its stack; -1: the whole stack, or none
+  // Logical names of the axes; that of the layer axis is "dense_layers" or "moe_layers".
+  std::vector<std::string> logical;
+};
+std::vector<ParamArray> param_arrays(const ModelConfig& config, const std::vector<Param>& table);
+
+// ---- counts ----
+
+struct ParamCount {
+  int64_t parameters = 0;
+  int64_t bytes = 0;   // as stored
+  int64_t active = 0;  // that one token meets: top_k of the routed experts
+};
+ParamCount count_params(const ModelConfig& config, const std::vector<Param>& table);
+
+// Floating-point operations of one training step per token (three times the forward pass), as MaxText's log line counts
+// them (maxtext_utils.calculate_tflops_training_per_device): products only, causal attention as half of the square.
+struct FlopCount {
+  double weights = 0;    // products with parameters
+  double attention = 0;  // queries with keys, weights with values
+  double total() const { return weights + attention; }
+};
+FlopCount train_flops_per_token(const ModelConfig& config, int64_t length);
+
+}  // namespace fathom

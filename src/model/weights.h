@@ -1,0 +1,77 @@
+// The weights as typed structs of Values, filled by visiting the parameter table.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "graph/ops.h"
+#include "model/params.h"
+
+namespace fathom {
+
+struct MlaWeights {
+  Value wq;                  // [h np d], or, with query compression:
+  Value wq_a, q_norm, wq_b;  // [r d], [r], [h np r]
+  Value wkv_a, kv_norm;      // [cp d], [c]; cp: latent, then the rotated key
+  Value wkv_b;               // [h nu c]; nu: plain key, then value
+  Value wo;                  // [d h u]
+  struct Indexer {
+    Value wq_b, wk, k_norm, k_norm_bias, weights_proj;
+  } indexer;
+};
+
+struct MlpWeights {
+  Value w_gate, w_up;  // [f d], experts [e f d]
+  Value w_down;        // [d f], experts [e d f]
+};
+
+struct MoeWeights {
+  Value router;       // [e d]
+  Value router_bias;  // [e], null without bias
+  MlpWeights experts;
+  MlpWeights shared;  // null without shared experts
+};
+
+struct LayerWeights {
+  Value pre_norm, post_norm;  // [d]
+  MlaWeights mla;
+  MlpWeights mlp;  // dense layers
+  MoeWeights moe;  // the others
+};
+
+// The layers of one stack.
+class LayerStack {
+ public:
+  int64_t count() const { return count_; }
+  // The scanned form: one array a parameter, the layer axis "l" in front. Empty in the unscanned form.
+  const std::vector<Value>& stacked() const { return stacked_; }
+  // One layer's weights from the slices of stacked(), in its order.
+  LayerWeights bind(std::span<const Value> slices) const;
+  // Layer i of the unscanned form.
+  const LayerWeights& layer(int64_t i) const { return layers_[static_cast<size_t>(i)]; }
+
+ private:
+  friend struct Weights;
+  int64_t count_ = 0;
+  std::vector<std::string> names_;  // of stacked_, within the layer: "mla.wq_a"
+  std::vector<Value> stacked_;
+  std::vector<LayerWeights> layers_;
+};
+
+struct Weights {
+  Value embedding;   // [v d]
+  Value final_norm;  // [d]
+  Value logits;      // [v d]
+  LayerStack dense, moe;
+
+  // `values`: one for each of `arrays`, in their order and of their types.
+  Weights(const ModelConfig& config, const std::vector<Param>& table, const std::vector<ParamArray>& arrays,
+          std::span<const Value> values);
+};
+
+// The member of a layer's weights that a row fills, by the row's name within the layer ("mla.wq_a"); null for an
+// unknown name.
+Value* layer_slot(LayerWeights& weights, std::string_view name);
+
+}  // namespace fathom

@@ -1,0 +1,35 @@
+#include "nn/attention.h"
+
+#include "fused/flash_attention.h"
+
+namespace fathom {
+namespace {
+
+// [b s t]: key t is not after query s and in its segment.
+Value visible_keys(Value segments) {
+  Graph& g = segments.graph();
+  const Axis batch = segments.shape()[0];
+  const int64_t length = segments.size("s");
+  Shape pair{{"s", length}, {"t", length}};
+  Shape all{batch, pair[0], pair[1]};
+  Value causal = less_equal(iota(g, DType::kS32, pair, "t"), iota(g, DType::kS32, pair, "s"));
+  Value same = equal(broadcast(segments, all), broadcast(rename(segments, "s", "t"), all));
+  return logical_and(same, broadcast(causal, all));
+}
+
+}  // namespace
+
+Value plain_attention(const AttentionInputs& in, Where where) {
+  // Finite, and the size of the peer's mask value: exp of its distance to any score is 0 in float32.
+  constexpr double kMasked = -0.7 * 3.4028234663852886e38;
+  Value scores = dot(in.q, in.k, "w", {.out = DType::kF32}, where);
+  scores = select(broadcast(visible_keys(in.segments), scores.shape()), scores, kMasked, where);
+  Value weights = softmax(scores, "t", where);
+  return dot(convert(weights, in.v.dtype()), in.v, "t", {}, where);
+}
+
+Value blockwise_attention(const AttentionInputs& in, int64_t block, Where where) {
+  return flash_attention(in.q, in.k, in.v, in.segments, {.block = block, .tag = "context"}, where);
+}
+
+}  // namespace fathom

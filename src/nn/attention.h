@@ -1,0 +1,22 @@
+// Causal attention over packed segments, in the plain form and blockwise.
+#pragma once
+
+#include "graph/ops.h"
+
+namespace fathom {
+
+// q [b s h w], already scaled; k [b t h w], v [b t h u] with as many keys as queries; segments [b s] s32. Query i sees
+// the keys j <= i (places in the row, not position ids) of its own segment. Padding (segment 0) sees padding, so that
+// no row of the softmax is empty; what it computes reaches no other segment.
+struct AttentionInputs {
+  Value q, k, v, segments;
+};
+
+// Scores and softmax in float32. Gives [b h s u] in q's type.
+Value plain_attention(const AttentionInputs& in, Where where = Where::current());
+
+// The same within rounding, without the scores in memory; `block` queries and keys at a time. Gives [b s h u], tagged
+// "context" with what else the backward pass needs.
+Value blockwise_attention(const AttentionInputs& in, int64_t block, Where where = Where::current());
+
+}  // namespace fathom

@@ -1,0 +1,97 @@
+#include "runtime/client.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "runtime/pjrt_api.h"
+
+namespace fathom {
+namespace {
+
+Device describe(const Plugin& plugin, PJRT_Device* handle) {
+  PJRT_Device_GetDescription_Args description{};
+  description.device = handle;
+  FATHOM_PJRT(plugin, PJRT_Device_GetDescription, description);
+  PJRT_DeviceDescription_Id_Args id{};
+  id.device_description = description.device_description;
+  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Id, id);
+  PJRT_DeviceDescription_ProcessIndex_Args process{};
+  process.device_description = description.device_description;
+  FATHOM_PJRT(plugin, PJRT_DeviceDescription_ProcessIndex, process);
+  PJRT_DeviceDescription_Kind_Args kind{};
+  kind.device_description = description.device_description;
+  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Kind, kind);
+  return {.handle = handle,
+          .id = id.id,
+          .process_index = process.process_index,
+          .kind = std::string(kind.device_kind, kind.device_kind_size)};
+}
+
+}  // namespace
+
+std::shared_ptr<const Client> Client::create(const Plugin& plugin, const ClientOptions& options) {
+  NamedValues all = options.plugin_options;
+  if (options.cpu_device_count) {
+    if (*options.cpu_device_count < 1) {
+      throw ConfigError(fmt::format("cpu_device_count={}: must be 1 or more", *options.cpu_device_count));
+    }
+    all["cpu_device_count"] = int64_t{*options.cpu_device_count};
+  }
+  std::vector<PJRT_NamedValue> values = to_pjrt(all);
+  PJRT_Client_Create_Args args{};
+  args.create_options = values.data();
+  args.num_options = values.size();
+  FATHOM_PJRT(plugin, PJRT_Client_Create, args);
+  std::shared_ptr<Client> client(new Client(plugin, args.client));
+  client->read_platform();
+  client->read_devices();
+  return client;
+}
+
+Client::Client(const Plugin& plugin, PJRT_Client* handle) : plugin_(plugin), handle_(handle) {}
+
+Client::~Client() {
+  PJRT_Client_Destroy_Args args{};
+  args.client = handle_;
+  FATHOM_PJRT_DESTROY(plugin_, PJRT_Client_Destroy, args);
+}
+
+void Client::read_platform() {
+  PJRT_Client_PlatformName_Args platform{};
+  platform.client = handle_;
+  FATHOM_PJRT(plugin_, PJRT_Client_PlatformName, platform);
+  platform_.assign(platform.platform_name, platform.platform_name_size);
+  PJRT_Client_PlatformVersion_Args version{};
+  version.client = handle_;
+  FATHOM_PJRT(plugin_, PJRT_Client_PlatformVersion, version);
+  platform_version_.assign(version.platform_version, version.platform_version_size);
+  PJRT_Client_ProcessIndex_Args process{};
+  process.client = handle_;
+  FATHOM_PJRT(plugin_, PJRT_Client_ProcessIndex, process);
+  process_index_ = process.process_index;
+}
+
+void Client::read_devices() {
+  PJRT_Client_Devices_Args all{};
+  all.client = handle_;
+  FATHOM_PJRT(plugin_, PJRT_Client_Devices, all);
+  for (size_t i = 0; i < all.num_devices; ++i) devices_.push_back(describe(plugin_, all.devices[i]));
+  PJRT_Client_AddressableDevices_Args own{};
+  own.client = handle_;
+  FATHOM_PJRT(plugin_, PJRT_Client_AddressableDevices, own);
+  for (size_t i = 0; i < own.num_addressable_devices; ++i) {
+    addressable_.push_back(&device(own.addressable_devices[i]));
+  }
+}
+
+const Device& Client::device(const PJRT_Device* handle) const {
+  auto it = std::find_if(devices_.begin(), devices_.end(), [&](const Device& d) { return d.handle == handle; });
+  if (it == devices_.end()) {
+    throw PjrtError(PjrtCode::kInternal, "Client::device", "the plugin names a device that it did not list");
+  }
+  return *it;
+}
+
+}  // namespace fathom

@@ -1,0 +1,71 @@
+// A live runtime of one platform: its devices, and what buffers and executables are made from.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/named_value.h"
+#include "runtime/plugin.h"
+
+struct PJRT_Client;
+struct PJRT_Device;
+
+namespace fathom {
+
+// A device of a client, in this process or in another one of the same job.
+struct Device {
+  PJRT_Device* handle = nullptr;
+  int id = 0;             // unique in the job; what device assignments name
+  int process_index = 0;  // the process that can feed and fetch it
+  std::string kind;       // "cpu", "TPU v5p", "NVIDIA H100 80GB HBM3"
+};
+
+struct ClientOptions {
+  // Virtual devices of the CPU plugin, 1 or more. The other platforms have the devices they have and refuse a number.
+  std::optional<int> cpu_device_count;
+  // Further options of the plugin, by its own names.
+  NamedValues plugin_options;
+};
+
+// Everything made from a client shares its ownership, so it lives as long as the last buffer. Thread-safe.
+class Client : public std::enable_shared_from_this<Client> {
+ public:
+  // Throws PjrtError when the plugin finds no device or refuses an option.
+  static std::shared_ptr<const Client> create(const Plugin& plugin, const ClientOptions& options);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  const Plugin& plugin() const { return plugin_; }
+  PJRT_Client* handle() const { return handle_; }
+  // "cpu", "tpu", "cuda".
+  const std::string& platform() const { return platform_; }
+  // The version of the plugin's own runtime, in its words.
+  const std::string& platform_version() const { return platform_version_; }
+  bool is_cpu() const { return platform_ == "cpu"; }
+  // This process among those of the job.
+  int process_index() const { return process_index_; }
+  // All devices of the job.
+  const std::vector<Device>& devices() const { return devices_; }
+  // Those of this process, in the plugin's order.
+  const std::vector<const Device*>& addressable_devices() const { return addressable_; }
+  // The device of `devices()` behind a handle that the plugin gave.
+  const Device& device(const PJRT_Device* handle) const;
+
+ private:
+  Client(const Plugin& plugin, PJRT_Client* handle);
+  void read_platform();
+  void read_devices();
+
+  const Plugin& plugin_;
+  PJRT_Client* handle_;
+  std::string platform_;
+  std::string platform_version_;
+  int process_index_ = 0;
+  std::vector<Device> devices_;
+  std::vector<const Device*> addressable_;
+};
+
+}  // namespace fathom

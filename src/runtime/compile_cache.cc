@@ -1,0 +1,164 @@
+#include "runtime/compile_cache.h"
+
+#define XXH_INLINE_ALL
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mapped_file.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+// An entry is this line, the hash of the rest in 32 hexadecimal digits, a newline, and the serialised executable. XLA
+// does not survive damaged input, so nothing reaches it whose hash differs.
+constexpr std::string_view kMagic = "fathom compiled program 1\n";
+constexpr size_t kHashDigits = 32;
+constexpr size_t kHeaderSize = kMagic.size() + kHashDigits + 1;
+constexpr std::string_view kSuffix = ".xla";
+
+std::string hex(XXH128_hash_t hash) { return fmt::format("{:016x}{:016x}", hash.high64, hash.low64); }
+
+std::string hash_of(std::string_view bytes) { return hex(XXH3_128bits(bytes.data(), bytes.size())); }
+
+// Hashes parts so that no two lists of parts look alike: each is preceded by its length.
+class KeyHash {
+ public:
+  KeyHash() { XXH3_128bits_reset(&state_); }
+  KeyHash& add(std::string_view part) {
+    uint64_t size = part.size();
+    XXH3_128bits_update(&state_, &size, sizeof(size));
+    XXH3_128bits_update(&state_, part.data(), part.size());
+    return *this;
+  }
+  std::string digest() const { return hex(XXH3_128bits_digest(&state_)); }
+
+ private:
+  XXH3_state_t state_{};
+};
+
+std::string environment(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value == nullptr ? "" : value;
+}
+
+// XLA:CPU compiles for the instructions of this very machine and for its number of cores.
+const std::string& cpu_fingerprint() {
+  static const std::string kFingerprint = [] {
+    std::string out = fmt::format("{} cores", std::thread::hardware_concurrency());
+    std::ifstream info("/proc/cpuinfo");
+    std::set<std::string> seen;
+    for (std::string line; std::getline(info, line);) {
+      std::string key = line.substr(0, line.find_first_of("\t :"));
+      bool wanted = key == "flags" || key == "Features" || line.starts_with("model name");
+      if (wanted && seen.insert(key).second) out += "\n" + line;
+    }
+    return out;
+  }();
+  return kFingerprint;
+}
+
+// The serialised executable inside an entry, or nothing when the entry is damaged.
+std::optional<std::string_view> payload(std::string_view entry) {
+  if (entry.size() < kHeaderSize || !entry.starts_with(kMagic)) return std::nullopt;
+  std::string_view bytes = entry.substr(kHeaderSize);
+  if (entry.substr(kMagic.size(), kHashDigits) != hash_of(bytes)) return std::nullopt;
+  return bytes;
+}
+
+std::optional<Executable> load(const std::string& path, const std::shared_ptr<const Client>& client,
+                               const CompileOptions& options) {
+  std::error_code none;
+  if (!fs::exists(path, none)) return std::nullopt;
+  try {
+    auto file = MappedFile::open(path);
+    auto bytes = payload({reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()});
+    if (!bytes) {
+      log_warning("{}: damaged entry of the compile cache; compiling again", path);
+      return std::nullopt;
+    }
+    Executable executable = Executable::deserialize(client, *bytes, options);
+    fs::last_write_time(path, fs::file_time_type::clock::now(), none);  // marks it as used
+    return executable;
+  } catch (const Error& error) {
+    log_warning("{}: unusable entry of the compile cache; compiling again ({})", path, error.what());
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::string CompileCache::entry_path(const Client& client, std::string_view text, const CompileOptions& options) const {
+  KeyHash hash;
+  hash.add(text).add(encode(options)).add(client.plugin().fingerprint()).add(environment("XLA_FLAGS"));
+  hash.add(options_.kernel_abi).add(client.platform()).add(client.platform_version()).add(cpu_fingerprint());
+  for (const Device& device : client.devices()) hash.add(fmt::format("{} {}", device.id, device.kind));
+  return (fs::path(options_.folder) / (hash.digest() + std::string(kSuffix))).string();
+}
+
+CachedExecutable CompileCache::compile(const std::shared_ptr<const Client>& client, std::string_view text,
+                                       const CompileOptions& options) const {
+  if (options_.folder.empty()) return {.executable = Executable::compile(client, text, options), .from_cache = false};
+  std::string path = entry_path(*client, text, options);
+  if (auto loaded = load(path, client, options)) return {.executable = std::move(*loaded), .from_cache = true};
+  Executable compiled = Executable::compile(client, text, options);
+  store(path, compiled.program());
+  return {.executable = std::move(compiled), .from_cache = false};
+}
+
+void CompileCache::store(const std::string& path, const CompiledProgram& program) const {
+  try {
+    std::string bytes = program.serialize();
+    write_file_atomically(path, std::string(kMagic) + hash_of(bytes) + "\n" + bytes);
+    remove_oldest();
+  } catch (const std::exception& error) {
+    log_once(LogLevel::kWarning, fmt::format("compiled programs are not kept: {}", error.what()));
+  }
+}
+
+void CompileCache::remove_oldest() const {
+  struct Entry {
+    fs::file_time_type used;
+    fs::path path;
+    int64_t bytes;
+  };
+  std::vector<Entry> entries;
+  int64_t total = 0;
+  for (const auto& file : fs::directory_iterator(options_.folder)) {
+    if (file.path().extension() != kSuffix) continue;
+    // Another process may be removing entries too.
+    std::error_code gone;
+    Entry entry{file.last_write_time(gone), file.path(), static_cast<int64_t>(file.file_size(gone))};
+    if (gone) continue;
+    total += entry.bytes;
+    entries.push_back(std::move(entry));
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.used < b.used; });
+  for (const Entry& entry : entries) {
+    if (total <= options_.max_bytes) break;
+    std::error_code gone;
+    fs::remove(entry.path, gone);
+    total -= entry.bytes;
+  }
+}
+
+std::string default_cache_folder() {
+  if (std::string cache = environment("XDG_CACHE_HOME"); !cache.empty()) return cache + "/fathom";
+  if (std::string home = environment("HOME"); !home.empty()) return home + "/.cache/fathom";
+  return "";
+}
+
+}  // namespace fathom

@@ -1,0 +1,121 @@
+#include "runtime/compiled_program.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "runtime/pjrt_api.h"
+
+namespace fathom {
+
+CompiledProgram::CompiledProgram(const Plugin& plugin, PJRT_Executable* handle, std::shared_ptr<const void> owner)
+    : plugin_(&plugin), handle_(handle), owner_(std::move(owner)) {}
+
+CompiledProgram::CompiledProgram(CompiledProgram&& other) noexcept
+    : plugin_(other.plugin_), handle_(std::exchange(other.handle_, nullptr)), owner_(std::move(other.owner_)) {}
+
+CompiledProgram& CompiledProgram::operator=(CompiledProgram&& other) noexcept {
+  if (this != &other) {
+    destroy();
+    plugin_ = other.plugin_;
+    handle_ = std::exchange(other.handle_, nullptr);
+    owner_ = std::move(other.owner_);
+  }
+  return *this;
+}
+
+CompiledProgram::~CompiledProgram() { destroy(); }
+
+void CompiledProgram::destroy() noexcept {
+  if (handle_ == nullptr) return;
+  PJRT_Executable_Destroy_Args args{};
+  args.executable = std::exchange(handle_, nullptr);
+  FATHOM_PJRT_DESTROY(*plugin_, PJRT_Executable_Destroy, args);
+}
+
+MemoryStats CompiledProgram::memory_stats() const {
+  PJRT_Executable_GetCompiledMemoryStats_Args args{};
+  args.executable = handle_;
+  FATHOM_PJRT(*plugin_, PJRT_Executable_GetCompiledMemoryStats, args);
+  return {.argument = args.argument_size_in_bytes,
+          .output = args.output_size_in_bytes,
+          .alias = args.alias_size_in_bytes,
+          .temp = args.temp_size_in_bytes,
+          .generated_code = args.generated_code_size_in_bytes,
+          .peak = args.peak_memory_in_bytes};
+}
+
+std::map<std::string, double> CompiledProgram::cost_analysis() const {
+  PJRT_Executable_GetCostAnalysis_Args args{};
+  args.executable = handle_;
+  try {
+    FATHOM_PJRT(*plugin_, PJRT_Executable_GetCostAnalysis, args);
+  } catch (const PjrtError& error) {
+    if (error.code() == PjrtCode::kUnimplemented) return {};
+    throw;
+  }
+  std::map<std::string, double> out;
+  for (const auto& [name, value] : from_pjrt(args.properties, args.num_properties)) {
+    if (const auto* number = std::get_if<float>(&value)) out[name] = *number;
+    if (const auto* number = std::get_if<int64_t>(&value)) out[name] = static_cast<double>(*number);
+  }
+  return out;
+}
+
+int64_t CompiledProgram::num_outputs() const {
+  PJRT_Executable_NumOutputs_Args args{};
+  args.executable = handle_;
+  FATHOM_PJRT(*plugin_, PJRT_Executable_NumOutputs, args);
+  return static_cast<int64_t>(args.num_outputs);
+}
+
+int64_t CompiledProgram::num_partitions() const {
+  PJRT_Executable_NumPartitions_Args args{};
+  args.executable = handle_;
+  FATHOM_PJRT(*plugin_, PJRT_Executable_NumPartitions, args);
+  return static_cast<int64_t>(args.num_partitions);
+}
+
+std::string CompiledProgram::serialize() const {
+  PJRT_Executable_Serialize_Args args{};
+  args.executable = handle_;
+  FATHOM_PJRT(*plugin_, PJRT_Executable_Serialize, args);
+  // The bytes belong to the plugin until its deleter has been called.
+  std::unique_ptr<PJRT_SerializedExecutable, void (*)(PJRT_SerializedExecutable*)> backing(
+      args.serialized_executable, args.serialized_executable_deleter);
+  return {args.serialized_bytes, args.serialized_bytes_size};
+}
+
+int64_t donated_bytes(const Signature& signature) {
+  int64_t total = 0;
+  for (const ArgSpec& arg : signature.args) {
+    if (!arg.donated_to) continue;
+    int64_t bytes = byte_size(arg.type.dtype);
+    for (int i = 0; i < arg.type.shape.rank(); ++i) {
+      int64_t shards = 1;
+      if (!arg.sharding.dims.empty()) {
+        for (const std::string& axis : arg.sharding.dims[static_cast<size_t>(i)]) {
+          shards *= Shape(signature.mesh.axes).size(axis);
+        }
+      }
+      bytes *= (arg.type.shape[i].size + shards - 1) / shards;
+    }
+    total += bytes;
+  }
+  return total;
+}
+
+void check_donation(const CompiledProgram& program, const Signature& signature) {
+  int64_t donated = donated_bytes(signature);
+  int64_t alias = program.memory_stats().alias;
+  if (alias != donated) {
+    throw RuntimeFault(
+        fmt::format("the program donates {} bytes a device but the compiler reuses {}: the result of a donated "
+                    "argument must have its "
+                    "type and sharding",
+                    donated, alias));
+  }
+}
+
+}  // namespace fathom

@@ -1,0 +1,31 @@
+// Where a PJRT plugin comes from: a flag, the environment, or an installed wheel.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/hardware.h"
+
+namespace fathom {
+
+// "cpu", "tpu", "gpu".
+std::string_view name(Hardware hardware);
+// The inverse of name(); nothing for another word.
+std::optional<Hardware> parse_hardware(std::string_view name);
+// What to run on when nothing is said: a platform whose plugin is installed and whose devices this machine shows, else
+// cpu.
+Hardware default_hardware();
+
+// The path of the plugin to load, absolute or relative as given: `flag` (the value of plugin=PATH; empty when not set),
+// else the environment's FATHOM_PLUGIN, else the first of installed_plugins(). Throws ConfigError in one line that says
+// what was searched and what to install.
+std::string find_plugin(const std::string& flag, Hardware hardware);
+
+// Every plugin for this hardware in installed wheels, the default first. Searched: the folder FATHOM_SITE_PACKAGES if
+// the environment names one, and nothing else; otherwise .venv/lib/python3*/site-packages beside the program and beside
+// the working folder, and in all folders above these, then the system's Python folders.
+std::vector<std::string> installed_plugins(Hardware hardware);
+
+}  // namespace fathom

@@ -1,0 +1,57 @@
+// The C border between the program and the module libfathom_arrow.so, which is the only code that sees Arrow.
+//
+// Every function returns 0, or 1 after it gave one line of explanation to `error`. Strings pass through sinks, so that
+// no memory changes hands. A path is a URI (gs://, s3://) or, for parquet, also a local path.
+#pragma once
+
+#include <cstdint>
+
+namespace fathom {
+
+inline constexpr int32_t kArrowAbiVersion = 1;
+
+extern "C" {
+
+// Takes `size` bytes that are valid during the call; `data` is null for a parquet value that is null.
+struct ArrowSink {
+  void* context;
+  void (*take)(void* context, const char* data, int64_t size);
+};
+
+// Takes one entry of a folder or one part of a parquet layout: a name and two numbers whose meaning the caller states.
+struct ArrowEntrySink {
+  void* context;
+  void (*take)(void* context, const char* name, int64_t a, int64_t b);
+};
+
+enum ArrowPathKind : int32_t { kArrowAbsent = 0, kArrowFile = 1, kArrowFolder = 2 };
+
+struct ArrowAbi {
+  int32_t version;
+
+  // Kind of a path, and bytes of a file (0 otherwise).
+  int (*stat)(const char* uri, int32_t* kind, int64_t* size, ArrowSink error);
+  // Exactly [offset, offset + size) into `out`.
+  int (*read)(const char* uri, int64_t offset, int64_t size, char* out, ArrowSink error);
+  // Each entry of a folder, not recursive: base name, bytes, 1 for a folder.
+  int (*list)(const char* uri, ArrowEntrySink entries, ArrowSink error);
+  // Writes the whole object; it appears under its name only when complete.
+  int (*write)(const char* uri, const char* data, int64_t size, ArrowSink error);
+  // Removes a file, or a folder and all it holds.
+  int (*remove)(const char* uri, ArrowSink error);
+
+  // Opens a parquet file: `columns` takes the name of each top-level column, 1 as `a` if it holds text, 0 as `b`.
+  int (*parquet_open)(const char* path, void** handle, ArrowEntrySink columns, ArrowSink error);
+  void (*parquet_close)(void* handle);
+  // Each row group: no name, rows as `a`, decoded bytes (as the file states them) as `b`.
+  int (*parquet_layout)(void* handle, int32_t column, ArrowEntrySink groups, ArrowSink error);
+  // Every value of a text column in one row group, in order.
+  int (*parquet_read)(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error);
+};
+
+// The module's one exported function.
+const ArrowAbi* fathom_arrow_abi();
+
+}  // extern "C"
+
+}  // namespace fathom

@@ -1,0 +1,168 @@
+#include "storage/arrow_module.h"
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <filesystem>
+
+#include "base/error.h"
+#include "storage/arrow_abi.h"
+
+namespace fathom {
+
+namespace {
+
+std::atomic<bool> loaded{false};
+
+const ArrowAbi* load_module() {
+  namespace fs = std::filesystem;
+  const char* name = "libfathom_arrow.so";
+  fs::path program = fs::read_symlink("/proc/self/exe").parent_path();
+  // The program stands in <build>, its tests in <build>/bin, an installed one in <prefix>/bin.
+  fs::path candidates[] = {program / "lib" / name, program.parent_path() / "lib" / name};
+  for (const fs::path& path : candidates) {
+    if (!fs::exists(path)) continue;
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) throw RuntimeFault(path.string() + ": cannot be loaded: " + dlerror());
+    auto get = reinterpret_cast<decltype(&fathom_arrow_abi)>(dlsym(library, "fathom_arrow_abi"));
+    const ArrowAbi* abi = get == nullptr ? nullptr : get();
+    if (abi == nullptr || abi->version != kArrowAbiVersion) {
+      throw RuntimeFault(path.string() + ": is of another version than the program; run `./run build`");
+    }
+    loaded = true;
+    return abi;
+  }
+  throw RuntimeFault(std::string("parquet, gs:// and s3:// need ") + name + ", which is neither at " +
+                     candidates[0].string() + " nor at " + candidates[1].string() + "; run `./run build`");
+}
+
+struct ParquetColumn {
+  std::string name;
+  bool is_text = false;
+};
+
+// Appends what a sink takes to a string.
+ArrowSink into(std::string& text) {
+  return {&text, [](void* context, const char* data, int64_t size) {
+            static_cast<std::string*>(context)->append(data, static_cast<size_t>(size));
+          }};
+}
+
+}  // namespace
+
+bool arrow_module_loaded() { return loaded; }
+
+const ArrowModule& arrow_module() {
+  static const ArrowModule module(load_module());
+  return module;
+}
+
+PathKind ArrowModule::kind(const std::string& uri, int64_t* size) const {
+  std::string error;
+  int32_t kind = kArrowAbsent;
+  int64_t bytes = 0;
+  if (abi_->stat(uri.c_str(), &kind, &bytes, into(error)) != 0) throw FormatError(uri, error);
+  if (size != nullptr) *size = bytes;
+  if (kind == kArrowAbsent) return PathKind::kAbsent;
+  return kind == kArrowFolder ? PathKind::kFolder : PathKind::kFile;
+}
+
+void ArrowModule::read(const std::string& uri, int64_t offset, std::span<std::byte> out) const {
+  std::string error;
+  char* data = reinterpret_cast<char*>(out.data());
+  if (abi_->read(uri.c_str(), offset, static_cast<int64_t>(out.size()), data, into(error)) != 0) {
+    throw FormatError(uri, offset, error);
+  }
+}
+
+std::vector<FolderEntry> ArrowModule::list(const std::string& uri) const {
+  std::string error;
+  std::vector<FolderEntry> entries;
+  ArrowEntrySink sink{&entries, [](void* context, const char* name, int64_t size, int64_t is_folder) {
+                        static_cast<std::vector<FolderEntry>*>(context)->push_back({name, size, is_folder != 0});
+                      }};
+  if (abi_->list(uri.c_str(), sink, into(error)) != 0) throw FormatError(uri, error);
+  return entries;
+}
+
+void ArrowModule::write(const std::string& uri, std::string_view content) const {
+  std::string error;
+  if (abi_->write(uri.c_str(), content.data(), static_cast<int64_t>(content.size()), into(error)) != 0) {
+    throw RuntimeFault(uri + ": cannot write: " + error);
+  }
+}
+
+void ArrowModule::remove(const std::string& uri) const {
+  std::string error;
+  if (abi_->remove(uri.c_str(), into(error)) != 0) throw RuntimeFault(uri + ": cannot remove: " + error);
+}
+
+ParquetFile::ParquetFile(std::string path, std::string column)
+    : path_(std::move(path)), column_name_(std::move(column)) {
+  try {
+    open();
+  } catch (...) {
+    if (handle_ != nullptr) arrow_module().abi().parquet_close(handle_);
+    throw;
+  }
+}
+
+ParquetFile::~ParquetFile() { arrow_module().abi().parquet_close(handle_); }
+
+void ParquetFile::open() {
+  const ArrowAbi& abi = arrow_module().abi();
+  std::string error;
+  std::vector<ParquetColumn> columns;
+  ArrowEntrySink column_sink{&columns, [](void* context, const char* name, int64_t is_text, int64_t) {
+                               static_cast<std::vector<ParquetColumn>*>(context)->push_back({name, is_text != 0});
+                             }};
+  if (abi.parquet_open(path_.c_str(), &handle_, column_sink, into(error)) != 0) throw FormatError(path_, error);
+  std::string names;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    names += (names.empty() ? "" : ", ") + columns[i].name;
+    if (columns[i].name == column_name_) column_ = static_cast<int32_t>(i);
+  }
+  if (column_ < 0) {
+    throw FormatError(path_, "no column '" + column_name_ + "'; the columns are: " + names +
+                                 " (train_data_columns or eval_data_columns names the one with the text)");
+  }
+  if (!columns[static_cast<size_t>(column_)].is_text) {
+    throw FormatError(path_, "column '" + column_name_ + "' does not hold text");
+  }
+  ArrowEntrySink group_sink{&groups_, [](void* context, const char*, int64_t rows, int64_t bytes) {
+                              static_cast<std::vector<RowGroup>*>(context)->push_back({rows, bytes});
+                            }};
+  if (abi.parquet_layout(handle_, column_, group_sink, into(error)) != 0) throw FormatError(path_, error);
+}
+
+TextColumn ParquetFile::read(int64_t group) const {
+  struct Rows {
+    TextColumn column;
+    int64_t null_row = -1;
+  } rows;
+  size_t index = static_cast<size_t>(group);
+  rows.column.text.reserve(static_cast<size_t>(groups_[index].bytes));
+  rows.column.ends.reserve(static_cast<size_t>(groups_[index].rows));
+  ArrowSink sink{&rows, [](void* context, const char* data, int64_t size) {
+                   Rows& into = *static_cast<Rows*>(context);
+                   if (data == nullptr && into.null_row < 0) into.null_row = into.column.rows();
+                   if (data != nullptr) into.column.text.append(data, static_cast<size_t>(size));
+                   into.column.ends.push_back(static_cast<int64_t>(into.column.text.size()));
+                 }};
+  std::string error;
+  if (arrow_module().abi().parquet_read(handle_, column_, static_cast<int32_t>(group), sink, into(error)) != 0) {
+    throw FormatError(path_, error);
+  }
+  if (rows.column.rows() != groups_[index].rows) {
+    throw FormatError(path_, "row group " + std::to_string(group) + " holds " + std::to_string(rows.column.rows()) +
+                                 " rows where the footer says " + std::to_string(groups_[index].rows));
+  }
+  if (rows.null_row >= 0) {
+    int64_t row = rows.null_row;
+    for (size_t i = 0; i < index; ++i) row += groups_[i].rows;
+    throw FormatError(path_, "row " + std::to_string(row) + ": column '" + column_name_ + "' is null");
+  }
+  return std::move(rows.column);
+}
+
+}  // namespace fathom

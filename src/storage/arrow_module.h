@@ -1,0 +1,81 @@
+// What the program uses of Arrow: objects at gs:// and s3://, and parquet files. The module with Arrow in it is loaded
+// by the first call of arrow_module(), and only by that.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "storage/file_store.h"
+
+namespace fathom {
+
+struct ArrowAbi;
+
+// The loaded module, with its errors turned into exceptions. Thread-safe.
+class ArrowModule {
+ public:
+  explicit ArrowModule(const ArrowAbi* abi) : abi_(abi) {}
+
+  PathKind kind(const std::string& uri, int64_t* size) const;
+  void read(const std::string& uri, int64_t offset, std::span<std::byte> out) const;
+  std::vector<FolderEntry> list(const std::string& uri) const;
+  void write(const std::string& uri, std::string_view content) const;
+  void remove(const std::string& uri) const;
+  const ArrowAbi& abi() const { return *abi_; }
+
+ private:
+  const ArrowAbi* abi_;
+};
+
+// Loads libfathom_arrow.so, which stands in `lib` beside or above the program, on the first call. Throws RuntimeFault
+// naming where it looked, or the loader's reason.
+const ArrowModule& arrow_module();
+// Whether the first call has been made in this process.
+bool arrow_module_loaded();
+
+struct RowGroup {
+  int64_t rows = 0;
+  // Bytes of the column when decoded, as the file states them: dictionary pages make it a lower bound.
+  int64_t bytes = 0;
+};
+
+// The values of a text column in one row group: value i is bytes [ends[i - 1], ends[i]) of `text`.
+struct TextColumn {
+  std::string text;
+  std::vector<int64_t> ends;
+
+  int64_t rows() const { return static_cast<int64_t>(ends.size()); }
+  std::string_view operator[](int64_t i) const {
+    size_t row = static_cast<size_t>(i);
+    int64_t begin = row == 0 ? 0 : ends[row - 1];
+    return std::string_view(text).substr(static_cast<size_t>(begin), static_cast<size_t>(ends[row] - begin));
+  }
+};
+
+// One open parquet file and one of its text columns. Not for several threads at once.
+class ParquetFile {
+ public:
+  // `path` is local, gs:// or s3://. Throws FormatError when the bytes are not parquet, when there is no such column
+  // (naming those that exist) or when it holds no text.
+  ParquetFile(std::string path, std::string column);
+  ~ParquetFile();
+  ParquetFile(const ParquetFile&) = delete;
+  ParquetFile& operator=(const ParquetFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  const std::vector<RowGroup>& row_groups() const { return groups_; }
+  // Throws FormatError naming the row (from 0, in the file) of a null value.
+  TextColumn read(int64_t group) const;
+
+ private:
+  void open();
+  std::string path_;
+  std::string column_name_;
+  int32_t column_ = -1;
+  void* handle_ = nullptr;
+  std::vector<RowGroup> groups_;
+};
+
+}  // namespace fathom

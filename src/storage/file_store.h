@@ -1,0 +1,56 @@
+// Files and folders behind one interface, wherever they are: local, gs:// or s3://.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fathom {
+
+enum class PathKind { kAbsent, kFile, kFolder };
+
+struct FolderEntry {
+  std::string name;  // without the folder
+  int64_t size = 0;  // bytes; 0 for a folder
+  bool is_folder = false;
+  friend bool operator==(const FolderEntry&, const FolderEntry&) = default;
+};
+
+// The bytes of a file, mapped (local) or in memory, alive as long as `owner`.
+struct FileBytes {
+  std::string_view bytes;
+  std::shared_ptr<const void> owner;
+};
+
+// All functions throw FormatError (reading) or RuntimeFault (writing) naming the path. Thread-safe.
+class FileStore {
+ public:
+  virtual ~FileStore() = default;
+  virtual PathKind kind(const std::string& path) const = 0;
+  // Bytes of a file that must exist.
+  virtual int64_t size(const std::string& path) const = 0;
+  virtual FileBytes read(const std::string& path) const = 0;
+  // Fills `out` with the bytes from `offset` on; a file that ends before is an error.
+  virtual void read_range(const std::string& path, int64_t offset, std::span<std::byte> out) const = 0;
+  // Entries of a folder that must exist, sorted by name; not recursive.
+  virtual std::vector<FolderEntry> list(const std::string& path) const = 0;
+  // The file appears under its name only when it is complete. Makes the parent folders.
+  virtual void write_atomically(const std::string& path, std::string_view content) const = 0;
+  // A file, or a folder with all it holds; nothing to do when it is absent.
+  virtual void remove(const std::string& path) const = 0;
+};
+
+// Whether the path names an object store: it begins with a scheme ("gs://").
+bool is_remote(std::string_view path);
+// The store of a path. Throws ConfigError for a scheme other than gs:// and s3://.
+const FileStore& file_store(std::string_view path);
+// "a/b" from "a" or "a/" and "b".
+std::string join_path(std::string_view folder, std::string_view name);
+// The part after the last '/', a '/' at the end left aside.
+std::string_view base_name(std::string_view path);
+
+}  // namespace fathom

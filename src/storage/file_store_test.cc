@@ -1,0 +1,116 @@
+#include "storage/file_store.h"
+
+#include <gmock/gmock.h>
+
+#include "base/error.h"
+#include "base/temporary_folder.h"
+#include "storage/arrow_module.h"
+
+namespace fathom {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+TEST(LocalStore, WritesReadsListsAndRemoves) {
+  TemporaryFolder folder;
+  std::string path = folder / "a/b/file";
+  const FileStore& store = file_store(path);
+  EXPECT_EQ(store.kind(path), PathKind::kAbsent);
+  store.write_atomically(path, "first");
+  store.write_atomically(path, "0123456789");
+  store.write_atomically(folder / "a/another", "");
+  EXPECT_EQ(store.kind(path), PathKind::kFile);
+  EXPECT_EQ(store.kind(folder / "a"), PathKind::kFolder);
+  EXPECT_EQ(store.size(path), 10);
+  EXPECT_EQ(store.read(path).bytes, "0123456789");
+  EXPECT_EQ(store.read(folder / "a/another").bytes, "");
+  EXPECT_THAT(store.list(folder / "a"), ElementsAre(FolderEntry{"another", 0, false}, FolderEntry{"b", 0, true}));
+  EXPECT_THAT(store.list(folder / "a/b"), ElementsAre(FolderEntry{"file", 10, false}));
+  store.remove(folder / "a");
+  EXPECT_EQ(store.kind(path), PathKind::kAbsent);
+  store.remove(folder / "a");
+}
+
+TEST(LocalStore, ARangeIsReadExactlyAndPastTheEndIsAnError) {
+  TemporaryFolder folder;
+  std::string path = folder.write("file", "0123456789");
+  std::string out(4, ' ');
+  file_store(path).read_range(path, 3, std::as_writable_bytes(std::span(out)));
+  EXPECT_EQ(out, "3456");
+  EXPECT_THAT([&] { file_store(path).read_range(path, 8, std::as_writable_bytes(std::span(out))); },
+              ThrowsMessage<FormatError>(HasSubstr(path + ": at byte 10: cannot read: the file ends here")));
+}
+
+TEST(LocalStore, ErrorsNameThePath) {
+  TemporaryFolder folder;
+  std::string absent = folder / "absent";
+  EXPECT_THAT([&] { file_store(absent).read(absent); }, ThrowsMessage<FormatError>(HasSubstr(absent)));
+  EXPECT_THAT([&] { file_store(absent).size(absent); }, ThrowsMessage<FormatError>(HasSubstr(absent)));
+  EXPECT_THAT([&] { file_store(absent).list(absent); }, ThrowsMessage<FormatError>(HasSubstr(absent)));
+}
+
+TEST(FileStore, AnUnknownSchemeIsRefused) {
+  EXPECT_THAT([] { file_store("ftp://host/file"); },
+              ThrowsMessage<ConfigError>("ftp://host/file: a path is local, gs:// or s3://"));
+}
+
+TEST(FileStore, PathsAreJoinedAndCut) {
+  EXPECT_EQ(join_path("gs://bucket", "a"), "gs://bucket/a");
+  EXPECT_EQ(join_path("a/", "b"), "a/b");
+  EXPECT_EQ(base_name("gs://bucket/a/b.txt"), "b.txt");
+  EXPECT_EQ(base_name("a/b/"), "b");
+  EXPECT_EQ(base_name("b"), "b");
+}
+
+// Arrow's file system in memory stands for an object store.
+TEST(ArrowModule, ObjectsAreWrittenReadAndRemoved) {
+  const ArrowModule& arrow = arrow_module();
+  std::string path = "mock://object";
+  EXPECT_EQ(arrow.kind(path, nullptr), PathKind::kAbsent);
+  arrow.write(path, "0123456789");
+  int64_t size = 0;
+  EXPECT_EQ(arrow.kind(path, &size), PathKind::kFile);
+  EXPECT_EQ(size, 10);
+  std::string out(4, ' ');
+  arrow.read(path, 3, std::as_writable_bytes(std::span(out)));
+  EXPECT_EQ(out, "3456");
+  EXPECT_THAT([&] { arrow.read(path, 8, std::as_writable_bytes(std::span(out))); },
+              ThrowsMessage<FormatError>(HasSubstr("mock://object: at byte 8: ")));
+  EXPECT_THAT([&] { arrow.list("mock://object"); }, ThrowsMessage<FormatError>(HasSubstr("mock://object: ")));
+  EXPECT_THAT([&] { arrow.write("mock://absent/object", "x"); },
+              ThrowsMessage<RuntimeFault>(HasSubstr("mock://absent/object: cannot write")));
+  arrow.remove(path);
+  EXPECT_EQ(arrow.kind(path, nullptr), PathKind::kAbsent);
+}
+
+TEST(ParquetFile, ABrokenFileIsNamedWithTheReason) {
+  TemporaryFolder folder;
+  std::string text = folder.write("text.parquet", "this is not a parquet file, however long it goes on");
+  EXPECT_THAT([&] { ParquetFile(text, "text"); },
+              ThrowsMessage<FormatError>(testing::AllOf(HasSubstr(text + ": "), HasSubstr("magic bytes not found"))));
+  std::string whole(file_store("").read("tests/data/data/corpus.parquet").bytes);
+  std::string cut = folder.write("cut.parquet", std::string_view(whole).substr(0, whole.size() / 2));
+  EXPECT_THAT([&] { ParquetFile(cut, "text"); }, ThrowsMessage<FormatError>(HasSubstr(cut + ": ")));
+  for (size_t i = 1000; i < 3000; ++i) whole[i] = '\xff';
+  std::string damaged = folder.write("damaged.parquet", whole);
+  EXPECT_THAT([&] { ParquetFile(damaged, "text").read(0); }, ThrowsMessage<FormatError>(HasSubstr(damaged + ": ")));
+}
+
+TEST(ParquetFile, AMissingColumnNamesThoseThatExist) {
+  EXPECT_THAT([] { ParquetFile("tests/data/data/corpus.parquet", "content"); },
+              ThrowsMessage<FormatError>(HasSubstr("no column 'content'; the columns are: text")));
+}
+
+TEST(ParquetFile, EveryRowGroupGivesTheRowsOfTheFooter) {
+  ParquetFile file("tests/data/data/corpus.parquet", "text");
+  ASSERT_EQ(file.row_groups().size(), 4u);
+  int64_t rows = 0;
+  for (int64_t i = 0; i < 4; ++i) rows += file.read(i).rows();
+  EXPECT_EQ(rows, 249);
+  EXPECT_EQ(file.read(0)[0].substr(0, 17), "module fnmatch.py");
+}
+
+}  // namespace
+}  // namespace fathom

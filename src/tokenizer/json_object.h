@@ -1,0 +1,46 @@
+// Fields of JSON objects, with errors that name the file and the key.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <utility>
+
+namespace fathom {
+
+// An object of a JSON file and its place there, such as "model" or "added_tokens[3]"; the empty place is the whole
+// file. It refers to its path and value, which outlive it.
+class JsonObject {
+ public:
+  // Throws FormatError when the value is no object.
+  JsonObject(const std::string& path, std::string place, const nlohmann::json& value);
+
+  // Throws FormatError about a key of the object, or about the object itself when the key is empty.
+  [[noreturn]] void fail(const std::string& key, const std::string& message) const;
+  // The value of a key; null when it is absent or null.
+  const nlohmann::json* find(const std::string& key) const;
+  // Values that must be there and of their type.
+  JsonObject object(const std::string& key) const;
+  std::string string(const std::string& key) const;
+  int64_t integer(const std::string& key) const;
+  // Length of the array under a key, 0 when it is absent; and an element of it, which must be an object.
+  size_t array_size(const std::string& key) const;
+  JsonObject element(const std::string& key, size_t index) const;
+  // The default when the key is absent or null.
+  bool boolean(const std::string& key, bool default_value) const;
+
+ private:
+  const nlohmann::json& required(const std::string& key) const;
+
+  const std::string& path_;
+  std::string place_;
+  const nlohmann::json& value_;
+};
+
+// The JSON of a whole file. Throws FormatError with the offset of a syntax error.
+nlohmann::json read_json(const std::string& path);
+// Throws that FormatError; `bytes_read` are the bytes up to the fault, as the parser counts them.
+[[noreturn]] void throw_not_json(const std::string& path, size_t bytes_read, const std::string& what);
+
+}  // namespace fathom
