@@ -10,7 +10,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsSupersetOf;
 
-// The line of maxtext 0.2.5 that the peer's documentation of its output shows.
+// Fits the line that the peer prints for its first step.
 StepMetrics example() {
   return {.step = 1,
           .seconds = 1.3591,

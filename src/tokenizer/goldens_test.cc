@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "tokenizer/golden_check.h"
+#include "tokenizer/golden_testing.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

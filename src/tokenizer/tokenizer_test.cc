@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/temporary_folder.h"
-#include "tokenizer/golden_check.h"
+#include "tokenizer/golden_testing.h"
 
 namespace fathom {
 namespace {

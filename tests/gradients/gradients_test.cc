@@ -1,6 +1,7 @@
 #include "graph/grad/gradients.h"
 
 #include <gmock/gmock.h>
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
 #include "families.h"
@@ -26,6 +27,20 @@ TEST_P(FamilyTest, GradientsEqualCentralDifferencesOnBothPlugins) {
     GetParam().fill(checks);
     checks.run_all(plugin);
   }
+}
+
+TEST(GradientChecks, SeeAWrongGradientAndNaN) {
+  const Shape shape{{"d", 3}};
+  auto square = [](std::span<const Value> x) { return x[0] * x[0]; };
+  auto half = [](std::span<const Value> x) { return stop_gradient(x[0]) * x[0]; };
+  auto nan = [](std::span<const Value> x) { return log(-x[0]); };
+  GradientChecks against_difference, against_function, not_a_number;
+  against_difference.check("half", {{shape, 1, 2}}, half);
+  against_function.same("half", {{shape, 1, 2}}, square, half);
+  not_a_number.same("nan", {{shape, 1, 2}}, nan, [](std::span<const Value> x) { return log(log(x[0] * 0)); });
+  EXPECT_NONFATAL_FAILURE(against_difference.run_all(kCpuPlugins[0]), "half: the gradient gives");
+  EXPECT_NONFATAL_FAILURE(against_function.run_all(kCpuPlugins[0]), "half: the gradient gives");
+  EXPECT_NONFATAL_FAILURE(not_a_number.run_all(kCpuPlugins[0]), "nan: the gradient gives");
 }
 
 TEST(Gradients, EveryOpWithAVjpIsInAFamily) {

@@ -91,6 +91,17 @@ void scan_checks(GradientChecks& t) {
                 })
         .carry[0];
   });
+  t.check("scans over axes of one name", {{{{"l", 3}, {"d", 2}}}}, [](Args x) {
+    Graph& g = x[0].graph();
+    return scan(g, {.axis = "l", .length = 3}, {slice(x[0], "l", 0, 1)}, {x[0]},
+                [&](Value, Args c, Args s) {
+                  Value start = squeeze(c[0], "l") + s[0];
+                  auto inner = [](Value, Args h, Args row) { return ScanBody{{sin(h[0] * row[0])}, {}}; };
+                  return ScanBody{{expand(scan(g, {.axis = "l", .length = 3}, {start}, {x[0]}, inner).carry[0], "l")},
+                                  {}};
+                })
+        .carry[0];
+  });
   t.check("a carry that does not matter", {kX, kWeights}, [](Args x) {
     Graph& g = x[0].graph();
     ScanResult out = scan(g, {.axis = "l", .length = kLayers}, {x[0], x[0]}, {x[1]}, [](Value, Args c, Args s) {

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "graph/fused_op.h"
@@ -140,12 +138,21 @@ class ReverseScan {
     return residual(v);
   }
 
-  // A further stacked result of the forward scan, sliced again here.
+  // A further stacked result of the forward scan, sliced again here. A value that has an axis of the scan's name itself is
+  // kept under another one.
   Value residual(Value v) {
-    if (v.has(attrs_.axis)) {
-      throw GraphError(fmt::format("scan: a residual {} has the scan's own axis '{}'; made at {}:{}", v.type().to_string(),
-                                   attrs_.axis, v.node().where.file_name(), v.node().where.line()));
+    if (!v.has(attrs_.axis)) return stacked(v);
+    std::string other = attrs_.axis + "'";
+    while (v.has(other)) other += "'";
+    Value renamed;
+    {
+      Insertion inside(forward_);
+      renamed = rename(v, attrs_.axis, other, node_.where);
     }
+    return rename(stacked(renamed), other, attrs_.axis, node_.where);
+  }
+
+  Value stacked(Value v) {
     std::vector<Axis> axes{{attrs_.axis, attrs_.length}};
     axes.insert(axes.end(), v.shape().begin(), v.shape().end());
     node_.results.push_back({v.dtype(), Shape(std::move(axes))});

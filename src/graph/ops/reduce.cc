@@ -128,7 +128,8 @@ Value argmax(Value x, std::string_view axis, Where w) {
     graph_error(Op::kReduceMax, std::span(&x, 1), fmt::format("axis '{}' has no largest element", axis), w);
   x = stop_gradient(x, w);
   Value best = equal({x, w}, {reduce_max(x, axis, w), w});
-  // The largest of a row with NaN is NaN, which equals nothing: its index is that of the first NaN.
+  // A largest element of NaN equals nothing: then the first NaN is meant. Whether a NaN counts as the largest beside
+  // numbers is up to the platform's maximum.
   if (is_float(x.dtype())) best = logical_or({best, w}, {not_equal({x, w}, {x, w}), w});
   Value position = iota(x.graph(), DType::kS32, x.shape(), axis, w);
   return reduce_min(select(best, {position, w}, Operand(size, w), w), axis, w);

@@ -1,0 +1,121 @@
+#include "eval/references.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "base/error.h"
+#include "base/temporary_folder.h"
+#include "checkpoint/safetensors_writer.h"
+
+namespace fathom {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+HostArray floats(std::vector<int64_t> sizes) {
+  HostArray out = HostArray::allocate(DType::kF32, std::move(sizes));
+  float next = 0;
+  for (float& x : out.mutable_view<float>()) x = next++;
+  return out;
+}
+
+HostArray tokens(std::vector<int64_t> sizes, int64_t first = 0) {
+  HostArray out = HostArray::allocate(DType::kS64, std::move(sizes));
+  for (int64_t& x : out.mutable_view<int64_t>()) x = first++;
+  return out;
+}
+
+std::string fault(const std::function<void()>& read) {
+  try {
+    read();
+  } catch (const FormatError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(GoldenLogits, ALineNamesItsRowAndKeepsItsNumbers) {
+  TemporaryFolder folder;
+  std::string path = folder.write("golden_logits.jsonl",
+                                  "{\"prompt\": \"a\", \"tokens\": [7, 3], \"logits\": [[0.1, 1], [2, 3]]}\n\n"
+                                  "{\"tokens\": [1], \"logits\": [[5, 6]]}\n");
+  auto rows = read_golden_logits(path);
+  ASSERT_EQ(rows.size(), 2);
+  EXPECT_THAT(rows[0].row.tokens, ElementsAre(7, 3));
+  EXPECT_THAT(rows[0].logits.view<float>(), ElementsAre(0.1f, 1, 2, 3));
+  EXPECT_EQ(rows[1].row.where, "golden_logits.jsonl:3");
+}
+
+TEST(GoldenLogits, ABrokenLineIsNamed) {
+  TemporaryFolder folder;
+  auto says = [&](const std::string& line) {
+    std::string path = folder.write("g.jsonl", "{\"tokens\": [1], \"logits\": [[5]]}\n" + line);
+    return fault([&] { read_golden_logits(path); });
+  };
+  EXPECT_THAT(says("{"), HasSubstr("line 2"));
+  EXPECT_THAT(says("{\"tokens\": [1]}"), AllOf(HasSubstr("line 2"), HasSubstr("logits")));
+  EXPECT_THAT(says("{\"tokens\": [1, 2], \"logits\": [[5]]}"), HasSubstr("line 2"));
+  EXPECT_THAT(says("{\"tokens\": [1, 2], \"logits\": [[5, 6], [7]]}"), HasSubstr("line 2"));
+  EXPECT_THAT(says("{\"tokens\": [], \"logits\": []}"), HasSubstr("no tokens"));
+  EXPECT_THAT(says("{\"tokens\": [-1], \"logits\": [[5]]}"), HasSubstr("-1"));
+}
+
+TEST(LogitsFile, TakesAnyNumberOfPromptsLastPositionsAndABatch) {
+  TemporaryFolder folder;
+  write_safetensors(folder / "logits.safetensors", {{"prompt7.tokens", tokens({2})},
+                                                    {"prompt7.logits", floats({2, 3})},
+                                                    {"far.tokens", tokens({9})},
+                                                    {"far.last4_logits", floats({4, 3})},
+                                                    {"batch.tokens", tokens({2, 5}, 10)},
+                                                    {"batch.logits", floats({2, 5, 3})}});
+  LogitsFile file = read_logits_file(folder / "logits.safetensors");
+  EXPECT_EQ(file.prompts.size(), 2);
+  ASSERT_EQ(file.batch.size(), 2);
+  EXPECT_THAT(file.batch[1].row.tokens, ElementsAre(15, 16, 17, 18, 19));
+  EXPECT_EQ(file.batch[1].logits.view<float>()[0], 15);
+}
+
+TEST(LogitsFile, NamesTensorsThatDoNotBelongTogether) {
+  TemporaryFolder folder;
+  auto says = [&](const std::map<std::string, HostArray>& tensors) {
+    write_safetensors(folder / "l.safetensors", tensors);
+    return fault([&] { read_logits_file(folder / "l.safetensors"); });
+  };
+  EXPECT_THAT(says({{"a.logits", floats({2, 3})}}), HasSubstr("a.tokens"));
+  EXPECT_THAT(says({{"a.logits", floats({2, 3})}, {"a.tokens", tokens({3})}}), HasSubstr("2 positions"));
+  EXPECT_THAT(says({{"a.last9_logits", floats({9, 3})}, {"a.tokens", tokens({3})}}), HasSubstr("9 positions"));
+  EXPECT_THAT(says({{"a.logits", floats({3})}, {"a.tokens", tokens({3})}}), HasSubstr("axes"));
+  EXPECT_THAT(says({{"a.logits", floats({1, 3})}, {"a.tokens", tokens({1}, -1)}}), HasSubstr("no token"));
+  EXPECT_THAT(says({{"noise", floats({3})}}), HasSubstr("noise"));
+}
+
+TEST(TrainingFile, TakesTheNumberOfStepsAndTheOptimizerFromTheFile) {
+  TemporaryFolder folder;
+  std::string path = folder.write("training.json", R"({
+    "optimizer": {"lr": 0.5, "betas": [0.1, 0.2], "weight_decay": 0}, "losses_of_steps_1_to_2": [3, 2],
+    "loss_after_step_2": 1, "parameter_norms_after_step_2": {"a": 4}, "no_gradient": ["b"]})");
+  TrainingFile file = read_training_file(path);
+  EXPECT_EQ(file.optimizer, (OptimizerSettings{0.5, 0.1, 0.2, 1e-8, 0, 2}));
+  EXPECT_EQ(file.loss_after, 1);
+  EXPECT_EQ(file.parameter_norms.at("a"), 4);
+  EXPECT_TRUE(file.without_gradient->contains("b"));
+  EXPECT_THAT(fault([&] { read_training_file(folder.write("training.json", R"({"loss_before": "x"})")); }),
+              HasSubstr("training.json"));
+}
+
+TEST(TrainingTokens, ARowHoldsOneTokenMoreThanItsLength) {
+  TemporaryFolder folder;
+  write_safetensors(folder / "t.safetensors", {{"tokens", tokens({2, 4})}});
+  TrainingTokens batch = read_training_tokens(folder / "t.safetensors");
+  EXPECT_EQ(batch.rows, 2);
+  EXPECT_EQ(batch.length, 3);
+  write_safetensors(folder / "t.safetensors", {{"tokens", tokens({2, 1})}});
+  EXPECT_THAT(fault([&] { read_training_tokens(folder / "t.safetensors"); }), HasSubstr("two tokens"));
+}
+
+}  // namespace
+}  // namespace fathom

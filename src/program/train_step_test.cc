@@ -1,0 +1,84 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "config/resolve.h"
+#include "graph/lower.h"
+#include "program/programs.h"
+
+namespace fathom {
+namespace {
+
+Config configured(std::vector<std::string> keys) {
+  keys.insert(keys.begin(), {"configs/base.yml", "dataset_type=synthetic", "run_name=test"});
+  return resolve_config(keys, {}).config;
+}
+
+Program staged(const Config& config, const BatchShape& batch) { return train_step(config, state_layout(config), batch); }
+
+int64_t count_ops(const std::string& text) {
+  int64_t ops = 0;
+  for (size_t at = text.find(" = \""); at != std::string::npos; at = text.find(" = \"", at + 1)) ++ops;
+  return ops;
+}
+
+// Bytes of what the forward scans over layers stack for the backward pass.
+int64_t residual_bytes(const Program& program) {
+  std::unique_ptr<Graph> graph = lower(*program.graph, {});
+  int64_t bytes = 0;
+  for (Node* node : graph->root().nodes()) {
+    if (node->op != Op::kScan || node->attr<ScanAttrs>().axis != "l" || node->attr<ScanAttrs>().reverse) continue;
+    for (size_t i = static_cast<size_t>(node->attr<ScanAttrs>().carries); i < node->results.size(); ++i) {
+      bytes += node->results[i].bytes();
+    }
+  }
+  return bytes;
+}
+
+constexpr int64_t kRows = 2;
+constexpr int64_t kLength = 8;
+
+std::vector<std::string> tiny(std::vector<std::string> more) {
+  std::vector<std::string> keys = {"model_name=deepseek3-tiny", "dtype=float32", "per_device_batch_size=2",
+                                   "max_target_length=8"};
+  keys.insert(keys.end(), more.begin(), more.end());
+  return keys;
+}
+
+TEST(TrainStep, KeepsNothingButTheLayerInputsUnderFullRemat) {
+  Config config = configured(tiny({"remat_policy=full"}));
+  int64_t layer_input = kRows * kLength * config.emb_dim * 4;
+  EXPECT_EQ(residual_bytes(staged(config, {kRows, kLength})), config.num_decoder_layers * layer_input);
+}
+
+TEST(TrainStep, KeepsTheSavedNamesAndNothingElse) {
+  Config config = configured(tiny({"remat_policy=custom", "out_proj=device"}));
+  int64_t each = kRows * kLength * config.emb_dim * 4;  // the output projection is as wide as the layer's input
+  EXPECT_EQ(residual_bytes(staged(config, {kRows, kLength})), config.num_decoder_layers * 2 * each);
+}
+
+TEST(TrainStep, DonatesTheWholeStateAndNothingElse) {
+  Config config = configured(tiny({}));
+  StateLayout layout = state_layout(config);
+  Program program = train_step(config, layout, {kRows, kLength});
+  int64_t donated = 0;
+  for (const ArgSpec& arg : program.signature.args) donated += arg.donated_to ? 1 : 0;
+  EXPECT_EQ(donated, static_cast<int64_t>(layout.trained.size() * 3 + 1));
+}
+
+TEST(TrainStep, IsTheSameTextEachTime) {
+  Config config = configured(tiny({}));
+  EXPECT_EQ(emit(staged(config, {kRows, kLength})), emit(staged(config, {kRows, kLength})));
+}
+
+TEST(TrainStep, StaysWithinTheTextBudgetAtFullSize) {
+  Config config = configured({"model_name=deepseek3-671b", "dtype=bfloat16", "weight_dtype=bfloat16", "attention=flash",
+                              "per_device_batch_size=1", "max_target_length=1024"});
+  std::string text = emit(staged(config, {128, 1024}));
+  EXPECT_LT(count_ops(text), 20000);
+  EXPECT_LT(text.size(), 5'000'000U);
+  EXPECT_EQ(text.find("dense<\"0x"), std::string::npos) << "a hex-packed constant";
+}
+
+}  // namespace
+}  // namespace fathom
