@@ -29,7 +29,9 @@ TEST(CommandLine, TreatsDashesAndUnderscoresInFlagNamesAlike) {
   EXPECT_EQ(parse({"x", "--input-fp8-hf-path=a"}).flag("input_fp8_hf_path"), "a");
 }
 
-TEST(CommandLine, AValueMayHoldEqualsSigns) { EXPECT_THAT(parse({"t", "prompt=a=b c"}).config, ElementsAre("prompt=a=b c")); }
+TEST(CommandLine, AValueMayHoldEqualsSigns) {
+  EXPECT_THAT(parse({"t", "prompt=a=b c"}).config, ElementsAre("prompt=a=b c"));
+}
 
 TEST(CommandLine, RefusesAnUnknownFlagByName) {
   CommandLine c = parse({"verify", "--onli=logits"});

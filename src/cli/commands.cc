@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace fathom {
 namespace {
@@ -42,6 +43,12 @@ std::string names() {
 }
 
 }  // namespace
+
+void log_settings(const Resolved& resolved) {
+  for (const std::string& notice : resolved.notices) log_info("{}", notice);
+  if (!resolved.config.log_config) return;
+  for (const KeySource& s : resolved.sources) log_info("Config param {}: {} ({})", s.key, s.value, s.origin);
+}
 
 int run_command(std::span<const std::string> args, const Environment& environment) {
   CommandLine line = parse_command_line(args);

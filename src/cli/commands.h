@@ -13,6 +13,9 @@ namespace fathom {
 // those there are.
 int run_command(std::span<const std::string> args, const Environment& environment);
 
+// Logs what resolving the configuration had to say, and with log_config every key that a layer sets.
+void log_settings(const Resolved& resolved);
+
 int run_train(const CommandLine& line, const Environment& environment);
 int run_demo(const CommandLine& line, const Environment& environment);
 int run_verify(const CommandLine& line, const Environment& environment);

@@ -28,8 +28,8 @@ void complete(Trainer& trainer, const Config& config, const std::string& prompt,
   std::vector<int32_t> ids = tokenizer.encode(prompt);
   if (config.add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
   int32_t eos = tokenizer.eos_id().value_or(-1);
-  std::vector<int32_t> made =
-      complete_greedily(trainer.session(), config, trainer.layout(), trainer.parameters(), ids, count, eos, [](int32_t) {});
+  std::vector<int32_t> made = complete_greedily(trainer.session(), config, trainer.layout(), trainer.parameters(), ids,
+                                                count, eos, [](int32_t) {});
   fmt::print("Input `{}` -> `{}`\n", prompt, tokenizer.decode(made, true));
 }
 
@@ -41,7 +41,7 @@ int run_demo(const CommandLine& line, const Environment& environment) {
   if (!line.words.empty()) throw ConfigError("demo: '" + line.words[0] + "' is neither a .yml file nor key=value");
   int64_t count = token_count(line);
   Resolved resolved = resolve_config(line.config, environment);
-  for (const std::string& notice : resolved.notices) log_info("{}", notice);
+  log_settings(resolved);
   const Config& config = resolved.config;
   if (config.dataset_type == DatasetType::kSynthetic) {
     throw ConfigError("demo: synthetic data has no words to complete; give dataset_path and tokenizer_path");

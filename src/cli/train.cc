@@ -9,7 +9,7 @@ int run_train(const CommandLine& line, const Environment& environment) {
   line.allow_flags({});
   if (!line.words.empty()) throw ConfigError("train: '" + line.words[0] + "' is neither a .yml file nor key=value");
   Resolved resolved = resolve_config(line.config, environment);
-  for (const std::string& notice : resolved.notices) log_info("{}", notice);
+  log_settings(resolved);
   Trainer trainer(resolved.config);
   TrainOutcome outcome = trainer.run();
   log_info("{} steps done; metrics and configuration are in {}", outcome.steps, resolved.config.run_directory);

@@ -217,6 +217,8 @@ struct Config {
   bool tokenize_eval_data = true;
   bool packing = true;
   int64_t max_segments_per_seq = -1;  // -1 = no bound
+  bool generate_padding_batch_train = false;
+  bool generate_padding_batch_eval = false;
   bool add_bos = true;
   bool add_eos = true;
   bool enable_data_shuffling = true;

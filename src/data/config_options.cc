@@ -63,6 +63,7 @@ DataOptions train_data_options(const Config& config, const BatchShare& share) {
   options.column = only_column(config.train_data_columns, "train_data_columns");
   options.shuffle = config.enable_data_shuffling;
   options.num_epoch = config.num_epoch;
+  options.pad_last_batch = config.generate_padding_batch_train;
   return options;
 }
 
@@ -71,6 +72,7 @@ DataOptions eval_data_options(const Config& config, const BatchShare& share) {
   options.shuffle = false;
   options.num_epoch = 1;
   options.max_batches = config.eval_steps;
+  options.pad_last_batch = config.generate_padding_batch_eval;
   if (options.synthetic) {
     if (config.eval_steps < 0) throw ConfigError("eval_steps=-1 never ends with dataset_type=synthetic: give a number");
     return options;

@@ -19,9 +19,8 @@ std::vector<int32_t> complete_greedily(const Session& session, const Config& con
   Buffer segments = session.upload(row([](int64_t) { return 1; }));
   std::vector<int32_t> made;
   for (int64_t i = 0; i < count; ++i) {
-    Buffer tokens = session.upload(row([&](int64_t k) {
-      return k < static_cast<int64_t>(prompt.size()) ? prompt[static_cast<size_t>(k)] : 0;
-    }));
+    Buffer tokens = session.upload(
+        row([&](int64_t k) { return k < static_cast<int64_t>(prompt.size()) ? prompt[static_cast<size_t>(k)] : 0; }));
     HostArray place = HostArray::allocate(DType::kS32, {});
     place.mutable_view<int32_t>()[0] = static_cast<int32_t>(prompt.size()) - 1;
     Buffer last = session.upload(place);

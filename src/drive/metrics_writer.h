@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "drive/record_file.h"
 #include "drive/step_log.h"
 #include "drive/tensorboard.h"
 
@@ -13,6 +15,7 @@ namespace fathom {
 
 struct MetricsWriterOptions {
   std::string folder;      // of the run; made if need be
+  std::string copy;        // a second file for the records of metrics.jsonl; empty for none
   int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
   bool tensorboard = true;
   int64_t tensorboard_flush_steps = 100;
@@ -23,9 +26,6 @@ class MetricsWriter {
  public:
   // Throws FormatError when the metrics.jsonl of an earlier run, of which records are kept, holds something else.
   explicit MetricsWriter(const MetricsWriterOptions& options);
-  ~MetricsWriter();
-  MetricsWriter(const MetricsWriter&) = delete;
-  MetricsWriter& operator=(const MetricsWriter&) = delete;
 
   // One line {"step": 1, "learning/loss": 5.5, ...}, in the file when the call returns; an evaluation after the step
   // goes into the same object. See json_number for values that are not finite.
@@ -35,8 +35,8 @@ class MetricsWriter {
   void flush();
 
  private:
-  std::string path_;
-  int descriptor_ = -1;
+  RecordFile records_;
+  std::optional<RecordFile> copy_;
   int64_t first_step_;
   int64_t flush_steps_;
   int64_t unflushed_steps_ = 0;

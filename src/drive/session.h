@@ -26,8 +26,8 @@ struct Compiled {
 
 class Session {
  public:
-  // Finds and loads the plugin (keys `hardware`, `plugin`), registers the kernels, makes the client. Throws ConfigError or
-  // PjrtError.
+  // Finds and loads the plugin (keys `hardware`, `plugin`), registers the kernels, makes the client. Throws ConfigError
+  // or PjrtError.
   explicit Session(const Config& config);
 
   const std::shared_ptr<const Client>& client() const { return client_; }

@@ -17,8 +17,9 @@ struct TrainState {
   std::vector<Buffer*> arguments();
 };
 
-// From load_parameters_path when it is set (a Hugging Face folder), else drawn with init_weights_seed. Throws FormatError
-// when the folder does not fit the model or holds numbers that are not finite, ConfigError when it is no such folder.
+// From load_parameters_path when it is set (a Hugging Face folder), else drawn with init_weights_seed. Throws
+// FormatError when the folder does not fit the model or holds numbers that are not finite, ConfigError when it is no
+// such folder.
 std::vector<Buffer> make_parameters(const Session& session, const Config& config, const StateLayout& layout);
 
 // The parameters of a folder, for whoever has its path from elsewhere.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <future>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -21,7 +22,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_between(Clock::time_point a, Clock::time_point b) { return std::chrono::duration<double>(b - a).count(); }
+double seconds_between(Clock::time_point a, Clock::time_point b) {
+  return std::chrono::duration<double>(b - a).count();
+}
 
 // Names that an error lists before it says "and N more".
 constexpr size_t kListed = 8;
@@ -55,12 +58,14 @@ Trainer::Trainer(const Config& config)
   open_data();
   int64_t length = config_.max_target_length;
   ParamCount count = count_params(layout_.model, layout_.table);
-  tflop_per_step_ = train_flops_per_token(layout_.model, length).total() * static_cast<double>(sizes_.to_train * length) * 1e-12;
+  tflop_per_step_ =
+      train_flops_per_token(layout_.model, length).total() * static_cast<double>(sizes_.to_train * length) * 1e-12;
   SummaryFacts facts{.parameters = count.parameters, .device = session_.description()};
   log_info("{}", summarize(config_, resolve_mesh(config_, 1), facts));
+  // Weights that do not fit are found before the long compilation.
+  state_ = make_state(session_, config_, layout_);
   step_ = session_.compile([&] { return train_step(config_, layout_, {sizes_.to_train, length}); });
   if (eval_data_) eval_ = session_.compile([&] { return eval_step(config_, layout_, {sizes_.eval, length}); });
-  state_ = make_state(session_, config_, layout_);
   write_run_folder();
 }
 
@@ -71,20 +76,32 @@ void Trainer::open_data() {
   if (config_.dataset_type != DatasetType::kSynthetic) {
     tokenizer_ = Tokenizer::load(config_.tokenizer_path);
     if (tokenizer_->vocab_size() > config_.vocab_size) {
-      throw ConfigError(fmt::format("tokenizer_path: {} has {} tokens, but vocab_size is {}; give the model's own tokenizer",
-                                    config_.tokenizer_path, tokenizer_->vocab_size(), config_.vocab_size));
+      throw ConfigError(
+          fmt::format("tokenizer_path: {} has {} tokens, but vocab_size is {}; give the model's own tokenizer",
+                      config_.tokenizer_path, tokenizer_->vocab_size(), config_.vocab_size));
     }
     encoder = text_encoder(tokenizer_);
   }
-  train_data_ = std::make_unique<Prefetcher>(open_batches(train_data_options(config_, {.rows = sizes_.to_train}), encoder));
+  train_data_ =
+      std::make_unique<Prefetcher>(open_batches(train_data_options(config_, {.rows = sizes_.to_train}), encoder));
   if (config_.eval_interval > 0) {
     eval_data_ = open_batches(eval_data_options(config_, {.rows = sizes_.eval}), encoder);
+    if (!eval_data_->next())
+      throw ConfigError(fmt::format("eval_steps={}: an evaluation needs a batch", config_.eval_steps));
   }
+  first_batch_ = train_data_->next();
+}
+
+std::optional<Batch> Trainer::next_batch() {
+  if (config_.reuse_example_batch > 0) return first_batch_;
+  if (first_batch_) return std::exchange(first_batch_, std::nullopt);
+  return train_data_->next();
 }
 
 void Trainer::write_run_folder() {
   write_file_atomically(config_.run_directory + "/config.yml", to_yaml(config_));
   writer_ = std::make_unique<MetricsWriter>(MetricsWriterOptions{.folder = config_.run_directory,
+                                                                 .copy = config_.metrics_file,
                                                                  .first_step = 0,
                                                                  .tensorboard = config_.enable_tensorboard,
                                                                  .tensorboard_flush_steps = config_.log_period});
@@ -164,15 +181,17 @@ void Trainer::fail_not_finite(const StepMetrics& metrics, const HostArray& gradi
   };
   std::vector<std::string> parameters = names(parameter_squares_);
   std::vector<std::string> gradients = names(gradient_squares.view<float>());
-  std::string what = "all parameters were finite before this step, but no gradient is named: the forward pass overflowed";
+  std::string what =
+      "all parameters were finite before this step, but no gradient is named: the forward pass overflowed";
   if (!parameters.empty()) {
-    what = "parameters that were not finite before this step: " + listed(parameters);
+    what = "parameters that were not finite, or too large to square, before this step: " + listed(parameters);
   } else if (!gradients.empty()) {
     what = "all parameters were finite before this step; gradients that are not: " + listed(gradients);
   }
-  throw RuntimeFault(fmt::format("step {}: the loss is {}; {}. Lower learning_rate, or check the data and the weights loaded "
-                                 "(abort_on_nan_loss=false goes on)",
-                                 metrics.step, metrics.loss, what));
+  throw RuntimeFault(
+      fmt::format("step {}: the loss is {}; {}. Lower learning_rate, or check the data and the weights loaded "
+                  "(abort_on_nan_loss=false goes on)",
+                  metrics.step, metrics.loss, what));
 }
 
 bool Trainer::evaluate(int64_t step) {
@@ -193,7 +212,6 @@ bool Trainer::evaluate(int64_t step) {
     m.z_loss += static_cast<double>(s[2] / s[1]);
     balance += static_cast<double>(s[3]);
   }
-  if (m.batches == 0) throw ConfigError("the evaluation data does not fill one batch: lower eval_per_device_batch_size");
   if (layout_.model.experts > 1) m.moe_lb_loss = balance;
   m.seconds = seconds_between(start, Clock::now());
   bar_->print(format_eval_line(step, m));
@@ -215,7 +233,7 @@ TrainOutcome Trainer::run() {
     pending.reset();
   };
   for (int64_t step = 0; step < config_.steps && signals.stop_requested() == 0; ++step) {
-    std::optional<Batch> batch = train_data_->next();
+    std::optional<Batch> batch = next_batch();
     if (!batch) {
       log_info("{}", train_data_->end_message());
       break;

@@ -15,8 +15,8 @@
 namespace fathom {
 
 struct TrainOutcome {
-  int64_t steps = 0;        // completed
-  int signal = 0;           // the signal that stopped it, or 0
+  int64_t steps = 0;  // completed
+  int signal = 0;     // the signal that stopped it, or 0
   float last_loss = 0;
 };
 
@@ -27,8 +27,8 @@ class Trainer {
   explicit Trainer(const Config& config);
   ~Trainer();
 
-  // Steps until `steps`, the end of the data, the target of the evaluation or a signal. Throws RuntimeFault when the loss
-  // is not finite, naming the step and the arrays that are not.
+  // Steps until `steps`, the end of the data, the target of the evaluation or a signal. Throws RuntimeFault when the
+  // loss is not finite, naming the step and the arrays that are not.
   TrainOutcome run();
 
   const Session& session() const { return session_; }
@@ -41,7 +41,11 @@ class Trainer {
   // A step that the device may still be working on.
   struct Pending;
 
+  // Opens the streams and reads the first batch of each: data that is broken or too little shows before the
+  // compilation.
   void open_data();
+  // Nothing when the data has ended.
+  std::optional<Batch> next_batch();
   void write_run_folder();
   Pending launch(int64_t step, const Batch& batch);
   // Waits for the step, then prints, writes and checks its metrics.
@@ -56,6 +60,7 @@ class Trainer {
   BatchSizes sizes_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<BatchStream> train_data_, eval_data_;
+  std::optional<Batch> first_batch_;  // until it is used; with reuse_example_batch always
   Session session_;
   std::optional<Compiled> step_, eval_;
   TrainState state_;

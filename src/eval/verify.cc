@@ -44,11 +44,13 @@ constexpr Check kChecks[] = {
 
 // What verify itself decides; `key=` words that would say otherwise are refused.
 constexpr std::string_view kDecided[] = {"load_parameters_path", "scan_layers"};
-// Defaults of a comparison with float32 references; the user's words win.
+// Defaults of a comparison with float32 references; the user's words win. The last ones only keep quiet: a run without
+// steps or output has no use for them.
 constexpr std::string_view kDefaults[] = {"model_name=auto",          "dtype=float32",
                                           "weight_dtype=float32",     "grad_dtype=float32",
                                           "matmul_precision=highest", "load_balance_loss_weight=0",
-                                          "z_loss_multiplier=0",      "steps=1"};
+                                          "z_loss_multiplier=0",      "steps=1",
+                                          "base_output_directory=.",  "run_name=verify"};
 
 std::string_view key_of(std::string_view word) { return word.substr(0, word.find('=')); }
 

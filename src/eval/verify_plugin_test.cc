@@ -100,7 +100,7 @@ void change_forward_references(ModelCopy& model) {
   model.tensor("intermediates.safetensors", "layers.0.self_attn", 1, nan, {"intermediates"});
   model.tensor("intermediates.safetensors", "layers.1.router.scores", 9, 99.0f, {"router"});
   model.tensor("intermediates.safetensors", "layers.2.router.weights", 3, 99.0f, {"router"});
-  model.tensor("intermediates.safetensors", "layers.1.router.experts", 4, int64_t{0}, {"router"});
+  model.tensor("intermediates.safetensors", "layers.1.router.experts", 4, int64_t{-1}, {"router"});
   model.tensor("intermediates.safetensors", "tokens", 2, int64_t{5}, {"intermediates", "router"});
 }
 
@@ -135,13 +135,12 @@ TEST(Verify, DeepseekV3PassesWithAndWithoutScanAndEachChangedReferenceFailsItsCh
   change_training_references(model);
 }
 
-TEST(Verify, AccumulatedMicroBatchesGiveTheSameGradientsAndLosses) {
+TEST(Verify, AccumulatedMicroBatchesGiveTheGradientsOfTheWholeBatch) {
   Verifier verifier({.folder = "tests/data/deepseek_v2",
-                     .only = {"gradients", "adamw"},
+                     .only = {"gradients"},
                      .config = {"jax_cache_dir=", "gradient_accumulation_steps=2"}});
   const std::vector<CheckRow> rows = verifier.run();
-  EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray({"gradients", "adamw"}))
-      << format_report(rows, {}, false);
+  EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray({"gradients"})) << format_report(rows, {}, false);
 }
 
 TEST(Verify, TokenizerFolderPassesAndEachChangedReferenceFailsItsCheckAlone) {

@@ -41,7 +41,7 @@ PreparedCheck tokenizer_check(CheckContext& context, const std::string& file) {
     auto tokenizer = Tokenizer::load(context.path(""));
     std::vector<TokenizerLine> lines = read_tokenizer_lines(context.path(file));
     Comparison comparison(0);
-    if (!lines.empty()) comparison.absolute(0.0, 0.0, fmt::format("{} lines", lines.size()));
+    if (!lines.empty()) comparison.exact({}, {}, fmt::format("{} lines", lines.size()));
     for (const TokenizerLine& line : lines) compare_line(comparison, *tokenizer, line, file);
     return CheckResult{{comparison}, file + " is empty"};
   };

@@ -22,6 +22,8 @@ class Lowering {
     lower_nodes(from_.root());
     for (const Value& r : from_.root().results) to_.root().results.push_back(at(r));
   }
+  // Whether a fused op was replaced by its reference.
+  bool composed() const { return composed_; }
 
  private:
   class Context;
@@ -156,6 +158,7 @@ class Lowering {
   Liveness live_;
   ValueMap map_;
   std::unordered_map<Value, StackRef, ValueHash> stacks_;  // scan slices of the new graph
+  bool composed_ = false;
 };
 
 class Lowering::Context : public LoweringContext {
@@ -192,6 +195,7 @@ void Lowering::lower_fused(Node& node) {
   std::string message = fmt::format("{} takes its composed reference: {}", op.name, reason);
   if (options_.require_kernels) throw GraphError(message + "; kernels=require forbids it");
   log_once(LogLevel::kInfo, message);
+  composed_ = true;
   bind(node, op.reference(operands_of(node), attrs, to_));
 }
 
@@ -199,10 +203,14 @@ void Lowering::lower_fused(Node& node) {
 }  // namespace
 
 std::unique_ptr<Graph> lower(const Graph& graph, const LowerOptions& options) {
-  auto to = std::make_unique<Graph>();
-  to->precision = graph.precision;
-  Lowering(graph, *to, options).run();
-  return to;
+  auto pass = [&](const Graph& from) {
+    auto to = std::make_unique<Graph>();
+    to->precision = graph.precision;
+    Lowering(from, *to, options).run();
+    return to;
+  };
+  // A reference makes all results of its op; the second pass drops those that nobody asked for.
+  return pass(*pass(graph));
 }
 
 }  // namespace fathom

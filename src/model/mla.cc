@@ -9,8 +9,8 @@ namespace fathom {
 namespace {
 
 // Queries and keys of a block of the blockwise form: large enough that a block's product runs at full rate, small
-// enough that its float32 scores (256 kB a head) stay in a core's cache.
-constexpr int64_t kBlock = 256;
+// enough that its float32 scores (64 kB a head) stay in a core's cache.
+constexpr int64_t kBlock = 128;
 
 // [b s h np] -> plain part, rotated part, in this order (rotated halves: rope.h).
 std::vector<Value> split_head(Value x, int64_t nope, int64_t rest) { return split(x, "np", {nope, rest}); }

@@ -8,7 +8,7 @@
 namespace fathom {
 namespace {
 
-// Writes the rows. Names and logical axes of the peer: maxtext-facts of release 0.2.5 (docs/from_maxtext.md).
+// Writes the rows. The peer's names and logical axes are those of MaxText 0.2.5.
 class Table {
  public:
   explicit Table(const ModelConfig& c) : c_(c) {}

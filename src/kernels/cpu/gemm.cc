@@ -1,5 +1,6 @@
-// Packed matrix product after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): panels of
-// b are packed so that a micro-kernel of kMr x 2 vectors reads both operands in order. Built once per instruction set.
+// Packed matrix product after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): panels
+// of b are packed so that a micro-kernel of kMr x 2 vectors reads both operands in order. Built once per instruction
+// set.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/gemm.cc"
 #include <hwy/foreach_target.h>
@@ -9,23 +10,15 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
+#include <utility>
 
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/micro-inl.h"
+#include "kernels/cpu/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fathom::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
-using Tag = hn::ScalableTag<float>;
-using Vec = hn::Vec<Tag>;
-
-// 32 vector registers (AVX-512) hold 12 x 2 sums, 2 of b and a broadcast; 16 registers hold 6 x 2.
-#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
-constexpr int64_t kMr = 12;
-#else
-constexpr int64_t kMr = 6;
-#endif
 // kKc x 2 vectors of b (32 KiB with AVX-512) stay in the first-level cache while the rows of a pass by.
 constexpr int64_t kKc = 256;
 // kKc x kNc floats of packed b (512 KiB) stay in the second-level cache.
@@ -42,7 +35,8 @@ HWY_ATTR inline float load(const Strided& s, int64_t i, int64_t j) {
 
 // Copies a [rows, columns] part of `from` to `to`, panel by panel of `width` columns (the last filled with zeros), each
 // panel row by row: to[panel][row][column in panel].
-HWY_ATTR void pack(const Strided& from, int64_t i0, int64_t rows, int64_t j0, int64_t columns, int64_t width, float* to) {
+HWY_ATTR void pack(const Strided& from, int64_t i0, int64_t rows, int64_t j0, int64_t columns, int64_t width,
+                   float* to) {
   for (int64_t j = 0; j < columns; j += width) {
     int64_t w = std::min(width, columns - j);
     float* panel = to + j * rows;
@@ -79,89 +73,48 @@ HWY_ATTR void pack(const Strided& from, int64_t i0, int64_t rows, int64_t j0, in
   }
 }
 
-// c[R, 2 vectors] (+)= sum over k of a[k][R] * b[k][2 vectors]; a has kMr values a row.
-template <int64_t R>
-HWY_ATTR inline void micro(int64_t depth, const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, float* c, int64_t c_row,
-                           bool add) {
-  const Tag d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  Vec sum[R][2];
-  for (int64_t r = 0; r < R; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
-  for (int64_t k = 0; k < depth; ++k) {
-    const Vec b0 = hn::Load(d, b);
-    const Vec b1 = hn::Load(d, b + lanes);
-#pragma GCC unroll 16
-    for (int64_t r = 0; r < R; ++r) {
-      const Vec x = hn::Set(d, a[r]);
-      sum[r][0] = hn::MulAdd(x, b0, sum[r][0]);
-      sum[r][1] = hn::MulAdd(x, b1, sum[r][1]);
-    }
-    a += kMr;
-    b += 2 * lanes;
-  }
-  for (int64_t r = 0; r < R; ++r) {
-    float* row = c + r * c_row;
-    if (add) {
-      sum[r][0] = hn::Add(sum[r][0], hn::LoadU(d, row));
-      sum[r][1] = hn::Add(sum[r][1], hn::LoadU(d, row + lanes));
-    }
-    hn::StoreU(sum[r][0], d, row);
-    hn::StoreU(sum[r][1], d, row + lanes);
-  }
-}
-
-template <int64_t R>
-HWY_ATTR void micro_rows(int64_t rows, int64_t depth, const float* a, const float* b, float* c, int64_t c_row, bool add) {
-  if constexpr (R > 0) {
-    if (rows == R) return micro<R>(depth, a, b, c, c_row, add);
-    micro_rows<R - 1>(rows, depth, a, b, c, c_row, add);
-  }
-}
-
 // A tile at the right edge goes through a full-width buffer.
-HWY_ATTR void tile(int64_t rows, int64_t columns, int64_t depth, const float* a, const float* b, float* c, int64_t c_row,
-                   bool add) {
-  const int64_t nr = 2 * static_cast<int64_t>(hn::Lanes(Tag()));
-  if (columns == nr) return micro_rows<kMr>(rows, depth, a, b, c, c_row, add);
-  HWY_ALIGN float edge[kMr * 2 * hn::MaxLanes(Tag())];
-  micro_rows<kMr>(rows, depth, a, b, edge, nr, false);
+HWY_ATTR void tile(int64_t rows, int64_t columns, Micro m) {
+  if (columns == kNr) return micro_rows<kMr>(rows, m);
+  HWY_ALIGN float edge[kMr * kNr];
+  float* c = std::exchange(m.c, edge);
+  int64_t c_row = std::exchange(m.c_row, kNr);
+  bool add = std::exchange(m.add, false);
+  micro_rows<kMr>(rows, m);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = 0; j < columns; ++j) {
       float& to = c[r * c_row + j];
-      to = add ? to + edge[r * nr + j] : edge[r * nr + j];
+      to = add ? to + edge[r * kNr + j] : edge[r * kNr + j];
     }
   }
 }
 
-struct Scratch {
-  std::vector<float> storage_a, storage_b;
-  static float* aligned(std::vector<float>& v, size_t floats) {
-    if (v.size() < floats + 16) v.resize(floats + 16);
-    return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(v.data()) + 63) / 64 * 64);
-  }
-};
-
 HWY_ATTR void gemm_blocks(const Gemm& g) {
-  thread_local Scratch scratch;
-  const int64_t nr = 2 * static_cast<int64_t>(hn::Lanes(Tag()));
+  thread_local Scratch scratch_a, scratch_b;
   for (int64_t k0 = 0; k0 < g.k; k0 += kKc) {
     int64_t kc = std::min(kKc, g.k - k0);
     bool add = g.accumulate || k0 > 0;
     for (int64_t j0 = 0; j0 < g.n; j0 += kNc) {
       int64_t nc = std::min(kNc, g.n - j0);
-      int64_t padded = (nc + nr - 1) / nr * nr;
-      float* b = Scratch::aligned(scratch.storage_b, static_cast<size_t>(kc * padded));
-      pack(g.b, k0, kc, j0, nc, nr, b);
+      int64_t padded = (nc + kNr - 1) / kNr * kNr;
+      float* b = scratch_b.reserve(kc * padded);
+      pack(g.b, k0, kc, j0, nc, kNr, b);
       // a in blocks of rows that fit beside b; transposed packing: panels of kMr rows.
       constexpr int64_t kMc = 16 * kMr;
       for (int64_t i0 = 0; i0 < g.m; i0 += kMc) {
         int64_t mc = std::min(kMc, g.m - i0);
-        float* a = Scratch::aligned(scratch.storage_a, static_cast<size_t>(kMc * kc));
+        float* a = scratch_a.reserve(kMc * kc);
         pack({g.a.data, g.a.dtype, g.a.column, g.a.row}, k0, kc, i0, mc, kMr, a);
-        for (int64_t j = 0; j < nc; j += nr) {
+        for (int64_t j = 0; j < nc; j += kNr) {
           for (int64_t i = 0; i < mc; i += kMr) {
-            tile(std::min(kMr, mc - i), std::min(nr, nc - j), kc, a + i * kc, b + j * kc, g.c + (i0 + i) * g.c_row + j0 + j,
-                 g.c_row, add);
+            tile(std::min(kMr, mc - i), std::min(kNr, nc - j),
+                 {.depth = kc,
+                  .a = a + i * kc,
+                  .a_step = kMr,
+                  .b = b + j * kc,
+                  .c = g.c + (i0 + i) * g.c_row + j0 + j,
+                  .c_row = g.c_row,
+                  .add = add});
           }
         }
       }
@@ -172,7 +125,8 @@ HWY_ATTR void gemm_blocks(const Gemm& g) {
   }
 }
 
-HWY_ATTR void store_rows(const float* from, int64_t from_row, uint16_t* to, int64_t to_row, int64_t rows, int64_t columns) {
+HWY_ATTR void store_rows(const float* from, int64_t from_row, uint16_t* to, int64_t to_row, int64_t rows,
+                         int64_t columns) {
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; ++j) {
       uint32_t bits;

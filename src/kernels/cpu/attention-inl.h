@@ -1,0 +1,194 @@
+// What the forward and the backward pass of attention share. Included once per instruction set.
+//
+// Queries lie in panels of kNr, one in each lane of two vectors: the scores of a panel are [keys, kNr], so that maxima
+// and sums over keys need no sums across lanes, and the scores are the `b` of the products that follow as they lie.
+#if defined(FATHOM_KERNELS_CPU_ATTENTION_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FATHOM_KERNELS_CPU_ATTENTION_INL_H_
+#undef FATHOM_KERNELS_CPU_ATTENTION_INL_H_
+#else
+#define FATHOM_KERNELS_CPU_ATTENTION_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bf16.h"
+#include "kernels/attention.h"
+#include "kernels/cpu/micro-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fathom::cpu::HWY_NAMESPACE {
+
+// The score of a key that a query does not see. Finite, so that a row with no key yet makes no NaN; what such a row has
+// summed up is later multiplied by exp(kMasked - real maximum) = 0.
+constexpr float kMasked = -0.7f * 3.4028234663852886e38f;
+
+inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+// One array as one head sees it: token i at `row` * i elements.
+struct HeadRows {
+  DType dtype = DType::kF32;
+  const void* data = nullptr;
+  int64_t row = 0;
+
+  HeadRows from(int64_t token, int64_t column = 0) const {
+    int64_t bytes = (token * row + column) * (dtype == DType::kF32 ? 4 : 2);
+    return {dtype, static_cast<const char*>(data) + bytes, row};
+  }
+};
+
+inline HeadRows head_rows(DType dtype, const void* data, const AttentionShape& n, int64_t batch, int64_t head,
+                          int64_t width) {
+  return HeadRows{dtype, data, n.h * width}.from(batch * n.s, head * width);
+}
+
+// The smallest and largest segment of some tokens.
+struct Segments {
+  int32_t low, high;
+  bool meet(const Segments& o) const { return low <= o.high && o.low <= high; }
+  // Whether every token of both is of the same segment.
+  bool same(const Segments& o) const { return low == high && o.low == o.high && low == o.low; }
+};
+
+inline Segments segments_of(const int32_t* ids, int64_t count) {
+  auto [low, high] = std::minmax_element(ids, ids + count);
+  return {*low, *high};
+}
+
+// e^x for x <= 0, relative error 2e-7; 0 below the normal numbers, NaN for NaN (Highway's own gives 0, which would hide
+// a broken step). Cephes' polynomial for e^r, |r| <= ln(2) / 2.
+HWY_ATTR HWY_INLINE Vec exp_negative(Vec x) {
+  const Tag d;
+  const hn::RebindToSigned<Tag> di;
+  const Vec n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504088896341f)));
+  Vec r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
+  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
+  Vec y = hn::Set(d, 1.9875691500e-4f);
+  y = hn::MulAdd(y, r, hn::Set(d, 1.3981999507e-3f));
+  y = hn::MulAdd(y, r, hn::Set(d, 8.3334519073e-3f));
+  y = hn::MulAdd(y, r, hn::Set(d, 4.1665795894e-2f));
+  y = hn::MulAdd(y, r, hn::Set(d, 1.6666665459e-1f));
+  y = hn::MulAdd(y, r, hn::Set(d, 5.0000001201e-1f));
+  y = hn::Add(hn::MulAdd(hn::Mul(r, r), y, r), hn::Set(d, 1.0f));
+  // 2^n from its exponent bits.
+  const auto bits = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  y = hn::Mul(y, hn::BitCast(d, bits));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), y);
+}
+
+// Which queries of a panel (index `first` + lane) see a key.
+struct PanelMask {
+  using IntTag = hn::RebindToSigned<Tag>;
+  const int32_t* segments;  // [kNr]
+  int64_t first;
+
+  HWY_ATTR HWY_INLINE hn::Mask<Tag> sees(int64_t half, int64_t key, int32_t segment) const {
+    const IntTag di;
+    const auto next = hn::Iota(di, static_cast<int32_t>(first + half * kLanes + 1));
+    const auto causal = hn::Lt(hn::Set(di, static_cast<int32_t>(key)), next);
+    const auto same = hn::Eq(hn::LoadU(di, segments + half * kLanes), hn::Set(di, segment));
+    return hn::RebindMask(Tag(), hn::And(causal, same));
+  }
+};
+
+// to[i, :] = rows of x as float32, `to_row` apart.
+HWY_ATTR inline void load_rows(const HeadRows& x, int64_t rows, int64_t columns, float* to, int64_t to_row) {
+  const Tag d;
+  const hn::Rebind<uint16_t, Tag> d16;
+  const hn::RebindToUnsigned<Tag> d32;
+  for (int64_t i = 0; i < rows; ++i, to += to_row) {
+    if (x.dtype == DType::kF32) {
+      std::memcpy(to, static_cast<const float*>(x.data) + i * x.row, static_cast<size_t>(columns) * sizeof(float));
+      continue;
+    }
+    const uint16_t* from = static_cast<const uint16_t*>(x.data) + i * x.row;
+    int64_t c = 0;
+    for (; c + kLanes <= columns; c += kLanes) {
+      hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from + c)))), d, to + c);
+    }
+    for (; c < columns; ++c) to[c] = bf16_to_float(from[c]);
+  }
+}
+
+// to[j * to_row + i] = from[i * from_row + j]
+HWY_ATTR inline void transpose(const float* HWY_RESTRICT from, int64_t from_row, int64_t rows, int64_t columns,
+                               float* HWY_RESTRICT to, int64_t to_row) {
+  int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::FixedTag<float, 4> d;
+  const hn::FixedTag<double, 2> pairs;
+  for (; i + 4 <= rows; i += 4) {
+    const float* row = from + i * from_row;
+    int64_t j = 0;
+    for (; j + 4 <= columns; j += 4) {
+      const auto r0 = hn::LoadU(d, row + j), r1 = hn::LoadU(d, row + from_row + j);
+      const auto r2 = hn::LoadU(d, row + 2 * from_row + j), r3 = hn::LoadU(d, row + 3 * from_row + j);
+      const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
+      const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
+      const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
+      const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r2, r3));
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, to + j * to_row + i);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, to + (j + 1) * to_row + i);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, to + (j + 2) * to_row + i);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, to + (j + 3) * to_row + i);
+    }
+    for (; j < columns; ++j) {
+      for (int64_t r = 0; r < 4; ++r) to[j * to_row + i + r] = row[r * from_row + j];
+    }
+  }
+#endif
+  for (; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) to[j * to_row + i] = from[i * from_row + j];
+  }
+}
+
+// Rows of x in strips of `width`, each transposed: to[strip][column][row in strip]; zeros beyond the last row. `spare`
+// has room for one strip.
+HWY_ATTR inline void load_strips(const HeadRows& x, int64_t rows, int64_t columns, int64_t width, float* to,
+                                 float* spare) {
+  for (int64_t i = 0; i < rows; i += width, to += columns * width) {
+    int64_t count = std::min(width, rows - i);
+    if (count < width) std::fill(to, to + columns * width, 0.0f);
+    HeadRows part = x.from(i);
+    if (x.dtype == DType::kF32) {
+      transpose(static_cast<const float*>(part.data), x.row, count, columns, to, width);
+    } else {
+      load_rows(part, count, columns, spare, columns);
+      transpose(spare, columns, count, columns, to, width);
+    }
+  }
+}
+
+inline void store_rows(const float* from, int64_t from_row, int64_t rows, int64_t columns, const HeadRows& to) {
+  for (int64_t i = 0; i < rows; ++i, from += from_row) {
+    void* row = const_cast<void*>(to.from(i).data);
+    if (to.dtype == DType::kF32) {
+      std::memcpy(row, from, static_cast<size_t>(columns) * sizeof(float));
+    } else {
+      for (int64_t c = 0; c < columns; ++c) static_cast<uint16_t*>(row)[c] = float_to_bf16(from[c]);
+    }
+  }
+}
+
+// The rows of a panel [columns, kNr], as many as there are queries; `spare` has room for a panel.
+HWY_ATTR inline void store_panel(const float* panel, int64_t rows, int64_t columns, const HeadRows& to, float* spare) {
+  if (to.dtype == DType::kF32) {
+    float* data = const_cast<float*>(static_cast<const float*>(to.data));
+    return transpose(panel, kNr, columns, rows, data, to.row);
+  }
+  transpose(panel, kNr, columns, rows, spare, columns);
+  store_rows(spare, columns, rows, columns, to);
+}
+
+// scores [keys rounded up to kMr, kNr] of the first `keys` keys: strips [width, kMr] against a panel [width, kNr].
+HWY_ATTR inline void panel_scores(const float* strips, const float* panel, int64_t keys, int64_t width, float* scores) {
+  for (int64_t t = 0; t < keys; t += kMr) {
+    micro<kMr, 1>(
+        {.depth = width, .a = strips + t * width, .a_step = kMr, .b = panel, .c = scores + t * kNr, .c_row = kNr});
+  }
+}
+
+}  // namespace fathom::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per target

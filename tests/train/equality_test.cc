@@ -1,0 +1,78 @@
+// Keys that choose how a step is computed must not change what it computes.
+#include <gmock/gmock.h>
+
+#include "config/enums.h"
+#include "runtime/plugin_search.h"
+#include "train_run.h"
+
+namespace fathom {
+namespace {
+
+// Float32 sums in another order: a few units of 2^-23 on the loss of equal weights; the steps that follow divide small
+// gradients by their own size, which magnifies it.
+constexpr double kFirstLoss = 1e-6;
+constexpr double kLater = 1e-5;
+
+void expect_the_same(const Words& keys) {
+  TrainRun usual, other(keys);
+  std::vector<double> a = usual.losses(), b = other.losses();
+  ASSERT_EQ(a.size(), 5u);
+  ASSERT_EQ(b.size(), 5u);
+  EXPECT_NE(a[4], a[0]) << "the run learns nothing: a comparison would say nothing";
+  EXPECT_TRUE(near({a[0], a[1]}, {b[0], b[1]}, kFirstLoss)) << "equal weights, for the first rate is 0";
+  EXPECT_TRUE(near(a, b, kLater));
+  EXPECT_EQ(usual.values("learning/total_weights"), other.values("learning/total_weights"));
+  for (const char* scalar : {"learning/z_loss", "learning/raw_grad_norm", "learning/param_norm"}) {
+    EXPECT_TRUE(near(usual.values(scalar), other.values(scalar), kLater)) << scalar;
+  }
+}
+
+TEST(TrainEquality, TwoMicroBatchesAreOneBatchOfTwiceTheRows) {
+  expect_the_same({"gradient_accumulation_steps=2", "per_device_batch_size=2"});
+}
+
+TEST(TrainEquality, ScannedAndUnscannedLayers) { expect_the_same({"scan_layers=false"}); }
+
+TEST(TrainEquality, FlashAndPlainAttention) { expect_the_same({"attention=flash"}); }
+
+TEST(TrainEquality, FlashAttentionWithoutKernels) { expect_the_same({"attention=flash", "kernels=off"}); }
+
+TEST(TrainEquality, AutoselectedAndPlainAttention) { expect_the_same({"attention=dot_product"}); }
+
+TEST(TrainEquality, GroupedAndDenseExperts) { expect_the_same({"sparse_matmul=false"}); }
+
+TEST(TrainEquality, KernelsAndComposedForms) { expect_the_same({"kernels=off"}); }
+
+TEST(TrainEquality, NothingRecomputed) { expect_the_same({"remat_policy=none"}); }
+
+TEST(TrainEquality, SomeTensorsKept) { expect_the_same({"remat_policy=minimal_with_context"}); }
+
+TEST(TrainEquality, BothPlugins) {
+  std::vector<std::string> plugins = installed_plugins(Hardware::kCpu);
+  ASSERT_EQ(plugins.size(), 2u);
+  expect_the_same({"plugin=" + plugins[1]});
+}
+
+TEST(TrainEquality, TwoRunsAreEqualToTheLastBit) {
+  TrainRun first({"dataset_type=synthetic"}), second({"dataset_type=synthetic"});
+  for (const char* scalar : {"learning/loss", "learning/raw_grad_norm", "learning/param_norm"}) {
+    EXPECT_EQ(first.values(scalar), second.values(scalar)) << scalar;
+  }
+  TrainRun other({"dataset_type=synthetic", "data_shuffle_seed=1"});
+  EXPECT_NE(first.losses(), other.losses());
+}
+
+// Bfloat16 has 8 bits: products lose 2^-9 each, and some tokens choose another expert.
+TEST(TrainEquality, Bfloat16ActivationsStayNearFloat32) {
+  EXPECT_TRUE(near(TrainRun().losses(), TrainRun({"dtype=bfloat16"}).losses(), 0.02));
+}
+
+TEST(TrainEquality, Bfloat16WeightsStayNearFloat32) {
+  TrainRun run({"weight_dtype=bfloat16"});
+  EXPECT_TRUE(near(TrainRun().losses(), run.losses(), 0.02));
+  std::vector<double> norms = run.values("learning/param_norm");
+  EXPECT_NE(norms[4], norms[0]) << "nothing is learned";
+}
+
+}  // namespace
+}  // namespace fathom

@@ -1,0 +1,116 @@
+// How a run ends before its last step.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <thread>
+
+#include "base/file.h"
+#include "checkpoint/safetensors_folder.h"
+#include "checkpoint/safetensors_writer.h"
+#include "train_run.h"
+
+namespace fathom {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+// Sends `signal` when a few steps of a long run are done.
+void expect_clean_stop(int signal) {
+  TemporaryFolder output;
+  Words args = keys_with({"steps=1000000", "dataset_type=synthetic", "enable_tensorboard=true"}, output.path());
+  args.insert(args.begin(), {"train", "configs/base.yml"});
+  Process process(args);
+  auto steps_done = [&] {
+    std::string out = process.out();
+    return std::count(out.begin(), out.end(), '\n');
+  };
+  while (process.running() && steps_done() < 3) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  process.send(signal);
+  EXPECT_EQ(process.wait(), 128 + signal) << process.err();
+  EXPECT_THAT(process.err(), HasSubstr("stopping after this step"));
+  // What was launched is finished, printed and written.
+  std::vector<json> records = read_records(output / "run/metrics.jsonl");
+  EXPECT_EQ(records.size(), static_cast<size_t>(steps_done()));
+  for (size_t i = 0; i < records.size(); ++i) EXPECT_EQ(records[i]["step"], i);
+  EXPECT_THAT(process.err(), HasSubstr(fmt::format("{} steps done", records.size())));
+}
+
+TEST(TrainStop, InterruptEndsAfterAWholeStep) { expect_clean_stop(SIGINT); }
+
+TEST(TrainStop, TerminationEndsAfterAWholeStep) { expect_clean_stop(SIGTERM); }
+
+// A dense model: the rate blows up the parameters in one step.
+Words exploding() {
+  return {"override_model_config=True", "base_num_decoder_layers=1", "max_target_length=16", "warmup_steps_fraction=0",
+          "learning_rate=1e30"};
+}
+
+TEST(TrainStop, LossThatIsNotANumberNamesTheStepAndTheParameters) {
+  TemporaryFolder output;
+  Outcome outcome = train(keys_with(exploding(), output.path()));
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("step 1: the loss is nan"));
+  EXPECT_THAT(outcome.err, HasSubstr("before this step: "));
+  EXPECT_THAT(outcome.err, HasSubstr("more. Lower learning_rate"));
+  // The step that failed is the last one on record.
+  std::vector<json> records = read_records(output / "run/metrics.jsonl");
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_TRUE(records[0]["learning/loss"].is_number());
+  EXPECT_EQ(records[1]["learning/loss"], "NaN");
+}
+
+TEST(TrainStop, RunGoesOnWithoutALossWhenToldTo) {
+  Words keys = exploding();
+  keys.push_back("abort_on_nan_loss=false");
+  TrainRun run(keys);
+  std::vector<json> records = run.metrics();
+  ASSERT_EQ(records.size(), 5u);
+  EXPECT_EQ(records[4]["learning/loss"], "NaN");
+}
+
+// The folder of the small model with one tensor changed by `change`.
+void write_model(const TemporaryFolder& folder, const std::string& tensor, void (*change)(std::span<float>)) {
+  const std::string from = "tests/data/deepseek_v3/hf";
+  TensorFolder model = TensorFolder::open(from);
+  std::map<std::string, HostArray> tensors;
+  for (const std::string& name : model.names()) tensors[name] = convert(model.tensor(name), DType::kF32);
+  HostArray& chosen = tensors.at(tensor);
+  HostArray changed = HostArray::allocate(DType::kF32, chosen.sizes());
+  std::span<float> values = changed.mutable_view<float>();
+  std::copy_n(chosen.view<float>().data(), values.size(), values.data());
+  change(values);
+  chosen = changed;
+  write_safetensors(folder / "model.safetensors", tensors);
+  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"}) {
+    std::filesystem::copy_file(from + "/" + name, folder / name);
+  }
+}
+
+TEST(TrainStop, WeightsThatOverflowAreToldFromParametersThatExploded) {
+  TemporaryFolder model, output;
+  write_model(model, "model.layers.1.mlp.shared_experts.down_proj.weight", [](std::span<float> values) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] = i % 2 == 0 ? 3e38F : -3e38F;
+  });
+  Outcome outcome = train(keys_with({"load_parameters_path=" + model.path()}, output.path()));
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("step 0: the loss is nan"));
+  EXPECT_THAT(outcome.err, HasSubstr("all parameters were finite before this step; gradients that are not: "));
+}
+
+TEST(TrainStop, WeightsThatAreNotFiniteAreRefusedByName) {
+  TemporaryFolder model, output;
+  write_model(model, "model.layers.1.mlp.gate.weight", [](std::span<float> values) { values[7] = NAN; });
+  Outcome outcome = train(keys_with({"load_parameters_path=" + model.path()}, output.path()));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("mlp.gate.weight"));
+  EXPECT_THAT(outcome.err, HasSubstr("not finite"));
+}
+
+}  // namespace
+}  // namespace fathom

@@ -1,0 +1,86 @@
+// For tests: runs of the program, and what they leave behind.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/types.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/temporary_folder.h"
+
+namespace fathom {
+
+using Words = std::vector<std::string>;
+
+// A child process of the program under test (the environment's FATHOM_BINARY), its output in files.
+class Process {
+ public:
+  // Starts `fathom args...` in the current folder.
+  explicit Process(const Words& args);
+  // Kills it if it still runs.
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void send(int signal) const;
+  // The exit code; 1000 + the signal when one ended it.
+  int wait();
+  bool running();
+  std::string out() const;
+  std::string err() const;
+
+ private:
+  void reap(int options);
+
+  TemporaryFolder folder_;
+  pid_t id_ = -1;
+  int exit_code_ = -1;
+};
+
+// What a finished run gave.
+struct Outcome {
+  int exit_code = 0;
+  std::string out, err;
+  std::vector<std::string> lines() const;  // of stdout
+};
+
+// `fathom train configs/base.yml keys...`, as it is.
+Outcome train(const Words& keys);
+
+// The keys that the runs of these tests share: the small V3 model of tests/data with its weights, float32, four rows of
+// 160 packed tokens, a schedule of 12 steps whose first rate is 0. What is compiled is kept in the build folder, so
+// that every program is compiled once for all tests.
+Words base_keys();
+std::string compile_cache();
+
+// A run with base_keys() in a folder of its own; later keys count.
+class TrainRun {
+ public:
+  // `keys` replace those of base_keys() with the same name.
+  explicit TrainRun(const Words& keys = {});
+
+  const Outcome& outcome() const { return outcome_; }
+  std::string folder() const { return output_ / "run"; }
+  // The objects of metrics.jsonl.
+  std::vector<nlohmann::json> metrics() const;
+  // One scalar of every step.
+  std::vector<double> values(const std::string& scalar) const;
+  std::vector<double> losses() const { return values("learning/loss"); }
+
+ private:
+  TemporaryFolder output_;
+  Outcome outcome_;
+};
+
+// base_keys() with `keys` in place of those of the same name, and the folder for the output.
+Words keys_with(const Words& keys, const std::string& output);
+
+// The objects of a file with one a line; every line must be whole.
+std::vector<nlohmann::json> read_records(const std::string& path);
+
+// Whether each pair is within `tolerance` of each other, relative to the larger; false on NaN and different lengths.
+testing::AssertionResult near(const std::vector<double>& a, const std::vector<double>& b, double tolerance);
+
+}  // namespace fathom
