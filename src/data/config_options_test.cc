@@ -37,6 +37,19 @@ TEST(ConfigOptions, TrainingTakesItsKeysAndItsShare) {
   EXPECT_TRUE(options.shuffle);
 }
 
+TEST(ConfigOptions, PaddingOfTheLastBatchIsAskedForEach) {
+  TemporaryFolder folder;
+  folder.write("validation/a.txt", "x");
+  Config config = file_config(folder.path());
+  config.generate_padding_batch_train = true;
+  EXPECT_TRUE(train_data_options(config, {.rows = 1}).pad_last_batch);
+  EXPECT_FALSE(eval_data_options(config, {.rows = 1}).pad_last_batch);
+  config.generate_padding_batch_train = false;
+  config.generate_padding_batch_eval = true;
+  EXPECT_FALSE(train_data_options(config, {.rows = 1}).pad_last_batch);
+  EXPECT_TRUE(eval_data_options(config, {.rows = 1}).pad_last_batch);
+}
+
 TEST(ConfigOptions, EvaluationPrefersItsFilesThenTheSplitThenTheTrainingData) {
   TemporaryFolder folder;
   folder.write("validation/a.txt", "x");

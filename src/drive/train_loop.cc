@@ -1,16 +1,21 @@
 #include "drive/train_loop.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstring>
+#include <filesystem>
 #include <future>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "config/hub.h"
 #include "config/resolve.h"
 #include "config/summary.h"
 #include "data/config_options.h"
@@ -36,6 +41,24 @@ std::string listed(const std::vector<std::string>& names) {
   return out;
 }
 
+// Throws ConfigError unless the file or folder `path` can be made; nothing is made yet.
+void require_writable(std::string_view key, const std::string& path) {
+  namespace fs = std::filesystem;
+  if (is_remote(path)) throw ConfigError(fmt::format("{}: {}: runs are written to local folders", key, path));
+  fs::path place = fs::absolute(path);
+  std::error_code none;
+  while (!fs::exists(place, none) && place.has_relative_path()) place = place.parent_path();
+  if (place != fs::absolute(path) && !fs::is_directory(place, none)) {
+    throw ConfigError(fmt::format("{}: {} is a file, so {} cannot be made", key, place.string(), path));
+  }
+  if (::access(place.c_str(), W_OK) != 0) {
+    throw ConfigError(fmt::format("{}: {}: {} cannot be written: {}", key, path, place.string(), std::strerror(errno)));
+  }
+}
+
+// The sign of a NaN means nothing and would be printed.
+float without_sign(float x) { return std::isnan(x) ? std::numeric_limits<float>::quiet_NaN() : x; }
+
 }  // namespace
 
 struct Trainer::Pending {
@@ -55,6 +78,8 @@ TextEncoder text_encoder(std::shared_ptr<const Tokenizer> t) {
 
 Trainer::Trainer(const Config& config)
     : config_(config), layout_(state_layout(config)), sizes_(resolve_batch(config, 1)), session_(config) {
+  require_writable("base_output_directory", config_.run_directory + "/metrics.jsonl");
+  if (!config_.metrics_file.empty()) require_writable("metrics_file", config_.metrics_file);
   open_data();
   int64_t length = config_.max_target_length;
   ParamCount count = count_params(layout_.model, layout_.table);
@@ -140,7 +165,8 @@ void Trainer::finish(Pending& pending) {
     copy->done.await();
   }
   Clock::time_point done = pending.done->get_future().get();
-  auto s = pending.scalars.array.view<float>();
+  std::vector<float> s;
+  for (float x : pending.scalars.array.view<float>()) s.push_back(without_sign(x));
   double norm = 0;
   auto squares = pending.parameter_squares.array.view<float>();
   for (float x : squares) norm += static_cast<double>(x);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "graph/clone.h"
 #include "graph/liveness.h"
+#include "graph/ops.h"
 #include "graph/region_ops.h"
 
 namespace fathom {
@@ -48,6 +49,9 @@ class Lowering {
       case Op::kRemat: return open_remat(node);
       case Op::kScan: return lower_scan(node);
       case Op::kFused: return lower_fused(node);
+      case Op::kDot:
+        if (sums_in_float64(node)) return lower_dot_in_float64(node);
+        break;
       default: break;
     }
     std::vector<Value> operands = operands_of(node);
@@ -61,6 +65,21 @@ class Lowering {
     Node& copy = make_like(node, std::move(operands), node.results, node.attrs);
     adopt(copy, std::move(regions));
     for (int i = 0; i < static_cast<int>(node.results.size()); ++i) map_[node.result(i)] = copy.result(i);
+  }
+
+  // XLA:CPU knows one way to multiply float32 matrices; asked for the highest precision it gets the product in float64.
+  bool sums_in_float64(const Node& node) const {
+    return node.attr<DotAttrs>().precision == Precision::kHighest && options_.target.platform == "cpu" &&
+           node.operands[0].dtype() == DType::kF32;
+  }
+
+  void lower_dot_in_float64(Node& node) {
+    std::vector<Value> operands = operands_of(node);
+    for (Value& v : operands) v = convert(v, DType::kF64, node.where);
+    DotAttrs attrs = node.attr<DotAttrs>();
+    attrs.out = DType::kF64;
+    Node& wide = make_like(node, std::move(operands), {{DType::kF64, node.results[0].shape}}, attrs);
+    map_[node.result()] = convert(wide.result(), node.results[0].dtype, node.where);
   }
 
   std::vector<Value> operands_of(const Node& node) const {

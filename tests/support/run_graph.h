@@ -1,4 +1,4 @@
-// For tests: runs a graph on the default CPU plugin.
+// For tests: runs a graph on the default CPU plugin, or on a client given.
 #pragma once
 
 #include <memory>
@@ -35,12 +35,13 @@ inline Program test_program(std::unique_ptr<Graph> graph) {
 
 // Results of the root region for its arguments, in order.
 inline std::vector<HostArray> run_graph(std::unique_ptr<Graph> graph, const std::vector<HostArray>& inputs,
-                                        const EmitOptions& options = {}) {
+                                        const EmitOptions& options = {},
+                                        const std::shared_ptr<const Client>& client = test_client()) {
   Program program = test_program(std::move(graph));
-  Executable executable = Executable::compile(test_client(), emit(program, options), {});
+  Executable executable = Executable::compile(client, emit(program, options), {});
   std::vector<Buffer> buffers;
   for (const HostArray& a : inputs) {
-    buffers.push_back(Buffer::from_host(test_client(), a, *test_client()->addressable_devices()[0]));
+    buffers.push_back(Buffer::from_host(client, a, *client->addressable_devices()[0]));
   }
   std::vector<Buffer*> arguments;
   for (Buffer& b : buffers) arguments.push_back(&b);

@@ -37,8 +37,6 @@ TEST(TrainEquality, FlashAndPlainAttention) { expect_the_same({"attention=flash"
 
 TEST(TrainEquality, FlashAttentionWithoutKernels) { expect_the_same({"attention=flash", "kernels=off"}); }
 
-TEST(TrainEquality, AutoselectedAndPlainAttention) { expect_the_same({"attention=dot_product"}); }
-
 TEST(TrainEquality, GroupedAndDenseExperts) { expect_the_same({"sparse_matmul=false"}); }
 
 TEST(TrainEquality, KernelsAndComposedForms) { expect_the_same({"kernels=off"}); }

@@ -80,6 +80,14 @@ TEST(TrainMistakes, TokenizerMustBeThereAndFitTheModel) {
               AllOf(HasSubstr("tokenizer_path: tests/data/tokenizer has "), HasSubstr("but vocab_size is 300")));
 }
 
+TEST(TrainMistakes, OutputMustBeAPlaceToWriteIn) {
+  TemporaryFolder folder;
+  std::string file = folder.write("file", "");
+  EXPECT_THAT(refusal({"base_output_directory=" + file}), HasSubstr("base_output_directory: " + file + " is a file"));
+  EXPECT_THAT(refusal({"base_output_directory=gs://bucket/runs"}), HasSubstr("gs://bucket/runs"));
+  EXPECT_THAT(refusal({"metrics_file=" + file + "/metrics.jsonl"}), HasSubstr("metrics_file: " + file + " is a file"));
+}
+
 TEST(TrainMistakes, PluginMustBeAFile) {
   EXPECT_THAT(refusal({"plugin=/nowhere/plugin.so"}), HasSubstr("plugin=/nowhere/plugin.so: there is no such file"));
 }

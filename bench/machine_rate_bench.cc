@@ -1,0 +1,77 @@
+// The rate at which this machine multiplies float32 matrices, the limit that training speed is measured against: one
+// product of 2048 x 2048 by 2048 x 2048 on all cores, by our own kernel and by XLA in each CPU plugin that is
+// installed. The largest of these is taken as the limit (train_bench.py).
+#include <benchmark/benchmark.h>
+
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+#include "kernels/cpu/gemm.h"
+#include "runtime/executable.h"
+#include "runtime/plugin.h"
+#include "runtime/plugin_search.h"
+#include "threads.h"
+
+namespace fathom {
+namespace {
+
+constexpr int64_t kSize = 2048;
+constexpr double kFlops = 2.0 * kSize * kSize * kSize;
+
+void count_flops(benchmark::State& state) {
+  state.counters["FLOP/s"] = benchmark::Counter(kFlops, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void own_gemm(benchmark::State& state) {
+  constexpr int64_t kBlock = 128;
+  std::vector<float> a(kSize * kSize, 0.5F);
+  std::vector<float> b(kSize * kSize, 0.25F);
+  std::vector<float> c(kSize * kSize);
+  Threads threads(std::thread::hardware_concurrency());
+  for (auto _ : state) {
+    threads.run(kSize / kBlock, [&](int64_t i) {
+      cpu::gemm({.m = kBlock,
+                 .n = kSize,
+                 .k = kSize,
+                 .a = {.data = a.data() + i * kBlock * kSize, .row = kSize},
+                 .b = {.data = b.data(), .row = kSize},
+                 .c = c.data() + i * kBlock * kSize,
+                 .c_row = kSize});
+    });
+    benchmark::DoNotOptimize(c.data());
+  }
+  count_flops(state);
+}
+BENCHMARK(own_gemm)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+constexpr std::string_view kDot = R"(module @dot {
+func.func public @main(%arg0: tensor<2048x2048xf32>, %arg1: tensor<2048x2048xf32>) -> tensor<2048x2048xf32> {
+%0 = "stablehlo.dot_general"(%arg0, %arg1) {dot_dimension_numbers = #stablehlo.dot<lhs_contracting_dimensions = [1], rhs_contracting_dimensions = [0]>} : (tensor<2048x2048xf32>, tensor<2048x2048xf32>) -> tensor<2048x2048xf32>
+"func.return"(%0) : (tensor<2048x2048xf32>) -> ()
+}
+}
+)";
+
+// Argument: the plugin's place among those installed.
+void xla_dot(benchmark::State& state) {
+  std::vector<std::string> plugins = installed_plugins(Hardware::kCpu);
+  const auto which = static_cast<size_t>(state.range(0));
+  if (which >= plugins.size()) {
+    state.SkipWithError("no such plugin is installed");
+    return;
+  }
+  std::shared_ptr<const Client> client = Client::create(Plugin::load(plugins[which]), ClientOptions{});
+  Executable dot = Executable::compile(client, kDot, {});
+  HostArray matrix = HostArray::allocate(DType::kF32, {kSize, kSize});
+  std::ranges::fill(matrix.mutable_view<float>(), 0.5F);
+  Buffer a = Buffer::from_host(client, matrix, *client->addressable_devices()[0]);
+  Buffer b = Buffer::from_host(client, matrix, *client->addressable_devices()[0]);
+  for (auto _ : state) dot.execute({&a, &b}).done.await();
+  count_flops(state);
+  state.SetLabel(std::filesystem::path(plugins[which]).filename().string());
+}
+BENCHMARK(xla_dot)->ArgName("plugin")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace fathom

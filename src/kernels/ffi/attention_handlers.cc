@@ -1,0 +1,146 @@
+#include "kernels/ffi/attention_handlers.h"
+
+#include <algorithm>
+#include <exception>
+#include <initializer_list>
+#include <string>
+
+#include "kernels/attention.h"
+#include "kernels/ffi/pool.h"
+
+namespace fathom {
+namespace {
+
+namespace ffi = xla::ffi;
+
+using Sizes = std::initializer_list<int64_t>;
+
+ffi::Error invalid(const std::string& message) { return {ffi::ErrorCode::kInvalidArgument, message}; }
+
+DType kernel_dtype(ffi::DataType type) { return type == ffi::BF16 ? DType::kBF16 : DType::kF32; }
+
+template <typename Buffer>
+bool has_sizes(const Buffer& x, Sizes sizes) {
+  auto have = x.dimensions();
+  return std::equal(have.begin(), have.end(), sizes.begin(), sizes.end());
+}
+
+// Shapes and types are checked because a wrong program would otherwise read beyond the arrays. Empty when all is well,
+// otherwise what is wrong.
+std::string check_inputs(const ffi::AnyBuffer& q, const ffi::AnyBuffer& k, const ffi::AnyBuffer& v,
+                         const ffi::Buffer<ffi::S32>& segments, AttentionShape& n) {
+  if (q.dimensions().size() != 4 || v.dimensions().size() != 4) return "q, k and v must have rank 4";
+  n = {.b = q.dimensions()[0],
+       .s = q.dimensions()[1],
+       .h = q.dimensions()[2],
+       .w = q.dimensions()[3],
+       .u = v.dimensions()[3]};
+  if (!has_sizes(k, {n.b, n.s, n.h, n.w}) || !has_sizes(v, {n.b, n.s, n.h, n.u}) || !has_sizes(segments, {n.b, n.s})) {
+    return "the sizes of q, k, v and the segments do not fit together";
+  }
+  ffi::DataType type = q.element_type();
+  if ((type != ffi::F32 && type != ffi::BF16) || k.element_type() != type || v.element_type() != type) {
+    return "q, k and v must all be f32 or all bf16";
+  }
+  return {};
+}
+
+ffi::Error flash_attention_call(ffi::ThreadPool pool, ffi::AnyBuffer q, ffi::AnyBuffer k, ffi::AnyBuffer v,
+                                ffi::Buffer<ffi::S32> segments, ffi::Result<ffi::AnyBuffer> out,
+                                ffi::Result<ffi::Buffer<ffi::F32>> lse) noexcept {
+  try {
+    AttentionShape n;
+    std::string wrong = check_inputs(q, k, v, segments, n);
+    if (wrong.empty() && (!has_sizes(*out, {n.b, n.s, n.h, n.u}) || !has_sizes(*lse, {n.b, n.h, n.s}) ||
+                          out->element_type() != q.element_type())) {
+      wrong = "the results do not fit the operands";
+    }
+    if (!wrong.empty()) return invalid("flash_attention: " + wrong);
+    PluginPool parallel(pool);
+    cpu::attention({.dtype = kernel_dtype(q.element_type()),
+                    .shape = n,
+                    .q = q.untyped_data(),
+                    .k = k.untyped_data(),
+                    .v = v.untyped_data(),
+                    .segments = segments.typed_data(),
+                    .out = out->untyped_data(),
+                    .lse = lse->typed_data()},
+                   parallel);
+    return ffi::Error::Success();
+  } catch (const std::exception& e) {
+    return {ffi::ErrorCode::kInternal, std::string("flash_attention: ") + e.what()};
+  }
+}
+
+ffi::Error flash_attention_grad_call(ffi::ThreadPool pool, ffi::AnyBuffer q, ffi::AnyBuffer k, ffi::AnyBuffer v,
+                                     ffi::Buffer<ffi::S32> segments, ffi::Buffer<ffi::F32> lse, ffi::AnyBuffer d_out,
+                                     ffi::Buffer<ffi::F32> delta, ffi::Result<ffi::AnyBuffer> d_q,
+                                     ffi::Result<ffi::AnyBuffer> d_k, ffi::Result<ffi::AnyBuffer> d_v) noexcept {
+  try {
+    AttentionShape n;
+    std::string wrong = check_inputs(q, k, v, segments, n);
+    if (wrong.empty()) {
+      const Sizes wide{n.b, n.s, n.h, n.w}, value{n.b, n.s, n.h, n.u}, row{n.b, n.h, n.s};
+      bool sizes = has_sizes(lse, row) && has_sizes(delta, row) && has_sizes(d_out, value) && has_sizes(*d_q, wide) &&
+                   has_sizes(*d_k, wide) && has_sizes(*d_v, value);
+      ffi::DataType type = q.element_type();
+      bool types = d_out.element_type() == type && d_q->element_type() == type && d_k->element_type() == type &&
+                   d_v->element_type() == type;
+      if (!sizes || !types) wrong = "lse, d_out, delta or the results do not fit q, k and v";
+    }
+    if (!wrong.empty()) return invalid("flash_attention_grad: " + wrong);
+    PluginPool parallel(pool);
+    cpu::attention_grad({.dtype = kernel_dtype(q.element_type()),
+                         .shape = n,
+                         .q = q.untyped_data(),
+                         .k = k.untyped_data(),
+                         .v = v.untyped_data(),
+                         .segments = segments.typed_data(),
+                         .lse = lse.typed_data(),
+                         .d_out = d_out.untyped_data(),
+                         .delta = delta.typed_data(),
+                         .d_q = d_q->untyped_data(),
+                         .d_k = d_k->untyped_data(),
+                         .d_v = d_v->untyped_data()},
+                        parallel);
+    return ffi::Error::Success();
+  } catch (const std::exception& e) {
+    return {ffi::ErrorCode::kInternal, std::string("flash_attention_grad: ") + e.what()};
+  }
+}
+
+}  // namespace
+
+XLA_FFI_Error* flash_attention_handler(XLA_FFI_CallFrame* frame) {
+  static auto* handler = ffi::Ffi::Bind()
+                             .Ctx<ffi::ThreadPool>()
+                             .Arg<ffi::AnyBuffer>()
+                             .Arg<ffi::AnyBuffer>()
+                             .Arg<ffi::AnyBuffer>()
+                             .Arg<ffi::Buffer<ffi::S32>>()
+                             .Ret<ffi::AnyBuffer>()
+                             .Ret<ffi::Buffer<ffi::F32>>()
+                             .To(flash_attention_call)
+                             .release();
+  return handler->Call(frame);
+}
+
+XLA_FFI_Error* flash_attention_grad_handler(XLA_FFI_CallFrame* frame) {
+  static auto* handler = ffi::Ffi::Bind()
+                             .Ctx<ffi::ThreadPool>()
+                             .Arg<ffi::AnyBuffer>()
+                             .Arg<ffi::AnyBuffer>()
+                             .Arg<ffi::AnyBuffer>()
+                             .Arg<ffi::Buffer<ffi::S32>>()
+                             .Arg<ffi::Buffer<ffi::F32>>()
+                             .Arg<ffi::AnyBuffer>()
+                             .Arg<ffi::Buffer<ffi::F32>>()
+                             .Ret<ffi::AnyBuffer>()
+                             .Ret<ffi::AnyBuffer>()
+                             .Ret<ffi::AnyBuffer>()
+                             .To(flash_attention_grad_call)
+                             .release();
+  return handler->Call(frame);
+}
+
+}  // namespace fathom
