@@ -22,20 +22,34 @@ void map_elements(const HostArray& from, HostArray& to, F f) {
 template <class F>
 void with_loader(DType dtype, F f) {
   switch (dtype) {
-    case DType::kBool: return f(uint8_t{}, [](uint8_t x) { return x != 0 ? 1.0 : 0.0; });
-    case DType::kS8: return f(int8_t{}, [](int8_t x) { return static_cast<double>(x); });
-    case DType::kS16: return f(int16_t{}, [](int16_t x) { return static_cast<double>(x); });
-    case DType::kS32: return f(int32_t{}, [](int32_t x) { return static_cast<double>(x); });
-    case DType::kS64: return f(int64_t{}, [](int64_t x) { return static_cast<double>(x); });
-    case DType::kU8: return f(uint8_t{}, [](uint8_t x) { return static_cast<double>(x); });
-    case DType::kU16: return f(uint16_t{}, [](uint16_t x) { return static_cast<double>(x); });
-    case DType::kU32: return f(uint32_t{}, [](uint32_t x) { return static_cast<double>(x); });
-    case DType::kU64: return f(uint64_t{}, [](uint64_t x) { return static_cast<double>(x); });
-    case DType::kF16: return f(uint16_t{}, [](uint16_t x) { return static_cast<double>(half_to_float(x)); });
-    case DType::kBF16: return f(uint16_t{}, [](uint16_t x) { return static_cast<double>(bf16_to_float(x)); });
-    case DType::kF32: return f(float{}, [](float x) { return static_cast<double>(x); });
-    case DType::kF64: return f(double{}, [](double x) { return x; });
-    case DType::kF8E4M3FN: break;
+    case DType::kBool:
+      return f(uint8_t{}, [](uint8_t x) { return x != 0 ? 1.0 : 0.0; });
+    case DType::kS8:
+      return f(int8_t{}, [](int8_t x) { return static_cast<double>(x); });
+    case DType::kS16:
+      return f(int16_t{}, [](int16_t x) { return static_cast<double>(x); });
+    case DType::kS32:
+      return f(int32_t{}, [](int32_t x) { return static_cast<double>(x); });
+    case DType::kS64:
+      return f(int64_t{}, [](int64_t x) { return static_cast<double>(x); });
+    case DType::kU8:
+      return f(uint8_t{}, [](uint8_t x) { return static_cast<double>(x); });
+    case DType::kU16:
+      return f(uint16_t{}, [](uint16_t x) { return static_cast<double>(x); });
+    case DType::kU32:
+      return f(uint32_t{}, [](uint32_t x) { return static_cast<double>(x); });
+    case DType::kU64:
+      return f(uint64_t{}, [](uint64_t x) { return static_cast<double>(x); });
+    case DType::kF16:
+      return f(uint16_t{}, [](uint16_t x) { return static_cast<double>(half_to_float(x)); });
+    case DType::kBF16:
+      return f(uint16_t{}, [](uint16_t x) { return static_cast<double>(bf16_to_float(x)); });
+    case DType::kF32:
+      return f(float{}, [](float x) { return static_cast<double>(x); });
+    case DType::kF64:
+      return f(double{}, [](double x) { return x; });
+    case DType::kF8E4M3FN:
+      break;
   }
   throw std::invalid_argument("convert: float8 is dequantised with its scales, not converted");
 }
@@ -74,14 +88,21 @@ HostArray convert(const HostArray& from, DType to) {
     using From = decltype(from_tag);
     switch (to) {
       case DType::kBF16:
-        return map_elements<From, uint16_t>(from, out, [&](From x) { return float_to_bf16(static_cast<float>(load(x))); });
+        return map_elements<From, uint16_t>(from, out,
+                                            [&](From x) { return float_to_bf16(static_cast<float>(load(x))); });
       case DType::kF16:
-        return map_elements<From, uint16_t>(from, out, [&](From x) { return float_to_half(static_cast<float>(load(x))); });
-      case DType::kF32: return map_elements<From, float>(from, out, [&](From x) { return static_cast<float>(load(x)); });
-      case DType::kF64: return map_elements<From, double>(from, out, load);
-      case DType::kS32: return map_elements<From, int32_t>(from, out, [&](From x) { return static_cast<int32_t>(load(x)); });
-      case DType::kS64: return map_elements<From, int64_t>(from, out, [&](From x) { return static_cast<int64_t>(load(x)); });
-      default: throw std::invalid_argument("convert: no conversion to " + std::string(name(to)));
+        return map_elements<From, uint16_t>(from, out,
+                                            [&](From x) { return float_to_half(static_cast<float>(load(x))); });
+      case DType::kF32:
+        return map_elements<From, float>(from, out, [&](From x) { return static_cast<float>(load(x)); });
+      case DType::kF64:
+        return map_elements<From, double>(from, out, load);
+      case DType::kS32:
+        return map_elements<From, int32_t>(from, out, [&](From x) { return static_cast<int32_t>(load(x)); });
+      case DType::kS64:
+        return map_elements<From, int64_t>(from, out, [&](From x) { return static_cast<int64_t>(load(x)); });
+      default:
+        throw std::invalid_argument("convert: no conversion to " + std::string(name(to)));
     }
   });
   return out;

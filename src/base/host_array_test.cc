@@ -25,7 +25,7 @@ TEST(HostArray, RefusesToWriteForeignMemory) {
 }
 
 TEST(Bf16, RoundsToNearestEvenAndKeepsNan) {
-  EXPECT_EQ(bf16_to_float(float_to_bf16(1.00390625f)), 1.0f);    // exactly half way: to even
+  EXPECT_EQ(bf16_to_float(float_to_bf16(1.00390625f)), 1.0f);  // exactly half way: to even
   EXPECT_EQ(bf16_to_float(float_to_bf16(1.01171875f)), 1.015625f);
   EXPECT_TRUE(std::isnan(bf16_to_float(float_to_bf16(std::numeric_limits<float>::quiet_NaN()))));
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "kernels/abi.h"
 #include "kernels/ffi/handlers.h"
@@ -43,6 +44,10 @@ Session::Session(const Config& config)
     register_handlers(*plugin_, handlers);
   }
   client_ = Client::create(*plugin_, {.cpu_device_count = static_cast<int>(config.cpu_device_count)});
+  if (client_->devices().size() > 1 && config.cpu_device_count > 1) {
+    throw ConfigError(
+        fmt::format("cpu_device_count={}: programs run on one device; meshes are not built", config.cpu_device_count));
+  }
 }
 
 std::string Session::description() const {

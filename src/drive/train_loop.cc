@@ -59,6 +59,24 @@ void require_writable(std::string_view key, const std::string& path) {
 // The sign of a NaN means nothing and would be printed.
 float without_sign(float x) { return std::isnan(x) ? std::numeric_limits<float>::quiet_NaN() : x; }
 
+// On the CPU the state must fit into the machine's memory; said before anything is compiled.
+void require_memory(const Config& config, const StateLayout& layout) {
+  if (config.hardware != Hardware::kCpu) return;
+  double bytes = 0;
+  for (const ParamArray& a : layout.arrays) bytes += static_cast<double>(a.type.bytes());
+  for (size_t i : layout.trained) {
+    const TensorType& type = layout.arrays[i].type;
+    bytes +=
+        static_cast<double>(type.bytes()) + static_cast<double>(type.shape.elements() * byte_size(config.mu_dtype));
+  }
+  double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  if (bytes <= memory) return;
+  throw ConfigError(
+      fmt::format("model_name={}: parameters and optimizer state take {:.1f} GB, this machine has {:.1f} GB; take a "
+                  "smaller model, or weight_dtype=bfloat16",
+                  config.model_name, bytes * 1e-9, memory * 1e-9));
+}
+
 }  // namespace
 
 struct Trainer::Pending {
@@ -78,6 +96,7 @@ TextEncoder text_encoder(std::shared_ptr<const Tokenizer> t) {
 
 Trainer::Trainer(const Config& config)
     : config_(config), layout_(state_layout(config)), sizes_(resolve_batch(config, 1)), session_(config) {
+  require_memory(config_, layout_);
   require_writable("base_output_directory", config_.run_directory + "/metrics.jsonl");
   if (!config_.metrics_file.empty()) require_writable("metrics_file", config_.metrics_file);
   open_data();

@@ -1,5 +1,5 @@
-// What a fused op is to the graph: one node with a composed reference (the oracle and the fallback), a VJP, and a lowering
-// for each platform. The ops themselves live in src/fused.
+// What a fused op is to the graph: one node with a composed reference (the oracle and the fallback), a VJP, and a
+// lowering for each platform. The ops themselves live in src/fused.
 #pragma once
 
 #include <optional>
@@ -49,8 +49,8 @@ struct FusedOp {
   std::vector<Value> (*reference)(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& graph);
   // Null: the op differentiates through its reference.
   VjpRule vjp;
-  // The platform's own form; returns an empty vector when it has none for these operands (then the reference is taken) and
-  // says why in `reason`. Null: reference everywhere.
+  // The platform's own form; returns an empty vector when it has none for these operands (then the reference is taken)
+  // and says why in `reason`. Null: reference everywhere.
   std::vector<Value> (*lower)(LoweringContext&, std::string& reason);
 };
 

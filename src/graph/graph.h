@@ -1,7 +1,8 @@
 // The graph: values with named axes, made by operations, inside regions. Staged code builds it; nothing here computes.
 //
-// A Graph owns Regions, a Region owns Nodes in the order they were made (so the list is topological), a Value is one result
-// of a Node. New nodes go to the graph's insertion region, which `scan`, `remat` and their like set while their body runs.
+// A Graph owns Regions, a Region owns Nodes in the order they were made (so the list is topological), a Value is one
+// result of a Node. New nodes go to the graph's insertion region, which `scan`, `remat` and their like set while their
+// body runs.
 #pragma once
 
 #include <cstdint>
@@ -246,9 +247,9 @@ using VjpRule = void (*)(VjpContext&);
 struct OpDef {
   Op op;
   std::string_view name;
-  InferRule infer;            // null for region ops, whose builders know their result types
-  VjpRule vjp;                // null when there is none
-  std::string_view no_vjp;    // why there is none; for region ops "handled by the sweep"
+  InferRule infer;          // null for region ops, whose builders know their result types
+  VjpRule vjp;              // null when there is none
+  std::string_view no_vjp;  // why there is none; for region ops "handled by the sweep"
 };
 
 const OpDef& op_def(Op op);

@@ -34,10 +34,14 @@ void Liveness::visit(Value v) {
   Node& node = v.node();
   size_t i = static_cast<size_t>(v.index());
   switch (node.op) {
-    case Op::kArg: return visit_arg(v);
-    case Op::kScan: return visit_scan(node, v.index());
-    case Op::kRemat: return mark(node.regions[0]->results[i]);
-    case Op::kSaved: return mark(node.operands[0]);
+    case Op::kArg:
+      return visit_arg(v);
+    case Op::kScan:
+      return visit_scan(node, v.index());
+    case Op::kRemat:
+      return mark(node.regions[0]->results[i]);
+    case Op::kSaved:
+      return mark(node.operands[0]);
     default:
       for (const Value& operand : node.operands) mark(operand);
       for (const auto& region : node.regions) {
@@ -58,8 +62,10 @@ void Liveness::visit_arg(Value v) {
       if (position <= carries) mark(owner->regions[0]->results[static_cast<size_t>(position - 1)]);
       return;
     }
-    case Op::kRemat: return mark(owner->operands[static_cast<size_t>(position)]);
-    default: return;  // the other region ops are live as a whole
+    case Op::kRemat:
+      return mark(owner->operands[static_cast<size_t>(position)]);
+    default:
+      return;  // the other region ops are live as a whole
   }
 }
 

@@ -8,8 +8,8 @@
 
 namespace fathom {
 
-// The values that `results` depend on, arguments and values inside bodies included. A carried value of a scan is live when
-// anything needs it in the loop or after it; a stacked result only when it is used.
+// The values that `results` depend on, arguments and values inside bodies included. A carried value of a scan is live
+// when anything needs it in the loop or after it; a stacked result only when it is used.
 class Liveness {
  public:
   explicit Liveness(const std::vector<Value>& results);

@@ -45,14 +45,20 @@ class Lowering {
     switch (node.op) {
       case Op::kTag:
       case Op::kSaved:
-      case Op::kStopGradient: map_[node.result()] = at(node.operands[0]); return;
-      case Op::kRemat: return open_remat(node);
-      case Op::kScan: return lower_scan(node);
-      case Op::kFused: return lower_fused(node);
+      case Op::kStopGradient:
+        map_[node.result()] = at(node.operands[0]);
+        return;
+      case Op::kRemat:
+        return open_remat(node);
+      case Op::kScan:
+        return lower_scan(node);
+      case Op::kFused:
+        return lower_fused(node);
       case Op::kDot:
         if (sums_in_float64(node)) return lower_dot_in_float64(node);
         break;
-      default: break;
+      default:
+        break;
     }
     std::vector<Value> operands = operands_of(node);
     if (node.regions.empty()) {
@@ -152,7 +158,8 @@ class Lowering {
       lower_nodes(body);
       for (int i = 0; i < static_cast<int>(node.results.size()); ++i) {
         Value inner = body.results[static_cast<size_t>(i)];
-        bool keep = i < attrs.carries ? live_.live(body.args()[static_cast<size_t>(i) + 1]) : live_.live(node.result(i));
+        bool keep =
+            i < attrs.carries ? live_.live(body.args()[static_cast<size_t>(i) + 1]) : live_.live(node.result(i));
         if (!keep) continue;
         kept_results.push_back(i);
         region->results.push_back(at(inner));
@@ -166,7 +173,8 @@ class Lowering {
     std::vector<std::unique_ptr<Region>> regions;
     regions.push_back(std::move(region));
     adopt(copy, std::move(regions));
-    for (size_t k = 0; k < kept_results.size(); ++k) map_[node.result(kept_results[k])] = copy.result(static_cast<int>(k));
+    for (size_t k = 0; k < kept_results.size(); ++k)
+      map_[node.result(kept_results[k])] = copy.result(static_cast<int>(k));
   }
 
   void lower_fused(Node& node);
@@ -217,7 +225,6 @@ void Lowering::lower_fused(Node& node) {
   composed_ = true;
   bind(node, op.reference(operands_of(node), attrs, to_));
 }
-
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// The last pass before printing: a copy of the graph in which only live nodes stand, remat regions are opened, marks are
-// gone and fused ops have become the target's custom calls or their references.
+// The last pass before printing: a copy of the graph in which only live nodes stand, remat regions are opened, marks
+// are gone and fused ops have become the target's custom calls or their references.
 #pragma once
 
 #include <memory>

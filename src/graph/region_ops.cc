@@ -25,8 +25,8 @@ TensorType slice_type(const Value& stack, const ScanOptions& options, std::span<
 
 TensorType stack_type(const Value& part, const ScanOptions& options, Where w) {
   if (part.has(options.axis)) {
-    graph_error(Op::kScan, std::span(&part, 1),
-                fmt::format("a stacked result already has an axis '{}'", options.axis), w);
+    graph_error(Op::kScan, std::span(&part, 1), fmt::format("a stacked result already has an axis '{}'", options.axis),
+                w);
   }
   std::vector<Axis> axes{{options.axis, options.length}};
   axes.insert(axes.end(), part.shape().begin(), part.shape().end());
@@ -188,7 +188,8 @@ std::vector<Value> remat(Graph& g, const std::set<std::string>& saved, const std
   }
   std::vector<TensorType> types = types_of(region->results);
   std::vector<Value> captures = close_over(*region);
-  Node& node = g.make_typed(Op::kRemat, std::move(captures), std::move(types), RematAttrs{{saved.begin(), saved.end()}}, w);
+  Node& node =
+      g.make_typed(Op::kRemat, std::move(captures), std::move(types), RematAttrs{{saved.begin(), saved.end()}}, w);
   region->set_owner(&node);
   node.regions.push_back(std::move(region));
   return results_of(node);

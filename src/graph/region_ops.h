@@ -1,5 +1,5 @@
-// Operations with bodies: scan, while, cond, remat. Bodies are C++ functions run once while the graph is built; values from
-// outside may be used freely inside (they become explicit captures when the body is closed).
+// Operations with bodies: scan, while, cond, remat. Bodies are C++ functions run once while the graph is built; values
+// from outside may be used freely inside (they become explicit captures when the body is closed).
 #pragma once
 
 #include <functional>
@@ -21,15 +21,16 @@ struct ScanResult {
   std::vector<Value> stack;  // with the scan axis in front
 };
 struct ScanOptions {
-  std::string axis;       // name of the scanned axis, the first of every stacked operand and result
+  std::string axis;  // name of the scanned axis, the first of every stacked operand and result
   int64_t length = 0;
-  bool reverse = false;   // from the last element to the first
+  bool reverse = false;  // from the last element to the first
 };
-// Runs `body(index, carry, slices)` for each element of the stacks. `index` is an s32 scalar. Differentiable: the VJP is a
-// reverse scan; see grad/sweep.h for what it keeps.
-ScanResult scan(Graph& g, const ScanOptions& options, std::vector<Value> init, std::vector<Value> stacks,
-                const std::function<ScanBody(Value index, std::span<const Value> carry, std::span<const Value> slices)>& body,
-                Where w = Where::current());
+// Runs `body(index, carry, slices)` for each element of the stacks. `index` is an s32 scalar. Differentiable: the VJP
+// is a reverse scan; see grad/sweep.h for what it keeps.
+ScanResult scan(
+    Graph& g, const ScanOptions& options, std::vector<Value> init, std::vector<Value> stacks,
+    const std::function<ScanBody(Value index, std::span<const Value> carry, std::span<const Value> slices)>& body,
+    Where w = Where::current());
 
 // Repeats `body` while `condition` (a bool scalar of the state) holds. Refuses differentiation.
 std::vector<Value> while_loop(Graph& g, std::vector<Value> init,
@@ -41,8 +42,8 @@ std::vector<Value> while_loop(Graph& g, std::vector<Value> init,
 std::vector<Value> cond(Value predicate, const std::function<std::vector<Value>()>& if_true,
                         const std::function<std::vector<Value>()>& if_false, Where w = Where::current());
 
-// A region whose inner values are not kept for the backward pass but computed again there, except those under the tags in
-// `saved`. In the forward pass it is transparent.
+// A region whose inner values are not kept for the backward pass but computed again there, except those under the tags
+// in `saved`. In the forward pass it is transparent.
 std::vector<Value> remat(Graph& g, const std::set<std::string>& saved, const std::function<std::vector<Value>()>& body,
                          Where w = Where::current());
 

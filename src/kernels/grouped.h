@@ -10,7 +10,8 @@
 namespace fathom {
 
 // y[r, :] = x[r, :] W_e^T for the rows r of group e (transposed false: x [m, k], y [m, n]), or x[r, :] W_e (transposed
-// true: x [m, n], y [m, k]). The groups' rows lie one after another; their sizes sum to at most m, rows beyond get zeros.
+// true: x [m, n], y [m, k]). The groups' rows lie one after another; their sizes sum to at most m, rows beyond get
+// zeros.
 struct GroupedMatmul {
   DType dtype = DType::kF32;  // kF32 or kBF16; sums are float32
   const void* x = nullptr;

@@ -19,7 +19,7 @@ struct Case {
 // Sizes around the kernel's block borders, empty groups, single rows and columns, rows that belong to no group.
 
 const Case kCases[] = {
-    {{3, 0, 5}, 7, 9, 0},     {{1}, 1, 1, 0},           {{0, 0}, 4, 4, 3},         {{13, 12, 25}, 33, 257, 2},
+    {{3, 0, 5}, 7, 9, 0},          {{1}, 1, 1, 0},         {{0, 0}, 4, 4, 3},        {{13, 12, 25}, 33, 257, 2},
     {{700, 1, 0, 30}, 300, 64, 0}, {{24, 48}, 64, 512, 0}, {{5, 6, 7}, 31, 1000, 1},
 };
 

@@ -1,4 +1,5 @@
-// How a kernel spreads its work: tasks that may run in any order on any thread, and do not depend on how many there are.
+// How a kernel spreads its work: tasks that may run in any order on any thread, and do not depend on how many there
+// are.
 #pragma once
 
 #include <cstdint>

@@ -171,8 +171,8 @@ TEST_P(Model, LogitsOfALongRowEqualTheReference) {
   EXPECT_LT(max_difference(staged.results({last})[0], want), 5e-5);
 }
 
-// The references are float32 themselves, the last layer's up to 1.6e-5 away from exact arithmetic; the products here are
-// summed in float64 (Precision::kHighest), so that this distance is all that remains.
+// The references are float32 themselves, the last layer's up to 1.6e-5 away from exact arithmetic; the products here
+// are summed in float64 (Precision::kHighest), so that this distance is all that remains.
 constexpr double kLayerTolerance = 2e-5;
 
 TEST_P(Model, IntermediatesAndRoutingEqualTheReference) {

@@ -21,7 +21,8 @@ Program forward(const Config& config, const StateLayout& layout, const BatchShap
   ProgramBuilder b("forward", config.matmul_precision);
   std::vector<Value> parameters = b.parameters(layout);
   ModelInputs inputs = input_arguments(b, shape);
-  ModelOut out = decoder(layout.model, make_weights(layout, parameters), inputs, {.remat_saved = {}, .capture = capture});
+  ModelOut out =
+      decoder(layout.model, make_weights(layout, parameters), inputs, {.remat_saved = {}, .capture = capture});
   b.result("logits", out.logits);
   if (!capture) return b.finish();
   b.result("embedding", out.embedding);

@@ -6,10 +6,10 @@
 namespace fathom {
 namespace {
 
-// Inverse error function for |x| <= 0.96: the central branch of M. Giles, "Approximating the erfinv function" (GPU Computing
-// Gems, 2010), good to single precision.
+// Inverse error function for |x| <= 0.96: the central branch of M. Giles, "Approximating the erfinv function" (GPU
+// Computing Gems, 2010), good to single precision.
 Value central_erf_inv(Value x) {
-  constexpr double kCoefficients[] = {2.81022636e-08,  3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+  constexpr double kCoefficients[] = {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
                                       -0.00125372503, -0.00417768164, 0.246640727,    1.50140941};
   Value w = -log((1.0 - x) * (1.0 + x)) - 2.5;
   Value p = w * kCoefficients[0] + kCoefficients[1];

@@ -26,8 +26,8 @@ enum TrainScalar { kLoss, kLmLoss, kZLoss, kBalanceLoss, kRawGradNorm, kGradNorm
 // One optimizer step.
 //   arguments: parameters (all arrays), mu and nu (trained arrays), step (s32), the batch.
 //   results:   trained parameters, mu, nu, step + 1 (each in the memory of its argument), scalars f32 [kTrainScalars],
-//              tokens s32 (unmasked targets), gradient_squares and parameter_squares f32 [trained] (sums of squares of each
-//              array's gradient before clipping, and of the array after the step).
+//              tokens s32 (unmasked targets), gradient_squares and parameter_squares f32 [trained] (sums of squares of
+//              each array's gradient before clipping, and of the array after the step).
 // With gradient_accumulation_steps = A, micro-batch i has the rows i, i + A, i + 2A, ...
 Program train_step(const Config& config, const StateLayout& layout, const BatchShape& batch);
 

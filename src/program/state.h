@@ -21,8 +21,8 @@ struct StateLayout {
 };
 
 // `trainable_parameters_mask` and `adamw_mask` are regular expressions searched in the parameter's MaxText path
-// ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for a broken expression and for a mask that leaves
-// nothing to train.
+// ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for a broken expression and for a mask that
+// leaves nothing to train.
 StateLayout state_layout(const Config& config);
 
 }  // namespace fathom

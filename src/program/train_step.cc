@@ -71,8 +71,8 @@ Value micro_batches(Value x, int64_t count) {
   return transpose(x, "a b s");
 }
 
-// Sums gradients over the micro-batches in float32. Each contributes its sum over tokens, scaled down by a constant so that
-// cotangents stay small; at the end the sum is divided by the number of tokens of the whole batch.
+// Sums gradients over the micro-batches in float32. Each contributes its sum over tokens, scaled down by a constant so
+// that cotangents stay small; at the end the sum is divided by the number of tokens of the whole batch.
 LossAndGradients accumulated(const Config& config, const StateLayout& layout, std::span<const Value> parameters,
                              const BatchValues& batch) {
   int64_t count = config.gradient_accumulation_steps;
@@ -194,7 +194,8 @@ Program train_step(const Config& config, const StateLayout& layout, const BatchS
   }
   std::vector<Value> scalars = loss_scalars(lg.sums);
   scalars[kRawGradNorm] = norm;
-  scalars[kGradNorm] = config.gradient_clipping_threshold > 0 ? minimum(norm, config.gradient_clipping_threshold) : norm;
+  scalars[kGradNorm] =
+      config.gradient_clipping_threshold > 0 ? minimum(norm, config.gradient_clipping_threshold) : norm;
   scalars[kLearningRate] = rate;
 
   for (size_t i = 0; i < next.size(); ++i) {

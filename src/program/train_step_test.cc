@@ -14,7 +14,9 @@ Config configured(std::vector<std::string> keys) {
   return resolve_config(keys, {}).config;
 }
 
-Program staged(const Config& config, const BatchShape& batch) { return train_step(config, state_layout(config), batch); }
+Program staged(const Config& config, const BatchShape& batch) {
+  return train_step(config, state_layout(config), batch);
+}
 
 int64_t count_ops(const std::string& text) {
   int64_t ops = 0;

@@ -10,8 +10,8 @@ namespace fathom {
 struct AdamW {
   double b1 = 0.9;
   double b2 = 0.95;
-  double eps = 1e-8;       // outside the root
-  double eps_root = 0;     // inside
+  double eps = 1e-8;    // outside the root
+  double eps_root = 0;  // inside
   double weight_decay = 0.1;
 };
 
@@ -22,8 +22,8 @@ struct AdamState {
 };
 
 // One update: w -= rate * (mhat / (sqrt(nhat + eps_root) + eps) + weight_decay * w), mhat = mu / (1 - b1^t),
-// nhat = nu / (1 - b2^t). `gradient` has the parameter's shape; `t` = update count + 1 as an f32 scalar; arithmetic is f32.
-// `decay` false leaves the weight decay out.
+// nhat = nu / (1 - b2^t). `gradient` has the parameter's shape; `t` = update count + 1 as an f32 scalar; arithmetic is
+// f32. `decay` false leaves the weight decay out.
 AdamState adamw_update(const AdamW& options, const AdamState& state, Value gradient, Value rate, Value t, bool decay);
 
 // Sum of squares of a tensor in f32, a scalar.

@@ -11,8 +11,8 @@ struct TokenLoss {
   Value tokens;         // f32 scalar: number of unmasked tokens
 };
 
-// Per token: logsumexp(logits) - logits[target] + z * logsumexp(logits)^2, summed over the tokens whose segment is not 0.
-// logits [b s v] in any float type (computed in f32), targets and segments [b s] s32.
+// Per token: logsumexp(logits) - logits[target] + z * logsumexp(logits)^2, summed over the tokens whose segment is not
+// 0. logits [b s v] in any float type (computed in f32), targets and segments [b s] s32.
 TokenLoss token_loss(Value logits, Value targets, Value segments, double z_loss_multiplier);
 
 }  // namespace fathom

@@ -27,7 +27,8 @@ Value learning_rate(const Schedule& schedule, Value step) {
   Value since = s - static_cast<double>(decay_from) + (!wsd && decay == 1 ? 1.0 : 0.0);
   Value progress = clamp(0.0, since / span, 1.0);
   bool linear = wsd && schedule.wsd_decay_style == "linear";
-  Value factor = linear ? 1.0 - progress * (1.0 - schedule.final_fraction) : cosine_decay(progress, schedule.final_fraction);
+  Value factor =
+      linear ? 1.0 - progress * (1.0 - schedule.final_fraction) : cosine_decay(progress, schedule.final_fraction);
   if (warmup > 0) factor = select(less(step, warmup), s / static_cast<double>(warmup), factor);
   return select(less(step, total), factor * schedule.peak, 0.0);
 }

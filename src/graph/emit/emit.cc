@@ -37,13 +37,15 @@ void check_signature(const Program& program) {
   const Region& root = program.graph->root();
   const Signature& s = program.signature;
   if (s.args.size() != root.args().size() || s.results.size() != root.results.size()) {
-    throw GraphError(fmt::format("program {}: the signature has {} arguments and {} results, the graph {} and {}", program.name,
-                                 s.args.size(), s.results.size(), root.args().size(), root.results.size()));
+    throw GraphError(fmt::format("program {}: the signature has {} arguments and {} results, the graph {} and {}",
+                                 program.name, s.args.size(), s.results.size(), root.args().size(),
+                                 root.results.size()));
   }
   for (size_t i = 0; i < s.results.size(); ++i) {
     if (s.results[i].type != root.results[i].type()) {
       throw GraphError(fmt::format("program {}: result {} is {} in the graph and {} in the signature", program.name,
-                                   s.results[i].name, root.results[i].type().to_string(), s.results[i].type.to_string()));
+                                   s.results[i].name, root.results[i].type().to_string(),
+                                   s.results[i].type.to_string()));
     }
   }
 }

@@ -17,8 +17,8 @@ struct Program {
   Signature signature;
 };
 
-// The module text. A pure function of the program and the target: same program, same bytes. Nodes that no result needs are
-// left out. Fused ops are lowered for the target or replaced by their reference (logged once with the reason); with
+// The module text. A pure function of the program and the target: same program, same bytes. Nodes that no result needs
+// are left out. Fused ops are lowered for the target or replaced by their reference (logged once with the reason); with
 // `require_kernels` a fallback is an error instead.
 struct EmitOptions {
   Target target;

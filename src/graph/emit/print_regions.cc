@@ -76,8 +76,8 @@ void Printer::print_cond(Node& node) {
   for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
 }
 
-// A scan is a while over (counter, carries, stacked results, invariants). Invariants are the stacks scanned over and the
-// captures; a value that is both is passed once.
+// A scan is a while over (counter, carries, stacked results, invariants). Invariants are the stacks scanned over and
+// the captures; a value that is both is passed once.
 void Printer::print_scan(Node& node) {
   const ScanAttrs& attrs = node.attr<ScanAttrs>();
   std::vector<std::string> operands{constant(0, kIndex, node.scope)};
@@ -182,7 +182,8 @@ void Printer::print_scan_body(Node& node, const std::vector<TensorType>& types, 
     std::vector<Axis> axes(whole.shape.begin(), whole.shape.end());
     axes[0].size = 1;
     TensorType part{whole.dtype, Shape(axes)};
-    std::string update = unary("stablehlo.reshape", names_.at(body.results[i]), body.results[i].type(), part, node.scope);
+    std::string update =
+        unary("stablehlo.reshape", names_.at(body.results[i]), body.results[i].type(), part, node.scope);
     std::vector<std::string> operands{args[i + 1], update};
     for (std::string& s : start(whole.shape.rank())) operands.push_back(std::move(s));
     std::vector<TensorType> operand_types(operands.size(), kIndex);

@@ -25,26 +25,39 @@ std::string types_text(const std::vector<TensorType>& types) {
 double lowest(DType dtype) {
   if (is_float(dtype)) return -std::numeric_limits<double>::infinity();
   switch (dtype) {
-    case DType::kS8: return -128;
-    case DType::kS16: return -32768;
-    case DType::kS32: return std::numeric_limits<int32_t>::min();
-    case DType::kS64: return static_cast<double>(std::numeric_limits<int64_t>::min());
-    default: return 0;
+    case DType::kS8:
+      return -128;
+    case DType::kS16:
+      return -32768;
+    case DType::kS32:
+      return std::numeric_limits<int32_t>::min();
+    case DType::kS64:
+      return static_cast<double>(std::numeric_limits<int64_t>::min());
+    default:
+      return 0;
   }
 }
 
 double highest(DType dtype) {
   if (is_float(dtype)) return std::numeric_limits<double>::infinity();
   switch (dtype) {
-    case DType::kS8: return 127;
-    case DType::kS16: return 32767;
-    case DType::kS32: return std::numeric_limits<int32_t>::max();
-    case DType::kU8: return 255;
-    case DType::kU16: return 65535;
-    case DType::kU32: return std::numeric_limits<uint32_t>::max();
+    case DType::kS8:
+      return 127;
+    case DType::kS16:
+      return 32767;
+    case DType::kS32:
+      return std::numeric_limits<int32_t>::max();
+    case DType::kU8:
+      return 255;
+    case DType::kU16:
+      return 65535;
+    case DType::kU32:
+      return std::numeric_limits<uint32_t>::max();
     // The largest double below 2^63 and 2^64: no element is above it but by less than its spacing.
-    case DType::kS64: return 9223372036854774784.0;
-    default: return 18446744073709549568.0;
+    case DType::kS64:
+      return 9223372036854774784.0;
+    default:
+      return 18446744073709549568.0;
   }
 }
 
@@ -55,12 +68,18 @@ struct Reduction {
 
 Reduction reduction(Op op, DType dtype) {
   switch (op) {
-    case Op::kReduceMax: return {"stablehlo.maximum", lowest(dtype)};
-    case Op::kReduceMin: return {"stablehlo.minimum", highest(dtype)};
-    case Op::kReduceProd: return {"stablehlo.multiply", 1};
-    case Op::kReduceAnd: return {"stablehlo.and", 1};
-    case Op::kReduceOr: return {"stablehlo.or", 0};
-    default: return {"stablehlo.add", 0};
+    case Op::kReduceMax:
+      return {"stablehlo.maximum", lowest(dtype)};
+    case Op::kReduceMin:
+      return {"stablehlo.minimum", highest(dtype)};
+    case Op::kReduceProd:
+      return {"stablehlo.multiply", 1};
+    case Op::kReduceAnd:
+      return {"stablehlo.and", 1};
+    case Op::kReduceOr:
+      return {"stablehlo.or", 0};
+    default:
+      return {"stablehlo.add", 0};
   }
 }
 
@@ -150,7 +169,9 @@ void Printer::print_nodes(const Region& region) {
 
 void Printer::print_node(Node& node) {
   switch (node.op) {
-    case Op::kRename: names_[node.result()] = names_.at(node.operands[0]); return;
+    case Op::kRename:
+      names_[node.result()] = names_.at(node.operands[0]);
+      return;
     case Op::kShard:
       if (mesh_.devices() == 1) {
         names_[node.result()] = names_.at(node.operands[0]);
@@ -162,19 +183,27 @@ void Printer::print_node(Node& node) {
     case Op::kReduceMin:
     case Op::kReduceProd:
     case Op::kReduceAnd:
-    case Op::kReduceOr: return print_reduce(node);
-    case Op::kSplit: return print_split(node);
-    case Op::kScatterAdd: return print_scatter(node);
-    case Op::kSort: return print_sort(node);
-    case Op::kWhile: return print_while(node);
-    case Op::kCond: return print_cond(node);
-    case Op::kScan: return print_scan(node);
+    case Op::kReduceOr:
+      return print_reduce(node);
+    case Op::kSplit:
+      return print_split(node);
+    case Op::kScatterAdd:
+      return print_scatter(node);
+    case Op::kSort:
+      return print_sort(node);
+    case Op::kWhile:
+      return print_while(node);
+    case Op::kCond:
+      return print_cond(node);
+    case Op::kScan:
+      return print_scan(node);
     case Op::kFused:
     case Op::kTag:
     case Op::kRemat:
     case Op::kStopGradient:
       throw GraphError(fmt::format("{}: a graph must be lowered before it is printed", fathom::name(node.op)));
-    default: break;
+    default:
+      break;
   }
   std::vector<std::string> results = print({.op = fathom::name(node.op),
                                             .operands = names(node.operands),

@@ -17,10 +17,14 @@ std::string list_text(const std::vector<int64_t>& xs) { return fmt::format("[{}]
 std::string not_finite_text(double value, DType dtype) {
   float f = static_cast<float>(value);
   switch (dtype) {
-    case DType::kF64: return fmt::format("0x{:016X}", std::bit_cast<uint64_t>(value));
-    case DType::kBF16: return fmt::format("0x{:04X}", float_to_bf16(f));
-    case DType::kF16: return fmt::format("0x{:04X}", float_to_half(f));
-    default: return fmt::format("0x{:08X}", std::bit_cast<uint32_t>(f));
+    case DType::kF64:
+      return fmt::format("0x{:016X}", std::bit_cast<uint64_t>(value));
+    case DType::kBF16:
+      return fmt::format("0x{:04X}", float_to_bf16(f));
+    case DType::kF16:
+      return fmt::format("0x{:04X}", float_to_half(f));
+    default:
+      return fmt::format("0x{:08X}", std::bit_cast<uint32_t>(f));
   }
 }
 
@@ -56,11 +60,12 @@ std::string gather_text(const Node& node) {
   sizes[static_cast<size_t>(axis)] = 1;
   for (int64_t i : batch.in_x) sizes[static_cast<size_t>(i)] = 1;
   return fmt::format(
-      "dimension_numbers = #stablehlo.gather<offset_dims = {}, collapsed_slice_dims = [{}], operand_batching_dims = {}, "
+      "dimension_numbers = #stablehlo.gather<offset_dims = {}, collapsed_slice_dims = [{}], operand_batching_dims = "
+      "{}, "
       "start_indices_batching_dims = {}, start_index_map = [{}], index_vector_dim = {}>, slice_sizes = {}, "
       "indices_are_sorted = false",
-      list_text(window_axes(x, indices, batch.in_x.size())), axis, list_text(batch.in_x), list_text(batch.in_indices), axis,
-      indices.rank(), array_text(sizes));
+      list_text(window_axes(x, indices, batch.in_x.size())), axis, list_text(batch.in_x), list_text(batch.in_indices),
+      axis, indices.rank(), array_text(sizes));
 }
 
 std::string scatter_text(const Node& node) {
@@ -72,8 +77,8 @@ std::string scatter_text(const Node& node) {
       "scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = {}, inserted_window_dims = [{}], "
       "input_batching_dims = {}, scatter_indices_batching_dims = {}, scatter_dims_to_operand_dims = [{}], "
       "index_vector_dim = {}>, indices_are_sorted = false, unique_indices = false",
-      list_text(window_axes(x, indices, batch.in_x.size())), axis, list_text(batch.in_x), list_text(batch.in_indices), axis,
-      indices.rank());
+      list_text(window_axes(x, indices, batch.in_x.size())), axis, list_text(batch.in_x), list_text(batch.in_indices),
+      axis, indices.rank());
 }
 
 std::string dot_text(const DotAttrs& a) {
@@ -81,21 +86,25 @@ std::string dot_text(const DotAttrs& a) {
   std::string_view p = kPrecision[static_cast<int>(a.precision)];
   return fmt::format(
       "dot_dimension_numbers = #stablehlo.dot<lhs_batching_dimensions = {}, rhs_batching_dimensions = {}, "
-      "lhs_contracting_dimensions = {}, rhs_contracting_dimensions = {}>, precision_config = [#stablehlo<precision {}>, "
+      "lhs_contracting_dimensions = {}, rhs_contracting_dimensions = {}>, precision_config = [#stablehlo<precision "
+      "{}>, "
       "#stablehlo<precision {}>]",
       list_text(a.lhs_batch), list_text(a.rhs_batch), list_text(a.lhs_contract), list_text(a.rhs_contract), p, p);
 }
 
 std::string call_text(const CallAttrs& call, size_t results) {
   std::string config;
-  for (const auto& [key, value] : call.config) config += fmt::format("{}{} = {}", config.empty() ? "" : ", ", key, value);
+  for (const auto& [key, value] : call.config)
+    config += fmt::format("{}{} = {}", config.empty() ? "" : ", ", key, value);
   std::string aliases;
   for (auto [result, operand] : call.aliases) {
     aliases += fmt::format(
-        "{}#stablehlo.output_operand_alias<output_tuple_indices = [{}], operand_index = {}, operand_tuple_indices = []>",
+        "{}#stablehlo.output_operand_alias<output_tuple_indices = [{}], operand_index = {}, operand_tuple_indices = "
+        "[]>",
         aliases.empty() ? "" : ", ", results > 1 ? std::to_string(result) : "", operand);
   }
-  std::string out = fmt::format("call_target_name = \"{}\", api_version = 4 : i32, backend_config = {{{}}}", call.target, config);
+  std::string out =
+      fmt::format("call_target_name = \"{}\", api_version = 4 : i32, backend_config = {{{}}}", call.target, config);
   if (!aliases.empty()) out += fmt::format(", output_operand_aliases = [{}]", aliases);
   return out;
 }
@@ -153,38 +162,54 @@ std::string attribute_text(const Node& node) {
     case Op::kConstant:
       return fmt::format("value = dense<{}> : {}", number_text(node.attr<ConstantAttrs>().value, node.results[0].dtype),
                          type_text(node.results[0]));
-    case Op::kIota: return fmt::format("iota_dimension = {} : i64", node.attr<IotaAttrs>().axis);
-    case Op::kCompare: return compare_text(node.attr<CompareAttrs>());
-    case Op::kBroadcast: return "broadcast_dimensions = " + array_text(node.attr<DimsAttrs>().dims);
-    case Op::kTranspose: return "permutation = " + array_text(node.attr<DimsAttrs>().dims);
+    case Op::kIota:
+      return fmt::format("iota_dimension = {} : i64", node.attr<IotaAttrs>().axis);
+    case Op::kCompare:
+      return compare_text(node.attr<CompareAttrs>());
+    case Op::kBroadcast:
+      return "broadcast_dimensions = " + array_text(node.attr<DimsAttrs>().dims);
+    case Op::kTranspose:
+      return "permutation = " + array_text(node.attr<DimsAttrs>().dims);
     case Op::kReverse:
     case Op::kReduceSum:
     case Op::kReduceMax:
     case Op::kReduceMin:
     case Op::kReduceProd:
     case Op::kReduceAnd:
-    case Op::kReduceOr: return "dimensions = " + array_text(node.attr<DimsAttrs>().dims);
-    case Op::kConcatenate: return fmt::format("dimension = {} : i64", node.attr<AxisAttrs>().axis);
+    case Op::kReduceOr:
+      return "dimensions = " + array_text(node.attr<DimsAttrs>().dims);
+    case Op::kConcatenate:
+      return fmt::format("dimension = {} : i64", node.attr<AxisAttrs>().axis);
     case Op::kSlice: {
       const SliceAttrs& a = node.attr<SliceAttrs>();
-      return fmt::format("start_indices = {}, limit_indices = {}, strides = {}", array_text(a.starts), array_text(a.limits),
-                         array_text(a.strides));
+      return fmt::format("start_indices = {}, limit_indices = {}, strides = {}", array_text(a.starts),
+                         array_text(a.limits), array_text(a.strides));
     }
     case Op::kPad: {
       const PadAttrs& a = node.attr<PadAttrs>();
       return fmt::format("edge_padding_low = {}, edge_padding_high = {}, interior_padding = {}", array_text(a.low),
                          array_text(a.high), array_text(a.interior));
     }
-    case Op::kDynamicSlice: return "slice_sizes = " + array_text(node.results[0].shape.sizes());
-    case Op::kDot: return dot_text(node.attr<DotAttrs>());
-    case Op::kGather: return gather_text(node);
-    case Op::kScatterAdd: return scatter_text(node);
-    case Op::kSort: return fmt::format("dimension = {} : i64, is_stable = true", node.attr<SortAttrs>().axis);
-    case Op::kTopK: return fmt::format("k = {} : i64", node.attr<AxisAttrs>().count);
-    case Op::kRngBits: return "rng_algorithm = #stablehlo<rng_algorithm THREE_FRY>";
-    case Op::kShard: return "sharding = " + sharding_text(node.attr<ShardAttrs>().sharding, node.results[0].shape.rank());
-    case Op::kCustomCall: return call_text(node.attr<CallAttrs>(), node.results.size());
-    default: return "";
+    case Op::kDynamicSlice:
+      return "slice_sizes = " + array_text(node.results[0].shape.sizes());
+    case Op::kDot:
+      return dot_text(node.attr<DotAttrs>());
+    case Op::kGather:
+      return gather_text(node);
+    case Op::kScatterAdd:
+      return scatter_text(node);
+    case Op::kSort:
+      return fmt::format("dimension = {} : i64, is_stable = true", node.attr<SortAttrs>().axis);
+    case Op::kTopK:
+      return fmt::format("k = {} : i64", node.attr<AxisAttrs>().count);
+    case Op::kRngBits:
+      return "rng_algorithm = #stablehlo<rng_algorithm THREE_FRY>";
+    case Op::kShard:
+      return "sharding = " + sharding_text(node.attr<ShardAttrs>().sharding, node.results[0].shape.rank());
+    case Op::kCustomCall:
+      return call_text(node.attr<CallAttrs>(), node.results.size());
+    default:
+      return "";
   }
 }
 

@@ -19,8 +19,10 @@ bool cheap(Op op) {
     case Op::kBroadcast:
     case Op::kReshape:
     case Op::kTranspose:
-    case Op::kShard: return true;
-    default: return false;
+    case Op::kShard:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -138,8 +140,8 @@ class ReverseScan {
     return residual(v);
   }
 
-  // A further stacked result of the forward scan, sliced again here. A value that has an axis of the scan's name itself is
-  // kept under another one.
+  // A further stacked result of the forward scan, sliced again here. A value that has an axis of the scan's name itself
+  // is kept under another one.
   Value residual(Value v) {
     if (!v.has(attrs_.axis)) return stacked(v);
     std::string other = attrs_.axis + "'";
@@ -229,7 +231,7 @@ class ReverseScan {
   Value index_;
   std::unordered_map<Value, int, ValueHash> position_;  // arguments of the forward body
   ValueMap known_;
-  std::vector<std::pair<Value, Value>> seeds_;  // (value of the forward body, its cotangent in the reverse body)
+  std::vector<std::pair<Value, Value>> seeds_;    // (value of the forward body, its cotangent in the reverse body)
   std::vector<int> carried_, captured_, sliced_;  // operands of the forward scan that get a cotangent
   std::vector<Value> init_, stacks_;              // operands of the reverse scan
   std::vector<Value> carry_args_, stack_args_, results_;
@@ -272,8 +274,8 @@ std::vector<Value> behind_barrier(VjpContext& context, std::vector<Value> inputs
   return inputs;
 }
 
-// Copies a remat body; a tag among the saved names gives the value kept by the forward pass, while gradients flow on to the
-// copy. Returns the copies in order.
+// Copies a remat body; a tag among the saved names gives the value kept by the forward pass, while gradients flow on to
+// the copy. Returns the copies in order.
 std::vector<Node*> copy_body(Sweep& sweep, Node& node, ValueMap& map) {
   Graph& graph = sweep.graph();
   Region& body = *node.regions[0];
@@ -284,7 +286,8 @@ std::vector<Node*> copy_body(Sweep& sweep, Node& node, ValueMap& map) {
     for (const Value& v : inner->operands) operands.push_back(map.at(v));
     copies.push_back(&copy_node(graph, *inner, std::move(operands)));
     for (int i = 0; i < static_cast<int>(inner->results.size()); ++i) map[Value(inner, i)] = copies.back()->result(i);
-    if (inner->op != Op::kTag || !std::binary_search(saved.begin(), saved.end(), inner->attr<TextAttrs>().text)) continue;
+    if (inner->op != Op::kTag || !std::binary_search(saved.begin(), saved.end(), inner->attr<TextAttrs>().text))
+      continue;
     node.results.push_back(inner->results[0]);
     body.results.push_back(inner->result());
     Value kept = sweep.primal(node.result(static_cast<int>(node.results.size()) - 1));

@@ -78,13 +78,16 @@ void Sweep::visit(Node& node) {
   ScopePath scope(graph_, node.scope.starts_with("grad/") ? node.scope : "grad/" + node.scope);
   Context context(*this, node);
   switch (node.op) {
-    case Op::kScan: return vjp_scan(context, *this);
-    case Op::kRemat: return vjp_remat(context, *this);
+    case Op::kScan:
+      return vjp_scan(context, *this);
+    case Op::kRemat:
+      return vjp_remat(context, *this);
     case Op::kFused: {
       const FusedOp& op = *node.attr<FusedAttrs>().op;
       return op.vjp != nullptr ? op.vjp(context) : vjp_reference(context, *this);
     }
-    default: break;
+    default:
+      break;
   }
   const OpDef& def = op_def(node.op);
   if (def.vjp == nullptr) {
@@ -97,8 +100,8 @@ void Sweep::visit(Node& node) {
 
 std::vector<Value> gradients(Value loss, const std::vector<Value>& wanted, Where where) {
   if (loss.rank() != 0 || !is_float(loss.dtype())) {
-    throw GraphError(fmt::format("gradients: the loss must be a float scalar, not {}; at {}:{}", loss.type().to_string(),
-                                 where.file_name(), where.line()));
+    throw GraphError(fmt::format("gradients: the loss must be a float scalar, not {}; at {}:{}",
+                                 loss.type().to_string(), where.file_name(), where.line()));
   }
   Graph& graph = loss.graph();
   if (&graph.insertion() != &loss.region()) {

@@ -46,12 +46,13 @@ class Sweep {
   ValueMap cotangents_;
 };
 
-// VJP of a scan: a reverse scan. Stacks are sliced again and captures used again, so neither is a residual; what else the
-// body's rules ask for becomes a further stacked result of the forward scan (a residual), except values that are cheap to
-// make again from those. Cotangents of captures are summed in the carry, those of stacks written in place.
+// VJP of a scan: a reverse scan. Stacks are sliced again and captures used again, so neither is a residual; what else
+// the body's rules ask for becomes a further stacked result of the forward scan (a residual), except values that are
+// cheap to make again from those. Cotangents of captures are summed in the carry, those of stacks written in place.
 void vjp_scan(VjpContext& context, Sweep& sweep);
-// VJP of a remat region: its nodes again, then their sweep. Tags among the saved names are taken from the forward pass. The
-// copy stands behind a barrier only where the forward nodes stand in the same region, where they would be merged with it.
+// VJP of a remat region: its nodes again, then their sweep. Tags among the saved names are taken from the forward pass.
+// The copy stands behind a barrier only where the forward nodes stand in the same region, where they would be merged
+// with it.
 void vjp_remat(VjpContext& context, Sweep& sweep);
 // VJP of a fused op without a rule of its own: that of its reference.
 void vjp_reference(VjpContext& context, Sweep& sweep);

@@ -17,8 +17,8 @@ struct Strided {
 
 struct Gemm {
   int64_t m = 0, n = 0, k = 0;
-  Strided a;          // [m, k]
-  Strided b;          // [k, n]
+  Strided a;           // [m, k]
+  Strided b;           // [k, n]
   float* c = nullptr;  // [m, n], row stride c_row
   int64_t c_row = 0;
   bool accumulate = false;  // c += a b instead of c = a b

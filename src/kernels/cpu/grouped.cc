@@ -64,12 +64,9 @@ void grouped_matmul(const GroupedMatmul& g, Parallel& parallel) {
     int64_t matrix = p.group * g.n * g.k;
     Strided b = g.transposed ? Strided{at(g.weights, g.dtype, matrix + p.column), g.dtype, g.k, 1}
                              : Strided{at(g.weights, g.dtype, matrix + p.column * g.k), g.dtype, 1, g.k};
-    product_into({.m = p.rows,
-                  .n = p.columns,
-                  .k = depth,
-                  .a = {at(g.x, g.dtype, p.row * depth), g.dtype, depth, 1},
-                  .b = b},
-                 g.dtype, g.y, p.row * width + p.column, width);
+    product_into(
+        {.m = p.rows, .n = p.columns, .k = depth, .a = {at(g.x, g.dtype, p.row * depth), g.dtype, depth, 1}, .b = b},
+        g.dtype, g.y, p.row * width + p.column, width);
   });
   int64_t used = 0;
   for (int32_t s : g.group_sizes) used += s;

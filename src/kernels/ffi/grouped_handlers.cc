@@ -33,31 +33,33 @@ ffi::Error grouped_matmul_call(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyB
     bool fits = x.dimensions()[1] == (transposed != 0 ? n : k) && y->dimensions()[1] == (transposed != 0 ? k : n) &&
                 y->dimensions()[0] == m && static_cast<int64_t>(group_sizes.element_count()) == w[1];
     if (!fits) return invalid("grouped_matmul: the sizes of x, the stack, the groups and y do not fit together");
-    if (!supported(x.element_type()) || x.element_type() != stack.element_type() || x.element_type() != y->element_type()) {
+    if (!supported(x.element_type()) || x.element_type() != stack.element_type() ||
+        x.element_type() != y->element_type()) {
       return invalid("grouped_matmul: x, the stack and y must all be f32 or all bf16");
     }
     int64_t index = layer.typed_data()[0];
     if (index < 0 || index >= w[0]) return invalid("grouped_matmul: the layer index is outside the stack");
     DType dtype = kernel_dtype(x.element_type());
     PluginPool parallel(pool);
-    cpu::grouped_matmul({.dtype = dtype,
-                         .x = x.untyped_data(),
-                         .weights = static_cast<const char*>(stack.untyped_data()) + index * w[1] * n * k * byte_size(dtype),
-                         .y = y->untyped_data(),
-                         .group_sizes = sizes_of(group_sizes),
-                         .m = m,
-                         .n = n,
-                         .k = k,
-                         .transposed = transposed != 0},
-                        parallel);
+    cpu::grouped_matmul(
+        {.dtype = dtype,
+         .x = x.untyped_data(),
+         .weights = static_cast<const char*>(stack.untyped_data()) + index * w[1] * n * k * byte_size(dtype),
+         .y = y->untyped_data(),
+         .group_sizes = sizes_of(group_sizes),
+         .m = m,
+         .n = n,
+         .k = k,
+         .transposed = transposed != 0},
+        parallel);
     return ffi::Error::Success();
   } catch (const std::exception& e) {
     return {ffi::ErrorCode::kInternal, std::string("grouped_matmul: ") + e.what()};
   }
 }
 
-ffi::Error grouped_outer_call(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Buffer<ffi::S32> group_sizes,
-                              ffi::Result<ffi::AnyBuffer> w) noexcept {
+ffi::Error grouped_outer_call(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
+                              ffi::Buffer<ffi::S32> group_sizes, ffi::Result<ffi::AnyBuffer> w) noexcept {
   try {
     auto sizes = w->dimensions();
     if (a.dimensions().size() != 2 || b.dimensions().size() != 2 || sizes.size() != 3) {

@@ -6,7 +6,8 @@
 
 namespace fathom {
 
-// The calling thread takes tasks like the others and never waits for a pool thread to become free: it may be one itself.
+// The calling thread takes tasks like the others and never waits for a pool thread to become free: it may be one
+// itself.
 class PluginPool : public Parallel {
  public:
   explicit PluginPool(xla::ffi::ThreadPool pool) : pool_(pool) {}

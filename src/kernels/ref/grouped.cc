@@ -1,8 +1,9 @@
 // The scalar oracle of the grouped products: float64 sums, no blocking.
+#include "kernels/grouped.h"
+
 #include <vector>
 
 #include "base/bf16.h"
-#include "kernels/grouped.h"
 
 namespace fathom::ref {
 namespace {
