@@ -3,7 +3,6 @@
 // installed. The largest of these is taken as the limit (train_bench.py).
 #include <benchmark/benchmark.h>
 
-#include <filesystem>
 #include <thread>
 #include <vector>
 
@@ -69,7 +68,7 @@ void xla_dot(benchmark::State& state) {
   Buffer b = Buffer::from_host(client, matrix, *client->addressable_devices()[0]);
   for (auto _ : state) dot.execute({&a, &b}).done.await();
   count_flops(state);
-  state.SetLabel(std::filesystem::path(plugins[which]).filename().string());
+  state.SetLabel(plugins[which]);
 }
 BENCHMARK(xla_dot)->ArgName("plugin")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <memory>
+#include <mutex>
 
 namespace fathom {
 namespace {
@@ -13,7 +15,12 @@ struct Work {
 
   void take_all() {
     for (int64_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
-      (*task)(i);
+      try {
+        (*task)(i);
+      } catch (...) {
+        std::lock_guard lock(mutex);
+        fault = std::current_exception();
+      }
       if (done.fetch_add(1) + 1 == count) done.notify_all();
     }
   }
@@ -22,6 +29,8 @@ struct Work {
   const std::function<void(int64_t)>* task;  // valid while tasks are left
   std::atomic<int64_t> next{0};
   std::atomic<int64_t> done{0};
+  std::mutex mutex;
+  std::exception_ptr fault;  // of a task, whichever thread it was on
 };
 
 }  // namespace
@@ -37,6 +46,7 @@ void PluginPool::run(int64_t count, const std::function<void(int64_t)>& task) {
   work->take_all();
   // Only tasks that a pool thread has begun can be open now.
   for (int64_t done = work->done.load(); done < count; done = work->done.load()) work->done.wait(done);
+  if (work->fault) std::rethrow_exception(work->fault);
 }
 
 }  // namespace fathom

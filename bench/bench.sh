@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Every measurement of this machine: kernels, tokenizer, and training beside the peers that are installed. `./run bench`
+# builds first and calls it. Words after it go to train_bench.py; BUILD names another build folder than build/release.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+build=${BUILD:-build/release}
+echo "# load before: $(cut -d' ' -f1-3 /proc/loadavg); other work on the machine makes every figure below smaller"
+echo "# grouped products at the bench model's sizes, beside a dense one"
+"$build/bin/kernels_bench"
+echo "# tokenizer"
+"$build/bin/tokenizer_bench"
+exec /usr/bin/python3 bench/train_bench.py "$build" "$@"

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Usage: verify_everywhere.sh FATHOM. The reference models on every installed CPU plugin, with kernels and without, scanned
+# and not, plain and blockwise attention.
+set -euo pipefail
+fathom=$1
+checks=logits,batch,intermediates,router,gradients,adamw
+for plugin in .venv/lib/python3*/site-packages/{lammps_jax_pjrt_cpu,xla_plugins/xla_cpu_pjrt}/*.so; do
+  for model in deepseek_v2 deepseek_v3; do
+    for keys in "kernels=auto" "kernels=off" "kernels=auto attention=flash" "sparse_matmul=false"; do
+      printf '== %s, %s, %s\n' "$(basename "$plugin")" "$model" "$keys"
+      # The keys are words on purpose.
+      # shellcheck disable=SC2086
+      "$fathom" verify "tests/data/$model" --only="$checks" --scan=both plugin="$plugin" $keys 2>/dev/null
+    done
+  done
+done
