@@ -63,6 +63,6 @@ add_library(fathom_flags INTERFACE)
 target_compile_options(fathom_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wno-missing-field-initializers)
 # GCC's analysis of uninitialised values is thrown off by the sanitizers' instrumentation (in libstdc++'s <regex>, gcc bug
 # 105562); the other builds keep the warning.
-if(CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+if("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_DEBUG}" MATCHES "-fsanitize")
   target_compile_options(fathom_flags INTERFACE -Wno-maybe-uninitialized)
 endif()
