@@ -108,12 +108,13 @@ constexpr bool complete() {
   if (std::size(kOps) != kOpCount) return false;
   for (int i = 0; i < kOpCount; ++i) {
     const OpDef& def = kOps[i];
-    bool has_vjp = def.vjp != nullptr;
-    if (def.op != static_cast<Op>(i) || def.name.empty() || has_vjp != def.no_vjp.empty()) return false;
+    if (def.op != static_cast<Op>(i) || def.name.empty()) return false;
   }
   return true;
 }
-static_assert(complete(), "a row for every op, in the enum's order, each with a VJP or the reason why there is none");
+// That each has a VJP or the reason why there is none is tested (ops_test.cc): under the undefined-behaviour sanitizer the
+// address of a function is no constant.
+static_assert(complete(), "a row for every op, in the enum's order");
 
 }  // namespace
 
