@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -23,21 +24,28 @@ PEERS = pathlib.Path(os.environ.get("PEERS_ENV", ROOT / "peers-env")).absolute()
 TOKENS = 4 * 512  # of a step: per_device_batch_size times max_target_length
 CORES = 2
 WARM_UP = 2
+PEER_LIMIT = 900  # seconds that a peer may take
 
 
 class Failed(Exception):
     """A program ended with an error; the text says which and what it said last."""
 
 
-def run(command, **environment):
-    """The standard output of a program on the first CORES cores."""
+def run(command, limit=None, **environment):
+    """The standard output of a program on the first CORES cores; after `limit` seconds it is stopped, and what it has
+    printed so far is given."""
     if (os.cpu_count() or 1) > CORES:
         command = ["taskset", "-c", f"0-{CORES - 1}", *command]
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, env={**os.environ, **environment}, text=True,
-                          capture_output=True, check=False)
-    if done.returncode != 0:
-        raise Failed(f"{command[0]}: exit {done.returncode}: {done.stderr.strip()[-500:]}")
-    return done.stdout
+    with subprocess.Popen([str(word) for word in command], cwd=ROOT, env={**os.environ, **environment}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as child:
+        try:
+            out, errors = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGTERM)  # the peers' scripts have children of their own
+            return child.communicate()[0]
+        if child.returncode != 0:
+            raise Failed(f"{command[0]}: exit {child.returncode}: {errors.strip()[-500:]}")
+    return out
 
 
 def model_keys():
@@ -63,25 +71,24 @@ def fathom_run(build, steps, keys):
     return [s["perf/step_time_seconds"] for s in steps], steps[0]["perf/per_device_tflops"] * 1e12
 
 
-def seconds_in(text, pattern):
-    """Seconds of each step as a peer prints them."""
-    return [float(s) for s in re.findall(pattern, text, re.MULTILINE)]
-
-
 def torch_run(attention):
     """Hugging Face transformers on PyTorch; None when it is not installed."""
     python = PEERS / "torch/bin/python"
     if not python.exists():
         return None
-    return seconds_in(run([python, "bench/peers/hf_train.py"], ATT=attention, THREADS=str(CORES)), r"^step \d+: ([\d.]+) s")
+    text = run([python, "bench/peers/hf_train.py"], PEER_LIMIT, ATT=attention, THREADS=str(CORES))
+    return [float(s) for s in re.findall(r"^step \d+: ([\d.]+) s", text, re.MULTILINE)]
 
 
 def maxtext_run(keys):
-    """MaxText on JAX; None when it is not installed."""
+    """MaxText on JAX; None when it is not installed. The seconds are those between its log lines: the ones it prints
+    are the time to hand a step to the device, which is shorter while the queue fills."""
     if not (PEERS / "maxtext/bin/python").exists():
         return None
-    text = run(["bench/peers/maxtext_train.sh", "dtype=float32", "sparse_matmul=True", *keys], PEERS_ENV=str(PEERS))
-    return seconds_in(text, r"completed step: \d+, seconds: ([\d.]+)")
+    text = run(["bench/peers/maxtext_train.sh", "dtype=float32", *keys], PEER_LIMIT, PEERS_ENV=str(PEERS))
+    times = [3600 * int(h) + 60 * int(m) + float(s)
+             for h, m, s in re.findall(r"(\d\d):(\d\d):(\d\d\.\d+) .*completed step", text)]
+    return [(later - earlier) % 86400 for earlier, later in zip(times, times[1:])]
 
 
 def fathom_settings(plugins):
@@ -110,12 +117,22 @@ def measure(build, steps, only, plugins):
     peers = {
         "Hugging Face on PyTorch, eager": lambda: torch_run("eager"),
         "Hugging Face on PyTorch, sdpa": lambda: torch_run("sdpa"),
-        "MaxText": lambda: maxtext_run([]),
+        "MaxText, tokens sorted by expert": lambda: maxtext_run(["sparse_matmul=True"]),
+        "MaxText, every expert on every token": lambda: maxtext_run(["sparse_matmul=False", "megablox=False"]),
     }
     for name, job in peers.items():
         if wanted(name):
             load = os.getloadavg()[0]
             yield name, job(), None, load
+
+
+def step_seconds(seconds):
+    """Median over the steps after the first ones, or why there is none."""
+    if seconds is None:
+        return "not installed (`./run setup peers`)"
+    if len(seconds) <= WARM_UP:
+        return f"only {len(seconds)} steps in {PEER_LIMIT} s"
+    return statistics.median(seconds[WARM_UP:])
 
 
 def main(args):
@@ -130,18 +147,17 @@ def main(args):
     for name, seconds, counted, load in measure(build, steps, only, plugins):
         rates = {who: max(rate, rates[who]) for who, rate in machine_rate(build).items()}
         flops = flops or counted
-        rows.append((name, seconds, load))
-        what = "not installed (./run setup peers)" if seconds is None else f"{statistics.median(seconds[WARM_UP:]):.2f} s a step"
-        print(f"  {name}: {what}", file=sys.stderr, flush=True)
+        rows.append((name, step_seconds(seconds), load))
+        print(f"  {name}: {rows[-1][1]}", file=sys.stderr, flush=True)
     limit = max(rates.values())
-    print("# float32 products of 2048 x 2048: " + ", ".join(f"{pathlib.Path(who).name} {rate / 1e9:.0f}" for who, rate in rates.items())
+    print("# float32 products of 2048 x 2048: "
+          + ", ".join(f"{pathlib.Path(who).name} {rate / 1e9:.0f}" for who, rate in rates.items())
           + f" GFLOP/s; limit {limit / 1e9:.0f}")
     print("| | tokens/s | seconds a step | GFLOP/s | of the limit | load before |\n|---|---|---|---|---|---|")
-    for name, seconds, load in rows:
-        if seconds is None:
-            print(f"| {name} | not installed (`./run setup peers`) | | | | |")
+    for name, step, load in rows:
+        if isinstance(step, str):
+            print(f"| {name} | {step} | | | | |")
             continue
-        step = statistics.median(seconds[WARM_UP:])
         rate = f"{flops / step / 1e9:.0f} | {100 * flops / step / limit:.0f} %" if flops else " | "
         print(f"| {name} | {TOKENS / step:.0f} | {step:.2f} | {rate} | {load:.1f} |")
 
