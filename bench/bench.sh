@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${BUILD:-build/release}
 echo "# load before: $(cut -d' ' -f1-3 /proc/loadavg); other work on the machine makes every figure below smaller"
-echo "# grouped products at the bench model's sizes, beside a dense one"
-"$build/bin/kernels_bench"
+echo "# kernels at the sizes of the bench model"
+for kernels in kernels attention; do "$build/bin/${kernels}_bench"; done
 echo "# tokenizer"
 "$build/bin/tokenizer_bench"
 exec /usr/bin/python3 bench/train_bench.py "$build" "$@"
