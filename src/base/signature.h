@@ -35,6 +35,14 @@ struct Sharding {
   friend bool operator==(const Sharding&, const Sharding&) = default;
 };
 
+// One row of the sharding table: a logical axis and the mesh axes that may split it. Rows of the same name are
+// fallbacks, tried in order.
+struct AxisRule {
+  std::string logical;
+  std::vector<std::string> mesh_axes;
+  friend bool operator==(const AxisRule&, const AxisRule&) = default;
+};
+
 struct ArgSpec {
   std::string name;
   TensorType type;

@@ -17,6 +17,7 @@ int run_command(std::span<const std::string> args, const Environment& environmen
 void log_settings(const Resolved& resolved);
 
 int run_train(const CommandLine& line, const Environment& environment);
+int run_train_compile(const CommandLine& line, const Environment& environment);
 int run_demo(const CommandLine& line, const Environment& environment);
 int run_verify(const CommandLine& line, const Environment& environment);
 int run_keys(const CommandLine& line, const Environment& environment);

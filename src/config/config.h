@@ -7,16 +7,19 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/signature.h"
 #include "config/enums.h"
 
 namespace fathom {
 
-// One row of the sharding table: a logical axis and the mesh axes that may split it. Rows of the same name are
-// fallbacks, tried in order.
-struct AxisRule {
-  std::string logical;
-  std::vector<std::string> mesh_axes;
-  friend bool operator==(const AxisRule&, const AxisRule&) = default;
+// The processes of one job and this one among them.
+struct Coordination {
+  std::string address;  // host:port of process 0's store; empty: nobody to talk to
+  int64_t process_count = 1;
+  int64_t process_index = 0;
+  std::string job;                     // the same in all processes of the job
+  std::vector<int64_t> local_devices;  // devices of this machine that are this process's; empty: all that it sees
+  friend bool operator==(const Coordination&, const Coordination&) = default;
 };
 
 // Values are final: defaults, -1 ("take it from ...") and empty strings are already resolved where the comment says so.
@@ -48,6 +51,16 @@ struct Config {
   std::string compile_topology;
   int64_t compile_topology_num_slices = 0;
   std::string compiled_trainstep_file;
+
+  // --- Processes of a job. What the keys leave open comes from the cluster's environment into `coordination`
+  // (derived).
+  bool skip_jax_distributed_system = false;
+  int64_t jax_distributed_initialization_timeout = 0;  // seconds
+  std::string coordinator_address;
+  int64_t process_count = -1;    // -1 = from the environment
+  int64_t process_index = -1;    // likewise
+  std::string local_device_ids;  // "0,1"
+  Coordination coordination;
 
   // --- Dimensions. base_* are the keys; the plain names are what the model uses (base_* scaled by
   // global_parameter_scale).

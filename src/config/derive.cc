@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "config/coordination.h"
 #include "config/hub.h"
 
 namespace fathom {
@@ -268,6 +269,7 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_dataset(config, input, notices, problems);
   derive_paths(config, input, problems);
   derive_tokenizer(config, input, notices, problems);
+  derive_coordination(config, input, notices, problems);
 }
 
 }  // namespace fathom

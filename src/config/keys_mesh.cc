@@ -27,6 +27,8 @@ constexpr std::string_view kMeshAxes =
 
 // The peer's rules for the logical axes that DeepSeek models have. Weights first, then activations, then caches.
 constexpr std::string_view kAxisRules = R"([
+  [mlp, [fsdp_transpose, tensor, tensor_sequence, autoregressive]],
+  [mlp_moe, [fsdp_transpose, tensor, tensor_sequence, autoregressive]],
   [vocab, [tensor, tensor_sequence, autoregressive]],
   [heads, [tensor, tensor_sequence, autoregressive]],
   [q_heads, [tensor, tensor_sequence, autoregressive]],
@@ -43,8 +45,6 @@ constexpr std::string_view kAxisRules = R"([
   [embed_moe, [fsdp, context, context_usp_ulysses]],
   [embed_router, [fsdp, fsdp_transpose, context, context_usp_ulysses]],
   [embed_router, [fsdp, context, context_usp_ulysses]],
-  [mlp, [fsdp_transpose, tensor, tensor_sequence, autoregressive]],
-  [mlp_moe, [fsdp_transpose, tensor, tensor_sequence, autoregressive]],
   [exp, [expert]],
   [norm, [tensor]],
   [layers, [stage]],

@@ -9,9 +9,9 @@ namespace {
 using enum KeyClass;
 using enum KeyType;
 
-constexpr std::string_view kOneProcess = "a run is one process here: there is nothing to start or to skip";
 constexpr std::string_view kController = "single-controller and sub-slice runs are not built";
-constexpr std::string_view kAheadOfTime = "compiling for another machine is not built";
+constexpr std::string_view kInternalCompile = "machines have names here: compile_topology";
+constexpr std::string_view kEstimator = "the search for fitting settings is not built; train_compile names them";
 constexpr std::string_view kOtherBackend = "another model backend of the peer";
 constexpr std::string_view kModuleSystem = "choice between the peer's two module systems";
 constexpr std::string_view kDispatch = "how far ahead steps are dispatched is fixed here";
@@ -44,19 +44,30 @@ constexpr KeyRow kRows[] = {
      "on-disk compile cache; none = no cache"},
     {"compile_xla_flags", bind<&Config::compile_xla_flags>, "", kBuilt,
      "XLA flags for the compile options, separated by spaces: --name=value"},
-    {"compile_topology", bind<&Config::compile_topology>, "", kRefused,
-     "the machine to compile for ahead of time, such as v5p-256"},
-    {"compile_topology_num_slices", bind<&Config::compile_topology_num_slices>, "-1", kRefused,
-     "slices of that machine"},
-    {"compiled_trainstep_file", bind<&Config::compiled_trainstep_file>, "", kRefused,
-     "the compiled train step to write or to take"},
-    {"skip_jax_distributed_system", kBool, "false", kIgnored, kOneProcess},
-    {"jax_distributed_initialization_timeout", kInt, "300", kIgnored, kOneProcess},
+    {"compile_topology", bind<&Config::compile_topology>, "", kBuilt,
+     "the machine that train_compile compiles for, such as v5p-256 or h100-8; when empty the one it runs on"},
+    {"compile_topology_num_slices", bind<&Config::compile_topology_num_slices>, "-1", kBuilt,
+     "how many such machines, joined by the data-centre network; -1 is 1"},
+    {"compiled_trainstep_file", bind<&Config::compiled_trainstep_file>, "", kBuilt,
+     "the compiled train step that train_compile writes and train takes instead of compiling"},
+    {"skip_jax_distributed_system", bind<&Config::skip_jax_distributed_system>, "false", kBuilt,
+     "the process runs alone, whatever the cluster's environment says (docs/multihost.md)"},
+    {"jax_distributed_initialization_timeout", bind<&Config::jax_distributed_initialization_timeout>, "300", kBuilt,
+     "seconds that the processes of a GPU job wait for each other at the start"},
+    {"coordinator_address", bind<&Config::coordinator_address>, "", kBuilt,
+     "host:port of process 0 of a GPU job; when empty from the cluster's environment"},
+    {"process_count", bind<&Config::process_count>, "-1", kBuilt,
+     "processes of a GPU job; -1 = from the cluster's environment, else 1"},
+    {"process_index", bind<&Config::process_index>, "-1", kBuilt,
+     "this process among them, from 0; -1 = from the cluster's environment"},
+    {"local_device_ids", bind<&Config::local_device_ids>, "", kBuilt,
+     "GPUs of this machine that this process uses, such as 0,1; when empty one for each process that SLURM or Open MPI "
+     "starts on it, all for a single one"},
     {"enable_single_controller", kBool, "false", kRefused, kController},
     {"subslice_shape", kString, "", kRefused, kController},
-    {"internal_compile", kBool, "false", kRefused, kAheadOfTime},
-    {"internal_compile_num_devices", kInt, "-1", kRefused, kAheadOfTime},
-    {"write_estimator_result", kBool, "false", kRefused, kAheadOfTime},
+    {"internal_compile", kBool, "false", kRefused, kInternalCompile},
+    {"internal_compile_num_devices", kInt, "-1", kRefused, kInternalCompile},
+    {"write_estimator_result", kBool, "false", kRefused, kEstimator},
     {"use_m3_model", kBool, "false", kRefused, kOtherBackend},
     {"sharding_strategy", kString, "", kRefused, kOtherBackend},
     {"enable_nnx", kBool, "true", kIgnored, kModuleSystem},

@@ -143,6 +143,7 @@ void check_loop(const Config& c, Problems& p) {
   at_least("num_epoch", c.num_epoch, 1, p);
   at_least("log_period", c.log_period, 1, p);
   at_least("cpu_device_count", c.cpu_device_count, 1, p);
+  at_least("jax_distributed_initialization_timeout", c.jax_distributed_initialization_timeout, 1, p);
   if (c.max_segments_per_seq == 0) p.add("max_segments_per_seq=0: must be at least 1, or -1 for any number");
   if (!(c.per_device_batch_size > 0)) p.add("per_device_batch_size={}: must be above 0", c.per_device_batch_size);
 }

@@ -10,6 +10,7 @@
 #include "kernels/abi.h"
 #include "kernels/ffi/handlers.h"
 #include "runtime/ffi_table.h"
+#include "runtime/host_memory.h"
 #include "runtime/plugin_search.h"
 
 namespace fathom {
@@ -21,18 +22,11 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-std::vector<int> Compiled::donated() const {
-  std::vector<int> out;
-  for (size_t i = 0; i < signature.args.size(); ++i) {
-    if (signature.args[i].donated_to) out.push_back(static_cast<int>(i));
-  }
-  return out;
-}
-
 Session::Session(const Config& config)
     : require_kernels_(config.kernels == KernelUse::kRequire),
       xla_flags_(config.compile_xla_flags),
       cache_({.folder = config.jax_cache_dir, .kernel_abi = std::to_string(abi::kVersion)}) {
+  if (config.hardware == Hardware::kCpu) keep_large_blocks();
   plugin_ = &Plugin::load(find_plugin(config.plugin, config.hardware));
   target_.platform = name(config.hardware);
   if (config.hardware == Hardware::kCpu && config.kernels != KernelUse::kOff) {
@@ -44,10 +38,12 @@ Session::Session(const Config& config)
     register_handlers(*plugin_, handlers);
   }
   client_ = Client::create(*plugin_, {.cpu_device_count = static_cast<int>(config.cpu_device_count)});
-  if (client_->devices().size() > 1 && config.cpu_device_count > 1) {
-    throw ConfigError(
-        fmt::format("cpu_device_count={}: programs run on one device; meshes are not built", config.cpu_device_count));
+  mesh_ = resolve_mesh(config, static_cast<int64_t>(client_->devices().size()), client_->slice_count());
+  AssignmentOptions slices;
+  for (size_t i = 0; i < mesh_.dcn.size(); ++i) {
+    if (mesh_.ici[i].size * mesh_.dcn[i].size > 1) slices.slices.push_back(mesh_.dcn[i].size);
   }
+  assignment_ = DeviceAssignment::create(client_, mesh_.mesh, slices);
 }
 
 std::string Session::description() const {
@@ -62,7 +58,7 @@ Compiled Session::compile(const std::function<Program()>& stage) const {
   double text_seconds = seconds_since(start);
   start = std::chrono::steady_clock::now();
   CompileOptions options;
-  options.device_ids = {device().id};
+  options.device_ids = assignment_->device_ids();
   options.xla_flags = parse_xla_flags(xla_flags_);
   CachedExecutable made = cache_.compile(client_, text, options);
   check_donation(made.executable.program(), program.signature);
@@ -76,8 +72,8 @@ Compiled Session::compile(const std::function<Program()>& stage) const {
   return out;
 }
 
-Buffer Session::upload(const HostArray& array, HostMemory memory) const {
-  return Buffer::from_host(client_, array, device(), memory);
+ShardedArray Session::upload(const HostArray& whole, const Sharding& sharding, HostMemory memory) const {
+  return ShardedArray::from_host(assignment_, whole, sharding, memory);
 }
 
 }  // namespace fathom

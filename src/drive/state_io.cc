@@ -25,50 +25,48 @@ bool all_finite(const HostArray& array) {
   return true;
 }
 
-std::vector<Buffer> first_outputs(Execution execution) { return std::move(execution.outputs[0]); }
-
 }  // namespace
 
-std::vector<Buffer*> TrainState::arguments() {
-  std::vector<Buffer*> out;
+std::vector<ShardedArray*> TrainState::arguments() {
+  std::vector<ShardedArray*> out;
   for (auto* group : {&parameters, &mu, &nu}) {
-    for (Buffer& b : *group) out.push_back(&b);
+    for (ShardedArray& b : *group) out.push_back(&b);
   }
   out.push_back(&step);
   return out;
 }
 
-std::vector<Buffer> load_parameters(const Session& session, const std::string& path, const StateLayout& layout) {
+std::vector<ShardedArray> load_parameters(const Session& session, const std::string& path, const StateLayout& layout) {
   if (!TensorFolder::is_model_folder(path)) {
     throw ConfigError(fmt::format(
         "load_parameters_path: {} is no folder with model.safetensors or model.safetensors.index.json", path));
   }
   TensorFolder folder = TensorFolder::open(path);
-  std::vector<Buffer> out(layout.arrays.size());
+  std::vector<ShardedArray> out(layout.arrays.size());
   load_hf_weights(folder, layout.model, layout.table, layout.arrays, [&](size_t i, HostArray array) {
     if (!all_finite(array)) {
       throw FormatError(path, fmt::format("{} ({}) holds numbers that are not finite", layout.arrays[i].name,
                                           layout.table[layout.arrays[i].row].hf));
     }
-    out[i] = session.upload(array);
+    out[i] = session.upload(array, layout.shardings[i]);
   });
   return out;
 }
 
-std::vector<Buffer> make_parameters(const Session& session, const Config& config, const StateLayout& layout) {
+std::vector<ShardedArray> make_parameters(const Session& session, const Config& config, const StateLayout& layout) {
   if (!config.load_parameters_path.empty()) return load_parameters(session, config.load_parameters_path, layout);
   Compiled init = session.compile([&] { return init_parameters(layout); });
   HostArray seed = HostArray::allocate(DType::kS32, {});
   seed.mutable_view<int32_t>()[0] = static_cast<int32_t>(config.init_weights_seed);
-  Buffer argument = session.upload(seed);
-  return first_outputs(init.executable.execute({&argument}));
+  ShardedArray argument = session.upload(seed);
+  return session.run(init, {&argument}).results;
 }
 
 TrainState make_state(const Session& session, const Config& config, const StateLayout& layout) {
   TrainState state;
   state.parameters = make_parameters(session, config, layout);
   Compiled zero = session.compile([&] { return init_optimizer(config, layout); });
-  std::vector<Buffer> rest = first_outputs(zero.executable.execute({}));
+  std::vector<ShardedArray> rest = session.run(zero, {}).results;
   size_t count = layout.trained.size();
   for (size_t i = 0; i < count; ++i) state.mu.push_back(std::move(rest[i]));
   for (size_t i = 0; i < count; ++i) state.nu.push_back(std::move(rest[count + i]));

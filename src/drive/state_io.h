@@ -9,21 +9,21 @@
 namespace fathom {
 
 struct TrainState {
-  std::vector<Buffer> parameters;  // all arrays
-  std::vector<Buffer> mu, nu;      // trained arrays
-  Buffer step;                     // s32: steps done
+  std::vector<ShardedArray> parameters;  // all arrays
+  std::vector<ShardedArray> mu, nu;      // trained arrays
+  ShardedArray step;                     // s32: steps done
 
   // The state's arguments of train_step, in order.
-  std::vector<Buffer*> arguments();
+  std::vector<ShardedArray*> arguments();
 };
 
 // From load_parameters_path when it is set (a Hugging Face folder), else drawn with init_weights_seed. Throws
 // FormatError when the folder does not fit the model or holds numbers that are not finite, ConfigError when it is no
 // such folder.
-std::vector<Buffer> make_parameters(const Session& session, const Config& config, const StateLayout& layout);
+std::vector<ShardedArray> make_parameters(const Session& session, const Config& config, const StateLayout& layout);
 
 // The parameters of a folder, for whoever has its path from elsewhere.
-std::vector<Buffer> load_parameters(const Session& session, const std::string& folder, const StateLayout& layout);
+std::vector<ShardedArray> load_parameters(const Session& session, const std::string& folder, const StateLayout& layout);
 
 // Parameters as above, zero moments, step 0.
 TrainState make_state(const Session& session, const Config& config, const StateLayout& layout);

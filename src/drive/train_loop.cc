@@ -95,17 +95,21 @@ TextEncoder text_encoder(std::shared_ptr<const Tokenizer> t) {
 }
 
 Trainer::Trainer(const Config& config)
-    : config_(config), layout_(state_layout(config)), sizes_(resolve_batch(config, 1)), session_(config) {
+    : config_(config),
+      session_(config),
+      layout_(state_layout(config, session_.mesh().mesh)),
+      sizes_(resolve_batch(config, session_.mesh().devices())) {
+  check_batch_split(config_, session_.mesh());
   require_memory(config_, layout_);
   require_writable("base_output_directory", config_.run_directory + "/metrics.jsonl");
   if (!config_.metrics_file.empty()) require_writable("metrics_file", config_.metrics_file);
   open_data();
   int64_t length = config_.max_target_length;
   ParamCount count = count_params(layout_.model, layout_.table);
-  tflop_per_step_ =
-      train_flops_per_token(layout_.model, length).total() * static_cast<double>(sizes_.to_train * length) * 1e-12;
+  tokens_per_device_ = static_cast<double>(sizes_.to_train * length) / static_cast<double>(session_.mesh().devices());
+  tflop_per_device_ = train_flops_per_token(layout_.model, length).total() * tokens_per_device_ * 1e-12;
   SummaryFacts facts{.parameters = count.parameters, .device = session_.description()};
-  log_info("{}", summarize(config_, resolve_mesh(config_, 1), facts));
+  log_info("{}", summarize(config_, session_.mesh(), facts));
   // Weights that do not fit are found before the long compilation.
   state_ = make_state(session_, config_, layout_);
   step_ = session_.compile([&] { return train_step(config_, layout_, {sizes_.to_train, length}); });
@@ -152,29 +156,29 @@ void Trainer::write_run_folder() {
   writer_->write_text("num_model_parameters", std::to_string(count_params(layout_.model, layout_.table).parameters));
 }
 
-std::vector<Buffer> Trainer::upload_batch(const Batch& batch) const {
-  std::vector<Buffer> out;
+std::vector<ShardedArray> Trainer::upload_batch(const Batch& batch, const Compiled& program) const {
+  std::vector<ShardedArray> out;
+  const Sharding& rows = program.signature.args.back().sharding;
   for (const HostArray* a : {&batch.inputs, &batch.inputs_position, &batch.inputs_segmentation, &batch.targets,
                              &batch.targets_segmentation}) {
-    out.push_back(session_.upload(*a, HostMemory::kZeroCopy));
+    out.push_back(session_.upload(*a, rows, HostMemory::kZeroCopy));
   }
   return out;
 }
 
 Trainer::Pending Trainer::launch(int64_t step, const Batch& batch) {
-  std::vector<Buffer> inputs = upload_batch(batch);
-  std::vector<Buffer*> arguments = state_.arguments();
-  for (Buffer& b : inputs) arguments.push_back(&b);
-  Execution execution = step_->executable.execute(arguments, {.donated = step_->donated()});
-  std::vector<Buffer>& out = execution.outputs[0];
+  std::vector<ShardedArray> inputs = upload_batch(batch, *step_);
+  std::vector<ShardedArray*> arguments = state_.arguments();
+  for (ShardedArray& b : inputs) arguments.push_back(&b);
+  std::vector<ShardedArray> out = session_.run(*step_, arguments).results;
   size_t next = 0;
   for (size_t i : layout_.trained) state_.parameters[i] = std::move(out[next++]);
-  for (Buffer& b : state_.mu) b = std::move(out[next++]);
-  for (Buffer& b : state_.nu) b = std::move(out[next++]);
+  for (ShardedArray& b : state_.mu) b = std::move(out[next++]);
+  for (ShardedArray& b : state_.nu) b = std::move(out[next++]);
   state_.step = std::move(out[next++]);
   Pending pending{.step = step};
   HostCopy* copies[] = {&pending.scalars, &pending.tokens, &pending.gradient_squares, &pending.parameter_squares};
-  for (HostCopy* copy : copies) *copy = out[next++].to_host_async();
+  for (HostCopy* copy : copies) *copy = out[next++].first_shard_async();
   pending.scalars.done.on_ready([done = pending.done](const auto&) { done->set_value(Clock::now()); });
   return pending;
 }
@@ -191,8 +195,8 @@ void Trainer::finish(Pending& pending) {
   for (float x : squares) norm += static_cast<double>(x);
   StepMetrics m{.step = pending.step,
                 .seconds = seconds_between(pending.before, done),
-                .tflop_per_device = tflop_per_step_,
-                .tokens_per_device = static_cast<double>(sizes_.to_train * config_.max_target_length),
+                .tflop_per_device = tflop_per_device_,
+                .tokens_per_device = tokens_per_device_,
                 .total_weights = pending.tokens.array.view<int32_t>()[0],
                 .loss = s[kLoss],
                 .lm_loss = s[kLmLoss],
@@ -245,11 +249,11 @@ bool Trainer::evaluate(int64_t step) {
   EvalMetrics m;
   double balance = 0;
   while (std::optional<Batch> batch = eval_data_->next()) {
-    std::vector<Buffer> inputs = upload_batch(*batch);
-    std::vector<Buffer*> arguments;
-    for (Buffer& b : state_.parameters) arguments.push_back(&b);
-    for (Buffer& b : inputs) arguments.push_back(&b);
-    HostArray sums = eval_->executable.execute(arguments).outputs[0][0].to_host();
+    std::vector<ShardedArray> inputs = upload_batch(*batch, *eval_);
+    std::vector<ShardedArray*> arguments;
+    for (ShardedArray& b : state_.parameters) arguments.push_back(&b);
+    for (ShardedArray& b : inputs) arguments.push_back(&b);
+    HostArray sums = session_.run(*eval_, arguments).results[0].to_host();
     auto s = sums.view<float>();
     ++m.batches;
     m.total_loss += static_cast<double>(s[0]);

@@ -35,7 +35,7 @@ class Trainer {
   const StateLayout& layout() const { return layout_; }
   // Null for synthetic data.
   const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
-  std::vector<Buffer>& parameters() { return state_.parameters; }
+  std::vector<ShardedArray>& parameters() { return state_.parameters; }
 
  private:
   // A step that the device may still be working on.
@@ -53,20 +53,22 @@ class Trainer {
   [[noreturn]] void fail_not_finite(const StepMetrics& metrics, const HostArray& gradient_squares) const;
   // Whether the target loss is reached.
   bool evaluate(int64_t step);
-  std::vector<Buffer> upload_batch(const Batch& batch) const;
+  // For a program whose signature has the batch arguments last.
+  std::vector<ShardedArray> upload_batch(const Batch& batch, const Compiled& program) const;
 
   Config config_;
+  Session session_;
   StateLayout layout_;
   BatchSizes sizes_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<BatchStream> train_data_, eval_data_;
   std::optional<Batch> first_batch_;  // until it is used; with reuse_example_batch always
-  Session session_;
   std::optional<Compiled> step_, eval_;
   TrainState state_;
   std::unique_ptr<MetricsWriter> writer_;
   std::optional<ProgressBar> bar_;
-  double tflop_per_step_ = 0;
+  double tflop_per_device_ = 0;           // of a step
+  double tokens_per_device_ = 0;          // of a step
   std::vector<float> parameter_squares_;  // after the last finished step
   std::optional<StepMetrics> held_;       // finished, not written yet: an evaluation joins it
   TrainOutcome outcome_;

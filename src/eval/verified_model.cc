@@ -66,8 +66,8 @@ double norm(const HostArray& array) {
   return std::sqrt(sum);
 }
 
-void append(std::vector<Buffer*>& arguments, std::vector<Buffer>& buffers) {
-  for (Buffer& b : buffers) arguments.push_back(&b);
+void append(std::vector<ShardedArray*>& arguments, std::vector<ShardedArray>& buffers) {
+  for (ShardedArray& b : buffers) arguments.push_back(&b);
 }
 
 // The reference's plain AdamW: constant rate, no clipping, every parameter decayed.
@@ -91,7 +91,7 @@ Config with_optimizer(Config config, const OptimizerSettings& o) {
 VerifiedModel::VerifiedModel(const Session& session, Config config) : session_(session), config_(std::move(config)) {
   config_.adamw_mask.clear();
   config_.trainable_parameters_mask.clear();
-  layout_ = state_layout(config_);
+  layout_ = state_layout(config_, session_.mesh().mesh);
 }
 
 const std::vector<std::string>& VerifiedModel::tensor_names() {
@@ -99,7 +99,7 @@ const std::vector<std::string>& VerifiedModel::tensor_names() {
   return *names_;
 }
 
-std::vector<Buffer>& VerifiedModel::parameters() {
+std::vector<ShardedArray>& VerifiedModel::parameters() {
   if (parameters_.empty()) parameters_ = load_parameters(session_, config_.load_parameters_path, layout_);
   return parameters_;
 }
@@ -171,12 +171,12 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
       arrays[2].mutable_view<int32_t>()[first + i] = 1;
     }
   }
-  std::vector<Buffer> inputs;
+  std::vector<ShardedArray> inputs;
   for (const HostArray& a : arrays) inputs.push_back(session_.upload(a));
-  std::vector<Buffer*> arguments;
+  std::vector<ShardedArray*> arguments;
   append(arguments, parameters());
   append(arguments, inputs);
-  Execution execution = forward_->compiled.executable.execute(arguments);
+  ShardedExecution execution = session_.run(forward_->compiled, arguments);
 
   for (const auto& tokens : rows) results_[tokens] = {.captured = forward_->capture, .tensors = {}};
   auto keep = [&](const std::string& name, const HostArray& batch) {
@@ -187,7 +187,7 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
   };
   const auto& results = forward_->compiled.signature.results;
   for (size_t i = 0; i < results.size(); ++i) {
-    HostArray values = comparable(execution.outputs[0][i].to_host());
+    HostArray values = comparable(execution.results[i].to_host());
     const std::string& name = results[i].name;
     size_t dot = name.find('.');
     if (dot == std::string::npos) {
@@ -212,7 +212,7 @@ void VerifiedModel::cut(const ParamArray& array, const HostArray& values,
   }
 }
 
-std::vector<Buffer> VerifiedModel::upload_training(const TrainingTokens& batch) const {
+std::vector<ShardedArray> VerifiedModel::upload_training(const TrainingTokens& batch) const {
   std::array<HostArray, kBatchArguments.size()> arrays;
   for (HostArray& a : arrays) a = HostArray::allocate(DType::kS32, {batch.rows, batch.length});
   for (int64_t i = 0; i < batch.rows * batch.length; ++i) {
@@ -222,7 +222,7 @@ std::vector<Buffer> VerifiedModel::upload_training(const TrainingTokens& batch) 
                                                           batch.tokens[from + 1], 1};
     for (size_t k = 0; k < arrays.size(); ++k) arrays[k].mutable_view<int32_t>()[static_cast<size_t>(i)] = values[k];
   }
-  std::vector<Buffer> out;
+  std::vector<ShardedArray> out;
   for (const HostArray& a : arrays) out.push_back(session_.upload(a));
   return out;
 }
@@ -236,16 +236,16 @@ const Gradients& VerifiedModel::gradients(const TrainingTokens& batch) {
     gradient_program_.emplace(shape, session_.compile([&] { return gradient_step(config_, layout_, shape); }));
   }
   const Compiled& program = gradient_program_->result;
-  std::vector<Buffer> inputs = upload_training(batch);
-  std::vector<Buffer*> arguments;
+  std::vector<ShardedArray> inputs = upload_training(batch);
+  std::vector<ShardedArray*> arguments;
   append(arguments, parameters());
   append(arguments, inputs);
-  Execution execution = program.executable.execute(arguments);
+  ShardedExecution execution = session_.run(program, arguments);
   Gradients out;
   for (size_t i : layout_.trained) {
     const ParamArray& array = layout_.arrays[i];
     size_t result = result_index(program.signature, "gradient." + array.name);
-    cut(array, execution.outputs[0][result].to_host(), out.by_name);
+    cut(array, execution.results[result].to_host(), out.by_name);
   }
   gradients_.emplace(batch, std::move(out));
   return gradients_->result;
@@ -267,7 +267,7 @@ const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const Opt
   const Compiled& program = train_program_->result;
   size_t scalars = result_index(program.signature, "scalars");
   TrainState state = make_state(session_, config, layout_);
-  std::vector<Buffer> inputs = upload_training(batch);
+  std::vector<ShardedArray> inputs = upload_training(batch);
   TrainingCurve curve;
   for (int64_t done = 0; done <= optimizer.steps; ++done) {
     if (done == optimizer.steps) {
@@ -275,10 +275,10 @@ const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const Opt
       for (size_t i : layout_.trained) cut(layout_.arrays[i], state.parameters[i].to_host(), tensors);
       for (const auto& [name, values] : tensors) curve.norms.emplace(name, norm(values));
     }
-    std::vector<Buffer*> arguments = state.arguments();
+    std::vector<ShardedArray*> arguments = state.arguments();
     append(arguments, inputs);
-    Execution execution = program.executable.execute(arguments, {.donated = program.donated()});
-    std::vector<Buffer>& results = execution.outputs[0];
+    ShardedExecution execution = session_.run(program, arguments);
+    std::vector<ShardedArray>& results = execution.results;
     curve.losses.push_back(static_cast<double>(results[scalars].to_host().view<float>()[kLoss]));
     for (size_t i = 0; i < arguments.size(); ++i) {
       const auto& taken_over_by = program.signature.args[i].donated_to;

@@ -58,20 +58,20 @@ class VerifiedModel {
     Result result;
   };
 
-  std::vector<Buffer>& parameters();
+  std::vector<ShardedArray>& parameters();
   void check_tokens(const std::string& where, const std::vector<int32_t>& tokens) const;
   void compute_announced();
   void compile_forward(int64_t rows, int64_t length, bool capture);
   void run_forward(std::span<const std::vector<int32_t>> rows);
   // The results of one array as tensors of the checkpoint.
   void cut(const ParamArray& array, const HostArray& values, std::map<std::string, HostArray>& into) const;
-  std::vector<Buffer> upload_training(const TrainingTokens& batch) const;
+  std::vector<ShardedArray> upload_training(const TrainingTokens& batch) const;
 
   const Session& session_;
   Config config_;
   StateLayout layout_;
   std::optional<std::vector<std::string>> names_;
-  std::vector<Buffer> parameters_;
+  std::vector<ShardedArray> parameters_;
   std::map<std::vector<int32_t>, bool> announced_;  // and whether with intermediates
   std::map<std::vector<int32_t>, RowResult> results_;
   std::optional<ForwardProgram> forward_;

@@ -1,10 +1,12 @@
 #include "fused/flash_attention.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "graph/fused_op.h"
+#include "graph/manual.h"
 #include "graph/region_ops.h"
 #include "kernels/abi.h"
 
@@ -193,17 +195,77 @@ std::vector<Value> lower_grad(LoweringContext& c, std::string& reason) {
   return call_kernel(c, abi::kFlashAttentionGrad, reason);
 }
 
+// ---- on a mesh ----
+// Rows and heads stay where they are. Over the axes that split the sequence, devices exchange sequence for heads
+// (DeepSpeed Ulysses): each has whole rows of a part of its heads, so that the causal half is shared evenly.
+
+struct HeadExchange {
+  Sharding split(const Shape& shape) const {
+    Sharding out;
+    for (const std::string& axis : shape.names()) {
+      out.dims.push_back(axis == "b" ? rows : axis == "h" ? heads : axis == "s" || axis == "t" ? places : none);
+    }
+    return out;
+  }
+  // Between a part of the places of all the device's heads and all places of a part of them.
+  Value gather_places(Value x) const {
+    if (!x.has("h")) return all_gather(x, place_axis(x), places);
+    return all_to_all(x, "h", place_axis(x), places);
+  }
+  Value scatter_places(Value x) const { return all_to_all(x, place_axis(x), "h", places); }
+
+  std::vector<std::string> rows, heads, places, none;
+
+ private:
+  static std::string_view place_axis(Value x) { return x.has("s") ? "s" : "t"; }
+};
+
+ShardedForm sharded(const Node& node, const Partition& p, const FusedOp& op) {
+  const Value& q = node.operands[0];
+  HeadExchange exchange{p.activation_axes("b"), p.activation_axes("h"), p.activation_axes("s"), {}};
+  int64_t parts = p.devices(exchange.heads) * p.devices(exchange.places);
+  if (q.size("h") % parts != 0) {
+    throw ConfigError(fmt::format(
+        "attention=flash: {} heads cannot be split over {} devices ({}): the sequence is exchanged for heads",
+        q.size("h"), parts, fmt::join(p.all_axes(), ", ")));
+  }
+  ShardedForm form;
+  for (const Value& v : node.operands) form.in.push_back(exchange.split(v.shape()));
+  for (const TensorType& r : node.results) form.out.push_back(exchange.split(r.shape));
+  form.body = [exchange, &op, &node](std::span<const Value> local) {
+    std::vector<Value> whole;
+    for (const Value& v : local) whole.push_back(exchange.gather_places(v));
+    Graph& g = whole[0].graph();
+    std::vector<Value> out = fused(g, op, std::move(whole), node.attr<FusedAttrs>(), node.where);
+    for (Value& v : out) v = exchange.scatter_places(v);
+    return out;
+  };
+  return form;
+}
+
+std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, const Target&);
+std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target&);
+
 const FusedOp kGrad{.name = "flash_attention_grad",
                     .infer = infer_grad,
                     .reference = reference_grad,
                     .vjp = nullptr,
-                    .lower = lower_grad};
+                    .lower = lower_grad,
+                    .shard = shard_grad};
 
 const FusedOp kForward{.name = "flash_attention",
                        .infer = infer_forward,
                        .reference = reference_forward,
                        .vjp = nullptr,
-                       .lower = lower_forward};
+                       .lower = lower_forward,
+                       .shard = shard_forward};
+
+std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, const Target&) {
+  return sharded(node, p, kForward);
+}
+std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target&) {
+  return sharded(node, p, kGrad);
+}
 
 // ---- the output with its derivative ----
 // Operands: q, k, v, segments, out, lse; the result is out. The derivative starts from the operands out and lse, which

@@ -164,7 +164,14 @@ bool has_kernel(const LoweringContext& c, std::string_view kernel, std::string& 
   return true;
 }
 
+// TPUs have the grouped product itself, in every operand order that is needed here.
+bool is_native(const LoweringContext& c) { return c.target().platform == "tpu"; }
+
 std::vector<Value> lower_matmul(LoweringContext& c, std::string& reason) {
+  if (is_native(c)) {
+    const std::vector<Value>& in = c.operands();
+    return {ragged_dot(in[0], in[1], in[2], axis(in[0], 1).name, c.node().where)};
+  }
   if (!has_kernel(c, abi::kGroupedMatmul, reason)) return {};
   Graph& g = c.graph();
   StackRef stack;
@@ -179,6 +186,10 @@ std::vector<Value> lower_matmul(LoweringContext& c, std::string& reason) {
 }
 
 std::vector<Value> lower_outer(LoweringContext& c, std::string& reason) {
+  if (is_native(c)) {
+    const std::vector<Value>& in = c.operands();
+    return {ragged_dot(in[0], in[1], in[2], axis(in[0], 0).name, c.node().where)};
+  }
   if (!has_kernel(c, abi::kGroupedOuter, reason)) return {};
   CustomCall call{.target = std::string(abi::kGroupedOuter), .results = c.node().results};
   return custom_call(c.graph(), call, c.operands());

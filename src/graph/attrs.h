@@ -83,6 +83,7 @@ struct FusedAttrs {
   const FusedOp* op = nullptr;
   std::vector<int64_t> ints;  // the op's own parameters, in the order that the op documents
   std::vector<double> reals;
+  std::vector<Sharding> shardings = {};  // of operands that are parameters, for ops that are told
 };
 // kCustomCall: an attribute of backend_config; its text is MLIR's ("3 : i64", "1.5 : f32").
 struct CallAttrs {
@@ -94,11 +95,12 @@ struct CallAttrs {
 };
 // Collectives inside kManual: the mesh axes they run over.
 struct CollectiveAttrs {
-  std::vector<std::string> mesh_axes;
-  int axis = 0;         // gathered, scattered or split axis of the operand
-  int concat_axis = 0;  // kAllToAll: the axis along which the received parts are joined
-  int64_t group = 1;    // devices that take part together: the product of the mesh axes' sizes
-  std::vector<std::pair<int64_t, int64_t>> pairs;  // kCollectivePermute
+  std::vector<std::string> mesh_axes = {};
+  int axis = 0;          // gathered, scattered or split axis of the operand
+  int concat_axis = 0;   // kAllToAll: the axis along which the received parts are joined
+  int64_t group = 1;     // devices that take part together: the product of the mesh axes' sizes
+  bool maximum = false;  // kAllReduce: the largest instead of the sum
+  std::vector<std::pair<int64_t, int64_t>> pairs = {};  // kCollectivePermute
 };
 struct ManualAttrs {
   std::vector<Sharding> in, out;

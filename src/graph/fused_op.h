@@ -2,12 +2,15 @@
 // lowering for each platform. The ops themselves live in src/fused.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "graph/graph.h"
+#include "graph/partition.h"
 
 namespace fathom {
 
@@ -22,6 +25,13 @@ struct Target {
     }
     return false;
   }
+};
+
+// A fused op on a mesh: per-device code over every mesh axis. `in` and `out` say how operands and results are split;
+// `body` makes the results of one device from the operands of one device, with the collectives of graph/manual.h.
+struct ShardedForm {
+  std::vector<Sharding> in, out;
+  std::function<std::vector<Value>(std::span<const Value> local)> body;
 };
 
 // A layer's weight inside a scan: the whole stack and the layer's index, for kernels that read the stack in place.
@@ -52,6 +62,8 @@ struct FusedOp {
   // The platform's own form; returns an empty vector when it has none for these operands (then the reference is taken)
   // and says why in `reason`. Null: reference everywhere.
   std::vector<Value> (*lower)(LoweringContext&, std::string& reason);
+  // The op on a mesh of several devices. Null, or nothing returned: the reference, which the partitioner splits.
+  std::optional<ShardedForm> (*shard)(const Node& node, const Partition& partition, const Target& target) = nullptr;
 };
 
 // A node of the fused op.

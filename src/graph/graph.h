@@ -22,6 +22,7 @@
 namespace fathom {
 
 class Graph;
+class Partition;
 class Region;
 struct Node;
 
@@ -140,6 +141,9 @@ class Graph {
 
   // What every dot carries unless it says otherwise (configuration key matmul_precision).
   Precision precision = Precision::kDefault;
+
+  // How programs are split over the mesh; null on one device.
+  std::shared_ptr<const Partition> partition;
 
   const std::string& scope() const { return scope_; }
   int64_t node_count() const { return next_id_; }

@@ -1,10 +1,14 @@
 #include "graph/lower.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "base/log.h"
 #include "graph/clone.h"
 #include "graph/liveness.h"
+#include "graph/manual.h"
 #include "graph/ops.h"
 #include "graph/region_ops.h"
 
@@ -54,6 +58,9 @@ class Lowering {
         return lower_scan(node);
       case Op::kFused:
         return lower_fused(node);
+      case Op::kReduceScatter:
+        if (options_.target.platform == "cpu" && node.attr<CollectiveAttrs>().axis != 0) return scatter_in_front(node);
+        break;
       case Op::kDot:
         if (sums_in_float64(node)) return lower_dot_in_float64(node);
         break;
@@ -67,7 +74,9 @@ class Lowering {
       return;
     }
     std::vector<std::unique_ptr<Region>> regions;
+    manual_depth_ += node.op == Op::kManual ? 1 : 0;
     for (const auto& region : node.regions) regions.push_back(lower_region(*region));
+    manual_depth_ -= node.op == Op::kManual ? 1 : 0;
     Node& copy = make_like(node, std::move(operands), node.results, node.attrs);
     adopt(copy, std::move(regions));
     for (int i = 0; i < static_cast<int>(node.results.size()); ++i) map_[node.result(i)] = copy.result(i);
@@ -86,6 +95,18 @@ class Lowering {
     attrs.out = DType::kF64;
     Node& wide = make_like(node, std::move(operands), {{DType::kF64, node.results[0].shape}}, attrs);
     map_[node.result()] = convert(wide.result(), node.results[0].dtype, node.where);
+  }
+
+  // XLA:CPU scatters contiguous parts whatever the axis is (both plugins): the axis has to be the first.
+  void scatter_in_front(Node& node) {
+    CollectiveAttrs attrs = node.attr<CollectiveAttrs>();
+    Value x = at(node.operands[0]);
+    std::vector<std::string> order = x.shape().names();
+    const std::string names = fmt::format("{}", fmt::join(order, " "));
+    std::rotate(order.begin(), order.begin() + attrs.axis, order.begin() + attrs.axis + 1);
+    attrs.axis = 0;
+    Value moved = transpose(x, fmt::format("{}", fmt::join(order, " ")), node.where);
+    map_[node.result()] = transpose(to_.make(node.op, {moved}, attrs, node.where).result(), names, node.where);
   }
 
   std::vector<Value> operands_of(const Node& node) const {
@@ -178,6 +199,7 @@ class Lowering {
   }
 
   void lower_fused(Node& node);
+  bool lower_on_mesh(const Node& node);
 
   const Graph& from_;
   Graph& to_;
@@ -186,6 +208,7 @@ class Lowering {
   ValueMap map_;
   std::unordered_map<Value, StackRef, ValueHash> stacks_;  // scan slices of the new graph
   bool composed_ = false;
+  int manual_depth_ = 0;
 };
 
 class Lowering::Context : public LoweringContext {
@@ -209,10 +232,24 @@ class Lowering::Context : public LoweringContext {
   std::vector<Value> operands_;
 };
 
+// Several devices: the op's per-device form, whose inner ops the next pass lowers; else the reference, which the
+// partitioner splits.
+bool Lowering::lower_on_mesh(const Node& node) {
+  if (to_.partition == nullptr || manual_depth_ > 0) return false;
+  const FusedAttrs& attrs = node.attr<FusedAttrs>();
+  std::optional<ShardedForm> form;
+  if (attrs.op->shard != nullptr) form = attrs.op->shard(node, *to_.partition, options_.target);
+  std::vector<Value> operands = operands_of(node);
+  bind(const_cast<Node&>(node), form ? manual(to_, operands, form->in, form->out, form->body, node.where)
+                                     : attrs.op->reference(operands, attrs, to_));
+  return true;
+}
+
 void Lowering::lower_fused(Node& node) {
   const FusedAttrs& attrs = node.attr<FusedAttrs>();
   const FusedOp& op = *attrs.op;
   ScopePath scope(to_, node.scope);
+  if (lower_on_mesh(node)) return;
   std::string reason = "it has no kernel for " + options_.target.platform;
   if (op.lower != nullptr) {
     Context context(*this, node);
@@ -232,11 +269,14 @@ std::unique_ptr<Graph> lower(const Graph& graph, const LowerOptions& options) {
   auto pass = [&](const Graph& from) {
     auto to = std::make_unique<Graph>();
     to->precision = graph.precision;
+    to->partition = graph.partition;
     Lowering(from, *to, options).run();
     return to;
   };
-  // A reference makes all results of its op; the second pass drops those that nobody asked for.
-  return pass(*pass(graph));
+  // A reference makes all results of its op; the last pass drops those that nobody asked for. On a mesh the first pass
+  // makes the per-device regions whose ops the second one lowers.
+  std::unique_ptr<Graph> split = graph.partition == nullptr ? nullptr : pass(graph);
+  return pass(*pass(split == nullptr ? graph : *split));
 }
 
 }  // namespace fathom

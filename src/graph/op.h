@@ -76,6 +76,7 @@ enum class Op : uint8_t {
   kReduceAnd,
   kReduceOr,
   kDot,
+  kRaggedDot,  // rows with one matrix a group
   // Data-dependent movement.
   kGather,
   kScatterAdd,

@@ -92,6 +92,9 @@ Value tag(Value x, std::string_view tag_name, Where w = Where::current());
 Value stop_gradient(Value x, Where w = Where::current());
 // States how the value is split over the mesh; no effect on one device.
 Value shard(Value x, Sharding sharding, Where w = Where::current());
+// The same for an activation, by the names of its axes and the graph's rules (graph/partition.h); x itself on one
+// device.
+Value shard_activation(Value x, Where w = Where::current());
 // The values, none of which is computed before all are.
 std::vector<Value> barrier(std::vector<Value> xs, Where w = Where::current());
 
@@ -144,6 +147,10 @@ struct DotOptions {
   std::optional<Precision> precision;
 };
 Value dot(Value lhs, Value rhs, std::string_view contract, DotOptions options = {}, Where w = Where::current());
+// The product of each group of lhs's rows with its own matrix, for targets that have such a product. Rows [0, sizes[0])
+// are group 0, the next sizes[1] group 1, and so on. Summed over lhs's last axis, lhs [m k] with rhs [e n k] or [e k n]
+// gives [m n]; summed over the rows, lhs [m n] with rhs [m k] gives [e n k], a matrix a group. Sums are float32.
+Value ragged_dot(Value lhs, Value rhs, Value group_sizes, std::string_view contract, Where w = Where::current());
 // Largest-first softmax pieces over one axis, in the value's dtype.
 Value softmax(Value x, std::string_view axis, Where w = Where::current());
 // log(sum(exp(x))) over one axis.

@@ -79,6 +79,8 @@ constexpr OpDef kOps[] = {
     {Op::kReduceAnd, "stablehlo.reduce", infer_reduce, nullptr, kNotFloat},
     {Op::kReduceOr, "stablehlo.reduce", infer_reduce, nullptr, kNotFloat},
     {Op::kDot, "stablehlo.dot_general", infer_dot, vjp_dot, ""},
+    {Op::kRaggedDot, "chlo.ragged_dot", infer_ragged_dot, nullptr,
+     "grouped_matmul and grouped_outer have its derivatives"},
 
     {Op::kGather, "stablehlo.gather", infer_gather, vjp_gather, ""},
     {Op::kScatterAdd, "stablehlo.scatter", infer_scatter_add, vjp_scatter_add, ""},
@@ -112,8 +114,8 @@ constexpr bool complete() {
   }
   return true;
 }
-// That each has a VJP or the reason why there is none is tested (ops_test.cc): under the undefined-behaviour sanitizer the
-// address of a function is no constant.
+// That each has a VJP or the reason why there is none is tested (ops_test.cc): under the undefined-behaviour sanitizer
+// the address of a function is no constant.
 static_assert(complete(), "a row for every op, in the enum's order");
 
 }  // namespace

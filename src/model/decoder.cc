@@ -80,7 +80,7 @@ LayerOut run_stack(const LayerStack& stack, std::string_view name, Value x, cons
 LayerOut decoder_layer(const LayerContext& c, const LayerWeights& w, Value x, bool capture) {
   const double epsilon = c.config.norm_epsilon;
   LayerOut out;
-  x = tag(x, "decoder_layer_input");
+  x = tag(shard_activation(x), "decoder_layer_input");
   Value attended = mla(c, w.mla, rms_norm(x, w.pre_norm, "d", epsilon));
   Value h = x + attended;
   Value y = rms_norm(h, w.post_norm, "d", epsilon);
@@ -97,7 +97,7 @@ LayerOut decoder_layer(const LayerContext& c, const LayerWeights& w, Value x, bo
       out.aux.weights = routed.routing.weights;
     }
   }
-  out.x = h + y;
+  out.x = shard_activation(h + y);
   if (capture) {
     out.aux.self_attn = attended;
     out.aux.mlp = y;
@@ -111,7 +111,7 @@ Value logits_head(const ModelConfig& m, Value logits_weight, Value x) {
   if (m.logits_dot_in_float32) x = convert(x, DType::kF32);
   // Sums are float32 in any case: asked for float32 logits, there is no need to round them in between.
   DType out = m.logits_in_float32 ? DType::kF32 : x.dtype();
-  return dot(x, convert(logits_weight, x.dtype()), "d", {.out = out});
+  return shard_activation(dot(x, convert(logits_weight, x.dtype()), "d", {.out = out}));
 }
 
 ModelOut decoder(const ModelConfig& m, const Weights& w, const ModelInputs& in, const ModelOptions& options) {
@@ -123,7 +123,7 @@ ModelOut decoder(const ModelConfig& m, const Weights& w, const ModelInputs& in, 
   if (options.remat_saved) layer = with_remat(layer, *options.remat_saved);
 
   ModelOut out;
-  out.embedding = embed(w.embedding, in.tokens, m.dtype);
+  out.embedding = shard_activation(embed(w.embedding, in.tokens, m.dtype));
   LayerOut dense = run_stack(w.dense, "dense_layers", out.embedding, layer);
   LayerOut moe = run_stack(w.moe, "moe_layers", dense.x, layer);
   out.dense = dense.aux;

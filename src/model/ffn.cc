@@ -4,6 +4,8 @@
 
 #include "fused/grouped_matmul.h"
 #include "fused/moe_permute.h"
+#include "fused/routed_experts.h"
+#include "graph/partition.h"
 #include "nn/linear.h"
 
 namespace fathom {
@@ -51,8 +53,8 @@ Value balance_loss(const ModelConfig& m, const Routing& r) {
 
 // Every expert on every token; what was not chosen has weight 0. For small models and as a check of the grouped form.
 Value dense_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
-  Value gate = tag(linear(x, w.w_gate, "d"), "moe_mlpwi_0");  // [b s e f]
-  Value up = tag(linear(x, w.w_up, "d"), "moe_mlpwi_1");
+  Value gate = tag(shard_activation(linear(x, w.w_gate, "d")), "moe_mlpwi_0");  // [b s e f]
+  Value up = tag(shard_activation(linear(x, w.w_up, "d")), "moe_mlpwi_1");
   Value hidden = gated_silu(gate, up, m.activations_in_float32);
   Value chosen = one_hot(r.experts, {"e", m.experts}, DType::kF32);  // [b s k e]
   Value weight = reduce_sum(chosen * r.weights, "k");                // [b s e]
@@ -80,11 +82,23 @@ Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const 
   return convert(split_axis(sum, "tok", {x.shape()[0], x.shape()[1]}), x.dtype());
 }
 
+// The same on a mesh, where tokens travel to the devices of their experts.
+Value exchanged_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
+  const Partition& p = *x.graph().partition;
+  ExpertMatrices matrices{.w_gate = convert(w.w_gate, x.dtype()),
+                          .w_up = convert(w.w_up, x.dtype()),
+                          .w_down = convert(w.w_down, x.dtype())};
+  matrices.gate_split = p.of({"exp", "mlp_moe", "embed_moe"}, w.w_gate.shape(), "experts.w_gate");
+  matrices.down_split = p.of({"exp", "embed_moe", "mlp_moe"}, w.w_down.shape(), "experts.w_down");
+  return tag(routed_experts({x, r.experts, r.weights}, matrices, {.activations_in_float32 = m.activations_in_float32}),
+             "moe_mlpwo");
+}
+
 }  // namespace
 
 Value gated_mlp(const ModelConfig& m, const MlpWeights& w, Value x) {
-  Value gate = tag(linear(x, w.w_gate, "d"), "mlpwi_0");
-  Value up = tag(linear(x, w.w_up, "d"), "mlpwi_1");
+  Value gate = tag(shard_activation(linear(x, w.w_gate, "d")), "mlpwi_0");
+  Value up = tag(shard_activation(linear(x, w.w_up, "d")), "mlpwi_1");
   Value hidden = gated_silu(gate, up, m.activations_in_float32);
   return tag(linear(hidden, w.w_down, "f"), "mlpwo");
 }
@@ -113,8 +127,10 @@ MoeOut moe(const ModelConfig& m, const MoeWeights& w, Value x) {
   if (m.load_balance_weight > 0) out.balance_loss = balance_loss(m, out.routing);
   {
     Scope experts(x.graph(), "experts");
-    out.y = m.grouped ? grouped_experts(m, w.experts, x, out.routing, out.load)
-                      : dense_experts(m, w.experts, x, out.routing);
+    const bool exchanged = m.grouped && x.graph().partition != nullptr;
+    out.y = exchanged   ? exchanged_experts(m, w.experts, x, out.routing)
+            : m.grouped ? grouped_experts(m, w.experts, x, out.routing, out.load)
+                        : dense_experts(m, w.experts, x, out.routing);
   }
   if (w.shared.w_gate) {
     Scope shared(x.graph(), "shared");

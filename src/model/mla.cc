@@ -28,7 +28,7 @@ Value queries(const LayerContext& c, const MlaWeights& w, Value x) {
   auto parts = split_head(q, m.nope, m.rope_dim);
   q = concatenate({parts[0], rotate_pairs(parts[1], "np", c.rope)}, "np");
   // The scale goes into the queries: one number a dimension instead of one a score.
-  return tag(rename(q * m.softmax_scale, "np", "w"), "query_proj");
+  return tag(shard_activation(rename(q * m.softmax_scale, "np", "w")), "query_proj");
 }
 
 struct KeysValues {
@@ -39,8 +39,8 @@ KeysValues keys_values(const LayerContext& c, const MlaWeights& w, Value x) {
   const ModelConfig& m = c.config;
   auto parts = split(tag(linear(x, w.wkv_a, "d"), "kv_wa_proj"), "cp", {m.kv_rank, m.rope_dim});
   Value latent = tag(rms_norm(rename(parts[0], "cp", "c"), w.kv_norm, "c", m.norm_epsilon), "mla_kv");
-  Value rotated = rotate_pairs(rename(parts[1], "cp", "w"), "w", c.rope);  // [b s w], one for all heads
-  Value kv = tag(linear(latent, w.wkv_b, "c"), "kv_proj");                 // [b s h nu]
+  Value rotated = rotate_pairs(rename(parts[1], "cp", "w"), "w", c.rope);     // [b s w], one for all heads
+  Value kv = tag(shard_activation(linear(latent, w.wkv_b, "c")), "kv_proj");  // [b s h nu]
   auto heads = split(kv, "nu", {m.nope, m.value_dim});
   Value plain = rename(heads[0], "nu", "w");
   std::vector<Axis> shared = plain.shape().axes();

@@ -65,12 +65,15 @@ Value* layer_slot(LayerWeights& weights, std::string_view name) {
 
 LayerWeights LayerStack::bind(std::span<const Value> slices) const {
   LayerWeights out;
-  for (size_t i = 0; i < names_.size(); ++i) slot(out, names_[i]) = slices[i];
+  for (size_t i = 0; i < names_.size(); ++i) {
+    // Said of each layer's part, the split holds for its gradient too, before it is written into the stack.
+    slot(out, names_[i]) = shardings_.empty() ? slices[i] : shard(slices[i], shardings_[i]);
+  }
   return out;
 }
 
 Weights::Weights(const ModelConfig& config, const std::vector<Param>& table, const std::vector<ParamArray>& arrays,
-                 std::span<const Value> values) {
+                 std::span<const Value> values, std::span<const Sharding> shardings) {
   if (values.size() != arrays.size()) {
     throw GraphError(fmt::format("{} weights for {} parameter arrays", values.size(), arrays.size()));
   }
@@ -92,10 +95,14 @@ Weights::Weights(const ModelConfig& config, const std::vector<Param>& table, con
     LayerStack& stack = row.stack == Stack::kDense ? dense : moe;
     std::string within = row.name.substr(stack_info(config, row.stack).name.size() + 1);
     if (array.layer >= 0) {
-      slot(stack.layers_[static_cast<size_t>(array.layer)], within) = values[i];
+      slot(stack.layers_[static_cast<size_t>(array.layer)], within) =
+          shardings.empty() ? values[i] : shard(values[i], shardings[i]);
     } else {
       stack.names_.push_back(std::move(within));
       stack.stacked_.push_back(values[i]);
+      if (shardings.empty()) continue;
+      const auto& dims = shardings[i].dims;  // the layer axis in front is never split
+      stack.shardings_.push_back({{dims.begin() + 1, dims.end()}});
     }
   }
 }

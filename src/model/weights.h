@@ -56,6 +56,7 @@ class LayerStack {
   int64_t count_ = 0;
   std::vector<std::string> names_;  // of stacked_, within the layer: "mla.wq_a"
   std::vector<Value> stacked_;
+  std::vector<Sharding> shardings_;  // of one layer's part of stacked_; empty on one device
   std::vector<LayerWeights> layers_;
 };
 
@@ -65,9 +66,10 @@ struct Weights {
   Value logits;      // [v d]
   LayerStack dense, moe;
 
-  // `values`: one for each of `arrays`, in their order and of their types.
+  // `values`: one for each of `arrays`, in their order and of their types; `shardings`, if there are any, say how each
+  // is split.
   Weights(const ModelConfig& config, const std::vector<Param>& table, const std::vector<ParamArray>& arrays,
-          std::span<const Value> values);
+          std::span<const Value> values, std::span<const Sharding> shardings = {});
 };
 
 // The member of a layer's weights that a row fills, by the row's name within the layer ("mla.wq_a"); null for an

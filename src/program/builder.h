@@ -12,15 +12,17 @@ namespace fathom {
 
 class ProgramBuilder {
  public:
-  ProgramBuilder(std::string name, Precision precision);
+  ProgramBuilder(std::string name, Precision precision, const StateLayout& layout);
 
   Graph& graph() { return *program_.graph; }
-  // Adds an argument; its value is that of the graph.
-  Value arg(std::string name, TensorType type);
+  // Adds an argument, whole on every device unless `sharding` says otherwise; its value is that of the graph.
+  Value arg(std::string name, TensorType type, Sharding sharding = {});
   // One argument for each array of the layout, in order.
   std::vector<Value> parameters(const StateLayout& layout);
-  // Adds a result. With `donor` (an argument's index) the result takes over that argument's memory.
-  void result(std::string name, Value value, std::optional<size_t> donor = {});
+  // Adds a result, whole on every device unless `sharding` says otherwise.
+  void result(std::string name, Value value, Sharding sharding = {});
+  // A result that takes over the memory of an argument, and is split as that is.
+  void result_in(size_t donor, std::string name, Value value);
   size_t args() const { return program_.signature.args.size(); }
   Program finish() { return std::move(program_); }
 

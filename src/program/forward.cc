@@ -18,7 +18,7 @@ void add_captured(ProgramBuilder& b, const std::string& stack, const LayerAux& a
 }  // namespace
 
 Program forward(const Config& config, const StateLayout& layout, const BatchShape& shape, bool capture) {
-  ProgramBuilder b("forward", config.matmul_precision);
+  ProgramBuilder b("forward", config.matmul_precision, layout);
   std::vector<Value> parameters = b.parameters(layout);
   ModelInputs inputs = input_arguments(b, shape);
   ModelOut out =
@@ -33,7 +33,7 @@ Program forward(const Config& config, const StateLayout& layout, const BatchShap
 }
 
 Program next_token(const Config& config, const StateLayout& layout, const BatchShape& shape) {
-  ProgramBuilder b("next_token", config.matmul_precision);
+  ProgramBuilder b("next_token", config.matmul_precision, layout);
   std::vector<Value> parameters = b.parameters(layout);
   ModelInputs inputs = input_arguments(b, shape);
   Value last = b.arg("last", {DType::kS32, {}});

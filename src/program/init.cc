@@ -39,22 +39,26 @@ Value initial(Graph& g, const Param& param, const ParamArray& array, Value seed)
 }  // namespace
 
 Program init_parameters(const StateLayout& layout) {
-  ProgramBuilder b("init_parameters", Precision::kDefault);
+  ProgramBuilder b("init_parameters", Precision::kDefault, layout);
   Value seed = b.arg("seed", {DType::kS32, {}});
-  for (const ParamArray& a : layout.arrays) {
+  for (size_t i = 0; i < layout.arrays.size(); ++i) {
+    const ParamArray& a = layout.arrays[i];
     Scope scope(b.graph(), a.name);
-    b.result(a.name, initial(b.graph(), layout.param(a), a, seed));
+    b.result(a.name, initial(b.graph(), layout.param(a), a, seed), layout.shardings[i]);
   }
   return b.finish();
 }
 
 Program init_optimizer(const Config& config, const StateLayout& layout) {
-  ProgramBuilder b("init_optimizer", Precision::kDefault);
+  ProgramBuilder b("init_optimizer", Precision::kDefault, layout);
   Graph& g = b.graph();
   for (size_t i : layout.trained) {
-    b.result("mu." + layout.arrays[i].name, zeros(g, {config.mu_dtype, layout.arrays[i].type.shape}));
+    b.result("mu." + layout.arrays[i].name, zeros(g, {config.mu_dtype, layout.arrays[i].type.shape}),
+             layout.shardings[i]);
   }
-  for (size_t i : layout.trained) b.result("nu." + layout.arrays[i].name, zeros(g, layout.arrays[i].type));
+  for (size_t i : layout.trained) {
+    b.result("nu." + layout.arrays[i].name, zeros(g, layout.arrays[i].type), layout.shardings[i]);
+  }
   b.result("step", zeros(g, {DType::kS32, {}}));
   return b.finish();
 }

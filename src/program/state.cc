@@ -28,10 +28,14 @@ bool any_matches(const std::vector<std::regex>& expressions, const std::string& 
 
 }  // namespace
 
-StateLayout state_layout(const Config& config) {
+StateLayout state_layout(const Config& config, const Mesh& mesh) {
   StateLayout out{.model = model_config(config)};
   out.table = param_table(out.model);
   out.arrays = param_arrays(out.model, out.table);
+  if (mesh.devices() > 1) out.partition = std::make_shared<Partition>(mesh, config.logical_axis_rules);
+  for (const ParamArray& a : out.arrays) {
+    out.shardings.push_back(out.partition ? out.partition->of(a.logical, a.type.shape, a.name) : Sharding{});
+  }
   std::vector<std::regex> trainable = compile("trainable_parameters_mask", config.trainable_parameters_mask);
   std::vector<std::regex> undecayed = compile("adamw_mask", config.adamw_mask);
   for (size_t i = 0; i < out.arrays.size(); ++i) {

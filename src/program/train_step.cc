@@ -110,8 +110,11 @@ LossAndGradients loss_and_gradients(const Config& config, const StateLayout& lay
                                     const BatchValues& batch) {
   LossAndGradients out = config.gradient_accumulation_steps > 1 ? accumulated(config, layout, parameters, batch)
                                                                 : whole_batch(config, layout, parameters, batch);
-  for (Value& g : out.gradients) {
+  for (size_t i = 0; i < out.gradients.size(); ++i) {
+    Value& g = out.gradients[i];
     if (g.dtype() == DType::kF32) g = convert(g, config.grad_dtype);
+    // So that the sum over the devices is a reduce-scatter.
+    if (layout.partition) g = shard(g, layout.shardings[layout.trained[i]]);
   }
   return out;
 }
@@ -157,10 +160,12 @@ StateArgs state_arguments(ProgramBuilder& b, const Config& config, const StateLa
   s.first_mu = b.args();
   for (size_t i : layout.trained) {
     const ParamArray& a = layout.arrays[i];
-    s.mu.push_back(b.arg("mu." + a.name, {config.mu_dtype, a.type.shape}));
+    s.mu.push_back(b.arg("mu." + a.name, {config.mu_dtype, a.type.shape}, layout.shardings[i]));
   }
   s.first_nu = b.args();
-  for (size_t i : layout.trained) s.nu.push_back(b.arg("nu." + layout.arrays[i].name, layout.arrays[i].type));
+  for (size_t i : layout.trained) {
+    s.nu.push_back(b.arg("nu." + layout.arrays[i].name, layout.arrays[i].type, layout.shardings[i]));
+  }
   s.step_index = b.args();
   s.step = b.arg("step", {DType::kS32, {}});
   return s;
@@ -169,7 +174,7 @@ StateArgs state_arguments(ProgramBuilder& b, const Config& config, const StateLa
 }  // namespace
 
 Program train_step(const Config& config, const StateLayout& layout, const BatchShape& shape) {
-  ProgramBuilder b("train_step", config.matmul_precision);
+  ProgramBuilder b("train_step", config.matmul_precision, layout);
   Graph& g = b.graph();
   StateArgs state = state_arguments(b, config, layout);
   BatchValues batch = batch_arguments(b, shape);
@@ -199,15 +204,15 @@ Program train_step(const Config& config, const StateLayout& layout, const BatchS
   scalars[kLearningRate] = rate;
 
   for (size_t i = 0; i < next.size(); ++i) {
-    b.result(layout.arrays[layout.trained[i]].name, next[i].parameter, layout.trained[i]);
+    b.result_in(layout.trained[i], layout.arrays[layout.trained[i]].name, next[i].parameter);
   }
   for (size_t i = 0; i < next.size(); ++i) {
-    b.result("mu." + layout.arrays[layout.trained[i]].name, next[i].mu, state.first_mu + i);
+    b.result_in(state.first_mu + i, "mu." + layout.arrays[layout.trained[i]].name, next[i].mu);
   }
   for (size_t i = 0; i < next.size(); ++i) {
-    b.result("nu." + layout.arrays[layout.trained[i]].name, next[i].nu, state.first_nu + i);
+    b.result_in(state.first_nu + i, "nu." + layout.arrays[layout.trained[i]].name, next[i].nu);
   }
-  b.result("step", state.step + 1, state.step_index);
+  b.result_in(state.step_index, "step", state.step + 1);
   b.result("scalars", vector_of(scalars));
   b.result("tokens", convert(lg.sums.tokens, DType::kS32));
   b.result("gradient_squares", gradient_squares);
@@ -216,19 +221,19 @@ Program train_step(const Config& config, const StateLayout& layout, const BatchS
 }
 
 Program gradient_step(const Config& config, const StateLayout& layout, const BatchShape& shape) {
-  ProgramBuilder b("gradient_step", config.matmul_precision);
+  ProgramBuilder b("gradient_step", config.matmul_precision, layout);
   std::vector<Value> parameters = b.parameters(layout);
   BatchValues batch = batch_arguments(b, shape);
   LossAndGradients lg = loss_and_gradients(config, layout, parameters, batch);
   b.result("scalars", vector_of(loss_scalars(lg.sums)));
   for (size_t i = 0; i < layout.trained.size(); ++i) {
-    b.result("gradient." + layout.arrays[layout.trained[i]].name, lg.gradients[i]);
+    b.result("gradient." + layout.arrays[layout.trained[i]].name, lg.gradients[i], layout.shardings[layout.trained[i]]);
   }
   return b.finish();
 }
 
 Program eval_step(const Config& config, const StateLayout& layout, const BatchShape& shape) {
-  ProgramBuilder b("eval_step", config.matmul_precision);
+  ProgramBuilder b("eval_step", config.matmul_precision, layout);
   std::vector<Value> parameters = b.parameters(layout);
   BatchValues batch = batch_arguments(b, shape);
   LossSums sums = loss_sums(config, layout, parameters, batch, {});

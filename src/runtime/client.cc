@@ -3,12 +3,28 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
+#include "runtime/key_value_callbacks.h"
 #include "runtime/pjrt_api.h"
 
 namespace fathom {
 namespace {
+
+// TPU plugins call it slice_index, newer CUDA plugins partition_index; the others have a single slice.
+int slice_index(const Plugin& plugin, PJRT_DeviceDescription* description) {
+  PJRT_DeviceDescription_Attributes_Args args{};
+  args.device_description = description;
+  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Attributes, args);
+  NamedValues values = from_pjrt(args.attributes, args.num_attributes);
+  for (const char* attribute : {"slice_index", "partition_index"}) {
+    auto found = values.find(attribute);
+    if (found == values.end()) continue;
+    if (const auto* index = std::get_if<int64_t>(&found->second)) return static_cast<int>(*index);
+  }
+  return 0;
+}
 
 Device describe(const Plugin& plugin, PJRT_Device* handle) {
   PJRT_Device_GetDescription_Args description{};
@@ -26,6 +42,7 @@ Device describe(const Plugin& plugin, PJRT_Device* handle) {
   return {.handle = handle,
           .id = id.id,
           .process_index = process.process_index,
+          .slice_index = slice_index(plugin, description.device_description),
           .kind = std::string(kind.device_kind, kind.device_kind_size)};
 }
 
@@ -43,14 +60,20 @@ std::shared_ptr<const Client> Client::create(const Plugin& plugin, const ClientO
   PJRT_Client_Create_Args args{};
   args.create_options = values.data();
   args.num_options = values.size();
+  std::unique_ptr<KeyValueCallbacks> callbacks;
+  if (options.key_values != nullptr) {
+    callbacks = std::make_unique<KeyValueCallbacks>(options.key_values);
+    callbacks->fill(args);
+  }
   FATHOM_PJRT(plugin, PJRT_Client_Create, args);
-  std::shared_ptr<Client> client(new Client(plugin, args.client));
+  std::shared_ptr<Client> client(new Client(plugin, args.client, std::move(callbacks)));
   client->read_platform();
   client->read_devices();
   return client;
 }
 
-Client::Client(const Plugin& plugin, PJRT_Client* handle) : plugin_(plugin), handle_(handle) {}
+Client::Client(const Plugin& plugin, PJRT_Client* handle, std::unique_ptr<KeyValueCallbacks> callbacks)
+    : plugin_(plugin), handle_(handle), callbacks_(std::move(callbacks)) {}
 
 Client::~Client() {
   PJRT_Client_Destroy_Args args{};
@@ -84,6 +107,18 @@ void Client::read_devices() {
   for (size_t i = 0; i < own.num_addressable_devices; ++i) {
     addressable_.push_back(&device(own.addressable_devices[i]));
   }
+}
+
+int Client::process_count() const {
+  std::set<int> processes;
+  for (const Device& d : devices_) processes.insert(d.process_index);
+  return static_cast<int>(processes.size());
+}
+
+int Client::slice_count() const {
+  std::set<int> slices;
+  for (const Device& d : devices_) slices.insert(d.slice_index);
+  return static_cast<int>(slices.size());
 }
 
 const Device& Client::device(const PJRT_Device* handle) const {

@@ -14,11 +14,15 @@ struct PJRT_Device;
 
 namespace fathom {
 
+class KeyValueClient;
+struct KeyValueCallbacks;
+
 // A device of a client, in this process or in another one of the same job.
 struct Device {
   PJRT_Device* handle = nullptr;
   int id = 0;             // unique in the job; what device assignments name
   int process_index = 0;  // the process that can feed and fetch it
+  int slice_index = 0;    // of the group with a fast network of its own that it belongs to
   std::string kind;       // "cpu", "TPU v5p", "NVIDIA H100 80GB HBM3"
 };
 
@@ -26,7 +30,10 @@ struct ClientOptions {
   // Virtual devices of the CPU plugin, 1 or more. The other platforms have the devices they have and refuse a number.
   std::optional<int> cpu_device_count;
   // Further options of the plugin, by its own names.
-  NamedValues plugin_options;
+  NamedValues plugin_options = {};
+  // What the processes of a job tell each other while their clients are made, for plugins that need it (CUDA). Lives as
+  // long as the client.
+  std::shared_ptr<KeyValueClient> key_values = {};
 };
 
 // Everything made from a client shares its ownership, so it lives as long as the last buffer. Thread-safe.
@@ -47,6 +54,10 @@ class Client : public std::enable_shared_from_this<Client> {
   bool is_cpu() const { return platform_ == "cpu"; }
   // This process among those of the job.
   int process_index() const { return process_index_; }
+  // How many processes feed the devices of the job.
+  int process_count() const;
+  // Groups of devices with a fast network of their own, 1 or more.
+  int slice_count() const;
   // All devices of the job.
   const std::vector<Device>& devices() const { return devices_; }
   // Those of this process, in the plugin's order.
@@ -55,12 +66,14 @@ class Client : public std::enable_shared_from_this<Client> {
   const Device& device(const PJRT_Device* handle) const;
 
  private:
-  Client(const Plugin& plugin, PJRT_Client* handle);
+  Client(const Plugin& plugin, PJRT_Client* handle, std::unique_ptr<KeyValueCallbacks> callbacks);
   void read_platform();
   void read_devices();
 
   const Plugin& plugin_;
   PJRT_Client* handle_;
+  // The plugin calls them as long as the client lives.
+  std::unique_ptr<KeyValueCallbacks> callbacks_;
   std::string platform_;
   std::string platform_version_;
   int process_index_ = 0;

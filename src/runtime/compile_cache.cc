@@ -55,22 +55,6 @@ std::string environment(const char* variable) {
   return value == nullptr ? "" : value;
 }
 
-// XLA:CPU compiles for the instructions of this very machine and for its number of cores.
-const std::string& cpu_fingerprint() {
-  static const std::string kFingerprint = [] {
-    std::string out = fmt::format("{} cores", std::thread::hardware_concurrency());
-    std::ifstream info("/proc/cpuinfo");
-    std::set<std::string> seen;
-    for (std::string line; std::getline(info, line);) {
-      std::string key = line.substr(0, line.find_first_of("\t :"));
-      bool wanted = key == "flags" || key == "Features" || line.starts_with("model name");
-      if (wanted && seen.insert(key).second) out += "\n" + line;
-    }
-    return out;
-  }();
-  return kFingerprint;
-}
-
 // The serialised executable inside an entry, or nothing when the entry is damaged.
 std::optional<std::string_view> payload(std::string_view entry) {
   if (entry.size() < kHeaderSize || !entry.starts_with(kMagic)) return std::nullopt;
@@ -153,6 +137,21 @@ void CompileCache::remove_oldest() const {
     fs::remove(entry.path, gone);
     total -= entry.bytes;
   }
+}
+
+const std::string& cpu_fingerprint() {
+  static const std::string kFingerprint = [] {
+    std::string out = fmt::format("{} cores", std::thread::hardware_concurrency());
+    std::ifstream info("/proc/cpuinfo");
+    std::set<std::string> seen;
+    for (std::string line; std::getline(info, line);) {
+      std::string key = line.substr(0, line.find_first_of("\t :"));
+      bool wanted = key == "flags" || key == "Features" || line.starts_with("model name");
+      if (wanted && seen.insert(key).second) out += "\n" + line;
+    }
+    return out;
+  }();
+  return kFingerprint;
 }
 
 std::string default_cache_folder() {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/client.h"
 #include "runtime/compile_options.h"
@@ -13,6 +14,13 @@
 struct PJRT_TopologyDescription;
 
 namespace fathom {
+
+struct TopologyDevice {
+  int id = 0;  // what device assignments name
+  std::string kind;
+  int64_t slice = 0;         // which of several slices it belongs to
+  int64_t memory_bytes = 0;  // what programs may use of its memory; 0 where the plugin does not say
+};
 
 // Keeps what it was made from alive. Thread-safe.
 class Topology {
@@ -26,8 +34,11 @@ class Topology {
   Topology(const Topology&) = delete;
   Topology& operator=(const Topology&) = delete;
 
+  const Plugin& plugin() const { return plugin_; }
   const std::string& platform() const { return platform_; }
-  int64_t num_devices() const { return num_devices_; }
+  // Slice after slice, in each by id.
+  const std::vector<TopologyDevice>& devices() const { return devices_; }
+  int64_t num_devices() const { return static_cast<int64_t>(devices_.size()); }
 
   friend CompiledProgram compile_for(const std::shared_ptr<const Topology>& topology, std::string_view text,
                                      const CompileOptions& options);
@@ -40,7 +51,7 @@ class Topology {
   // The owner of `handle_`, or null when it is ours.
   std::shared_ptr<const Client> client_;
   std::string platform_;
-  int64_t num_devices_ = 0;
+  std::vector<TopologyDevice> devices_;
 };
 
 // Compiles StableHLO text without a device. Throws PjrtError; the code is kResourceExhausted when the program does not

@@ -76,6 +76,40 @@ void Printer::print_cond(Node& node) {
   for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
 }
 
+// The body runs on every device with its own parts; all axes of the mesh are manual.
+void Printer::print_manual(Node& node) {
+  const ManualAttrs& attrs = node.attr<ManualAttrs>();
+  auto shardings = [](const std::vector<Sharding>& all, const std::vector<TensorType>& types) {
+    std::string out;
+    for (size_t i = 0; i < all.size(); ++i) {
+      out += (i == 0 ? "" : ", ") + bare_sharding_text(all[i], types[i].shape.rank());
+    }
+    return fmt::format("#sdy.sharding_per_value<[{}]>", out);
+  };
+  const Region& body = *node.regions[0];
+  std::string axes;
+  for (const Axis& a : mesh_.axes) axes += fmt::format("{}\"{}\"", axes.empty() ? "" : ", ", a.name);
+  std::string region = capture([&] {
+    text_ += "{\n";
+    std::vector<std::string> args = open_block(types_of(body.args()));
+    for (size_t i = 0; i < args.size(); ++i) names_[body.args()[i]] = args[i];
+    print_nodes(body);
+    print({.op = "sdy.return", .operands = names(body.results), .operand_types = types_of(body.results)});
+    text_ += "}";
+  });
+  std::vector<std::string> results =
+      print({.op = fathom::name(node.op),
+             .operands = names(node.operands),
+             .operand_types = types_of(node.operands),
+             .results = node.results,
+             .attributes =
+                 fmt::format("in_shardings = {}, out_shardings = {}, manual_axes = #sdy<manual_axes{{{}}}>",
+                             shardings(attrs.in, types_of(node.operands)), shardings(attrs.out, node.results), axes),
+             .regions = region,
+             .scope = &node.scope});
+  for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
+}
+
 // A scan is a while over (counter, carries, stacked results, invariants). Invariants are the stacks scanned over and
 // the captures; a value that is both is passed once.
 void Printer::print_scan(Node& node) {

@@ -197,6 +197,13 @@ void Printer::print_node(Node& node) {
       return print_cond(node);
     case Op::kScan:
       return print_scan(node);
+    case Op::kManual:
+      return print_manual(node);
+    case Op::kAllGather:
+    case Op::kAllReduce:
+    case Op::kReduceScatter:
+    case Op::kAllToAll:
+      return print_collective(node);
     case Op::kFused:
     case Op::kTag:
     case Op::kRemat:
@@ -229,6 +236,27 @@ void Printer::print_reduce(Node& node) {
                                  .operand_types = {node.operands[0].type(), element},
                                  .results = node.results,
                                  .attributes = attribute_text(node),
+                                 .regions = body,
+                                 .scope = &node.scope})[0];
+}
+
+void Printer::print_collective(Node& node) {
+  std::string body;
+  if (node.op == Op::kAllReduce || node.op == Op::kReduceScatter) {
+    TensorType element{node.results[0].dtype, {}};
+    std::string_view combine = node.attr<CollectiveAttrs>().maximum ? "stablehlo.maximum" : "stablehlo.add";
+    body = capture([&] {
+      text_ += "{\n";
+      std::vector<std::string> args = open_block({element, element});
+      print_return({binary(combine, args[0], args[1], element, node.scope)}, {element});
+      text_ += "}";
+    });
+  }
+  names_[node.result()] = print({.op = fathom::name(node.op),
+                                 .operands = names(node.operands),
+                                 .operand_types = types_of(node.operands),
+                                 .results = node.results,
+                                 .attributes = collective_text(node, mesh_),
                                  .regions = body,
                                  .scope = &node.scope})[0];
 }

@@ -35,6 +35,8 @@ class Printer {
   void print_sort(Node& node);
   void print_while(Node& node);
   void print_cond(Node& node);
+  void print_manual(Node& node);
+  void print_collective(Node& node);
   void print_scan(Node& node);
   void print_scan_condition(Node& node, const std::vector<TensorType>& types);
   void print_scan_body(Node& node, const std::vector<TensorType>& types, const std::vector<Value>& invariants);

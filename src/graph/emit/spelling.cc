@@ -8,6 +8,7 @@
 
 #include "base/bf16.h"
 #include "base/half.h"
+#include "graph/partition.h"
 
 namespace fathom {
 namespace {
@@ -81,15 +82,29 @@ std::string scatter_text(const Node& node) {
       axis, indices.rank());
 }
 
+std::string_view precision_name(Precision precision) {
+  constexpr std::string_view kNames[] = {"DEFAULT", "HIGH", "HIGHEST"};
+  return kNames[static_cast<int>(precision)];
+}
+
 std::string dot_text(const DotAttrs& a) {
-  constexpr std::string_view kPrecision[] = {"DEFAULT", "HIGH", "HIGHEST"};
-  std::string_view p = kPrecision[static_cast<int>(a.precision)];
+  std::string_view p = precision_name(a.precision);
   return fmt::format(
       "dot_dimension_numbers = #stablehlo.dot<lhs_batching_dimensions = {}, rhs_batching_dimensions = {}, "
       "lhs_contracting_dimensions = {}, rhs_contracting_dimensions = {}>, precision_config = [#stablehlo<precision "
       "{}>, "
       "#stablehlo<precision {}>]",
       list_text(a.lhs_batch), list_text(a.rhs_batch), list_text(a.lhs_contract), list_text(a.rhs_contract), p, p);
+}
+
+// Rows are the ragged axis; without a group axis on the right they are summed over and each group gives a matrix.
+std::string ragged_dot_text(const DotAttrs& a) {
+  std::string_view p = precision_name(a.precision);
+  return fmt::format(
+      "ragged_dot_dimension_numbers = #chlo.ragged_dot<lhs_batching_dimensions = [], rhs_batching_dimensions = [], "
+      "lhs_contracting_dimensions = {}, rhs_contracting_dimensions = {}, lhs_ragged_dimensions = [0], "
+      "rhs_group_dimensions = {}>, precision_config = [#chlo<precision {}>, #chlo<precision {}>]",
+      list_text(a.lhs_contract), list_text(a.rhs_contract), a.lhs_contract[0] == 0 ? "[]" : "[0]", p, p);
 }
 
 std::string call_text(const CallAttrs& call, size_t results) {
@@ -144,6 +159,10 @@ std::string number_text(double value, DType dtype) {
 }
 
 std::string sharding_text(const Sharding& sharding, int rank) {
+  return "#sdy.sharding" + bare_sharding_text(sharding, rank);
+}
+
+std::string bare_sharding_text(const Sharding& sharding, int rank) {
   std::string dims;
   for (int i = 0; i < rank; ++i) {
     std::string axes;
@@ -154,7 +173,25 @@ std::string sharding_text(const Sharding& sharding, int rank) {
     }
     dims += fmt::format("{}{{{}}}", i == 0 ? "" : ", ", axes);
   }
-  return fmt::format("#sdy.sharding<@mesh, [{}]>", dims);
+  return fmt::format("<@mesh, [{}]>", dims);
+}
+
+std::string collective_text(const Node& node, const Mesh& mesh) {
+  const CollectiveAttrs& a = node.attr<CollectiveAttrs>();
+  std::string common =
+      fmt::format("channel_handle = #stablehlo.channel_handle<handle = 1, type = 1>, replica_groups = {}",
+                  replica_groups_text(mesh, a.mesh_axes));
+  switch (node.op) {
+    case Op::kAllGather:
+      return fmt::format("all_gather_dim = {} : i64, {}, use_global_device_ids", a.axis, common);
+    case Op::kReduceScatter:
+      return fmt::format("scatter_dimension = {} : i64, {}, use_global_device_ids", a.axis, common);
+    case Op::kAllToAll:
+      return fmt::format("split_dimension = {} : i64, concat_dimension = {} : i64, split_count = {} : i64, {}", a.axis,
+                         a.concat_axis, a.group, common);
+    default:
+      return common + ", use_global_device_ids";
+  }
 }
 
 std::string attribute_text(const Node& node) {
@@ -194,6 +231,8 @@ std::string attribute_text(const Node& node) {
       return "slice_sizes = " + array_text(node.results[0].shape.sizes());
     case Op::kDot:
       return dot_text(node.attr<DotAttrs>());
+    case Op::kRaggedDot:
+      return ragged_dot_text(node.attr<DotAttrs>());
     case Op::kGather:
       return gather_text(node);
     case Op::kScatterAdd:

@@ -17,7 +17,11 @@ std::string array_text(const std::vector<int64_t>& xs);
 std::string number_text(double value, DType dtype);
 // `#sdy.sharding<@mesh, [{"fsdp"}, {}]>`; `rank` axes.
 std::string sharding_text(const Sharding& sharding, int rank);
+// The same without the dialect's prefix, for lists of shardings.
+std::string bare_sharding_text(const Sharding& sharding, int rank);
 // The attribute dictionary of a node without its braces; empty when it has none. `pairs` as in "dimension = 0 : i64".
 std::string attribute_text(const Node& node);
+// That of a collective, which depends on the mesh.
+std::string collective_text(const Node& node, const Mesh& mesh);
 
 }  // namespace fathom

@@ -3,6 +3,7 @@
 
 #include "graph/ops/build.h"
 #include "graph/ops/rules.h"
+#include "graph/partition.h"
 
 namespace fathom {
 
@@ -76,6 +77,12 @@ void vjp_saved(VjpContext& c) { c.add(1, c.cotangent()); }
 Value shard(Value x, Sharding sharding, Where w) {
   require_values(Op::kShard, std::span(&x, 1), w);
   return x.graph().make(Op::kShard, {x}, ShardAttrs{std::move(sharding)}, w).result();
+}
+
+Value shard_activation(Value x, Where w) {
+  require_values(Op::kShard, std::span(&x, 1), w);
+  const auto& partition = x.graph().partition;
+  return partition == nullptr ? x : shard(x, partition->activation(x.shape()), w);
 }
 
 Types infer_shard(const InferContext& c) {

@@ -96,6 +96,9 @@ void vjp_reduce_prod(VjpContext& c);
 Types infer_dot(const InferContext& c);
 void vjp_dot(VjpContext& c);
 
+// ragged_dot.cc
+Types infer_ragged_dot(const InferContext& c);
+
 // gather.cc
 Types infer_gather(const InferContext& c);
 Types infer_scatter_add(const InferContext& c);

@@ -15,6 +15,7 @@
 #include "base/bf16.h"
 #include "kernels/attention.h"
 #include "kernels/cpu/micro-inl.h"
+#include "kernels/cpu/pack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fathom::cpu::HWY_NAMESPACE {
@@ -107,38 +108,6 @@ HWY_ATTR inline void load_rows(const HeadRows& x, int64_t rows, int64_t columns,
       hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from + c)))), d, to + c);
     }
     for (; c < columns; ++c) to[c] = bf16_to_float(from[c]);
-  }
-}
-
-// to[j * to_row + i] = from[i * from_row + j]
-HWY_ATTR inline void transpose(const float* HWY_RESTRICT from, int64_t from_row, int64_t rows, int64_t columns,
-                               float* HWY_RESTRICT to, int64_t to_row) {
-  int64_t i = 0;
-#if HWY_TARGET != HWY_SCALAR
-  const hn::FixedTag<float, 4> d;
-  const hn::FixedTag<double, 2> pairs;
-  for (; i + 4 <= rows; i += 4) {
-    const float* row = from + i * from_row;
-    int64_t j = 0;
-    for (; j + 4 <= columns; j += 4) {
-      const auto r0 = hn::LoadU(d, row + j), r1 = hn::LoadU(d, row + from_row + j);
-      const auto r2 = hn::LoadU(d, row + 2 * from_row + j), r3 = hn::LoadU(d, row + 3 * from_row + j);
-      const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
-      const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
-      const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
-      const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r2, r3));
-      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, to + j * to_row + i);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, to + (j + 1) * to_row + i);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, to + (j + 2) * to_row + i);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, to + (j + 3) * to_row + i);
-    }
-    for (; j < columns; ++j) {
-      for (int64_t r = 0; r < 4; ++r) to[j * to_row + i + r] = row[r * from_row + j];
-    }
-  }
-#endif
-  for (; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) to[j * to_row + i] = from[i * from_row + j];
   }
 }
 

@@ -14,6 +14,7 @@
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/micro-inl.h"
+#include "kernels/cpu/pack-inl.h"
 #include "kernels/cpu/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,55 +24,6 @@ namespace fathom::cpu::HWY_NAMESPACE {
 constexpr int64_t kKc = 256;
 // kKc x kNc floats of packed b (512 KiB) stay in the second-level cache.
 constexpr int64_t kNc = 512;
-
-HWY_ATTR inline float load(const Strided& s, int64_t i, int64_t j) {
-  int64_t at = i * s.row + j * s.column;
-  if (s.dtype == DType::kF32) return static_cast<const float*>(s.data)[at];
-  uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(s.data)[at]) << 16;
-  float f;
-  std::memcpy(&f, &bits, sizeof f);
-  return f;
-}
-
-// Copies a [rows, columns] part of `from` to `to`, panel by panel of `width` columns (the last filled with zeros), each
-// panel row by row: to[panel][row][column in panel].
-HWY_ATTR void pack(const Strided& from, int64_t i0, int64_t rows, int64_t j0, int64_t columns, int64_t width,
-                   float* to) {
-  for (int64_t j = 0; j < columns; j += width) {
-    int64_t w = std::min(width, columns - j);
-    float* panel = to + j * rows;
-    if (from.dtype == DType::kF32 && from.column == 1) {
-      const float* src = static_cast<const float*>(from.data) + i0 * from.row + j0 + j;
-      for (int64_t i = 0; i < rows; ++i) {
-        std::memcpy(panel + i * width, src + i * from.row, static_cast<size_t>(w) * sizeof(float));
-        std::fill(panel + i * width + w, panel + (i + 1) * width, 0.0f);
-      }
-      continue;
-    }
-    if (from.dtype == DType::kF32 && from.row == 1) {
-      const float* src = static_cast<const float*>(from.data) + i0 + (j0 + j) * from.column;
-      // Eight rows at a time: reads run along the source's contiguous direction, writes stay within a few lines.
-      int64_t i = 0;
-      for (; i + 8 <= rows; i += 8) {
-        for (int64_t c = 0; c < w; ++c) {
-          const float* s = src + c * from.column + i;
-          float* t = panel + i * width + c;
-          for (int64_t r = 0; r < 8; ++r) t[r * width] = s[r];
-        }
-      }
-      for (; i < rows; ++i) {
-        for (int64_t c = 0; c < w; ++c) panel[i * width + c] = src[c * from.column + i];
-      }
-    } else {
-      for (int64_t i = 0; i < rows; ++i) {
-        for (int64_t c = 0; c < w; ++c) panel[i * width + c] = load(from, i0 + i, j0 + j + c);
-      }
-    }
-    if (w < width) {
-      for (int64_t i = 0; i < rows; ++i) std::fill(panel + i * width + w, panel + (i + 1) * width, 0.0f);
-    }
-  }
-}
 
 // A tile at the right edge goes through a full-width buffer.
 HWY_ATTR void tile(int64_t rows, int64_t columns, Micro m) {
@@ -98,13 +50,13 @@ HWY_ATTR void gemm_blocks(const Gemm& g) {
       int64_t nc = std::min(kNc, g.n - j0);
       int64_t padded = (nc + kNr - 1) / kNr * kNr;
       float* b = scratch_b.reserve(kc * padded);
-      pack(g.b, k0, kc, j0, nc, kNr, b);
+      pack<kNr>(g.b, k0, kc, j0, nc, b);
       // a in blocks of rows that fit beside b; transposed packing: panels of kMr rows.
       constexpr int64_t kMc = 16 * kMr;
       for (int64_t i0 = 0; i0 < g.m; i0 += kMc) {
         int64_t mc = std::min(kMc, g.m - i0);
         float* a = scratch_a.reserve(kMc * kc);
-        pack({g.a.data, g.a.dtype, g.a.column, g.a.row}, k0, kc, i0, mc, kMr, a);
+        pack<kMr>({g.a.data, g.a.dtype, g.a.column, g.a.row}, k0, kc, i0, mc, a);
         for (int64_t j = 0; j < nc; j += kNr) {
           for (int64_t i = 0; i < mc; i += kMr) {
             tile(std::min(kMr, mc - i), std::min(kNr, nc - j),

@@ -1,0 +1,33 @@
+// Routed experts on a mesh: tokens go to the devices that hold their experts and come back, dropless.
+#pragma once
+
+#include "graph/ops.h"
+
+namespace fathom {
+
+// What each token asks for.
+struct RoutedTokens {
+  Value x;        // [b s d]
+  Value experts;  // [b s k] s32, different ones for a token
+  Value weights;  // [b s k] f32
+};
+
+// The experts' matrices and how they are split; w_down's last axis and w_gate's second are the inner width.
+struct ExpertMatrices {
+  Value w_gate, w_up;  // [e f d]
+  Value w_down;        // [e d f]
+  Sharding gate_split, down_split;
+};
+
+struct RoutedOptions {
+  bool activations_in_float32 = false;
+};
+
+// y [b s d]: for each token the sum over its experts of weight * (silu(x Wg^T) * (x Wu^T)) Wd^T. For graphs with a
+// mesh. Each device sorts its tokens by the device that holds their experts, sends each token at most once to a device
+// (buffers for the worst case, so that nothing is dropped), multiplies what it receives by its experts, sums a token's
+// parts and sends one row back. Gate and up are computed again in the backward pass.
+Value routed_experts(const RoutedTokens& tokens, const ExpertMatrices& matrices, const RoutedOptions& options,
+                     Where where = Where::current());
+
+}  // namespace fathom

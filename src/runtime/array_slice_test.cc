@@ -1,0 +1,116 @@
+#include "runtime/array_slice.h"
+
+#include <gmock/gmock.h>
+
+#include <numeric>
+#include <set>
+
+#include "runtime/pjrt_error.h"
+
+namespace fathom {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+const Mesh kMesh = {{{"data", 2}, {"fsdp", 3}, {"tensor", 2}}};
+
+HostArray iota(std::vector<int64_t> sizes) {
+  HostArray out = HostArray::allocate(DType::kS32, std::move(sizes));
+  auto view = out.mutable_view<int32_t>();
+  std::iota(view.begin(), view.end(), 0);
+  return out;
+}
+
+TEST(MeshCoordinates, LastAxisIsFastest) {
+  EXPECT_THAT(mesh_coordinates(kMesh, 0), ElementsAre(0, 0, 0));
+  EXPECT_THAT(mesh_coordinates(kMesh, 1), ElementsAre(0, 0, 1));
+  EXPECT_THAT(mesh_coordinates(kMesh, 11), ElementsAre(1, 2, 1));
+  EXPECT_THAT(mesh_coordinates({}, 0), ElementsAre());
+}
+
+TEST(SliceAt, EachMeshAxisSplitsItsOwnAxis) {
+  ArraySlice slice = slice_at({6, 4}, {{{"fsdp"}, {"tensor"}}}, kMesh, 3);  // data 0, fsdp 1, tensor 1
+  EXPECT_THAT(slice.start, ElementsAre(2, 2));
+  EXPECT_THAT(slice.sizes, ElementsAre(2, 2));
+}
+
+TEST(SliceAt, FirstOfSeveralMeshAxesIsOutermost) {
+  std::vector<int64_t> starts, reversed;
+  for (int64_t p = 0; p < 12; p += 2) {  // tensor 0: data, fsdp = 00 01 02 10 11 12
+    starts.push_back(slice_at({12}, {{{"data", "fsdp"}}}, kMesh, p).start[0]);
+    reversed.push_back(slice_at({12}, {{{"fsdp", "data"}}}, kMesh, p).start[0]);
+  }
+  EXPECT_THAT(starts, ElementsAre(0, 2, 4, 6, 8, 10));
+  EXPECT_THAT(reversed, ElementsAre(0, 4, 8, 2, 6, 10));
+}
+
+TEST(SliceAt, ReplicatedArrayIsWholeEverywhere) {
+  for (const Sharding& sharding : {Sharding{}, Sharding{{{}, {}}}}) {
+    EXPECT_EQ(slice_at({5, 7}, sharding, kMesh, 7), (ArraySlice{{0, 0}, {5, 7}}));
+    EXPECT_EQ(count_slices(sharding, kMesh), 1);
+  }
+}
+
+TEST(SliceAt, UnusedMeshAxesHoldTheSame) {
+  std::set<ArraySlice> slices;
+  for (int64_t p = 0; p < 12; ++p) slices.insert(slice_at({6, 4}, {{{"fsdp"}, {}}}, kMesh, p));
+  EXPECT_EQ(slices.size(), 3U);
+  EXPECT_EQ(count_slices({{{"fsdp"}, {}}}, kMesh), 3);
+}
+
+TEST(SliceAt, SlicesCoverTheArrayOnce) {
+  Sharding sharding{{{"tensor", "data"}, {}, {"fsdp"}}};
+  HostArray seen = HostArray::allocate(DType::kS32, {8, 2, 9});
+  std::ranges::fill(seen.mutable_view<int32_t>(), 0);
+  for (int64_t p = 0; p < 12; ++p) {
+    for_each_run(seen.sizes(), slice_at(seen.sizes(), sharding, kMesh, p), [&](int64_t at, int64_t, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) ++seen.mutable_view<int32_t>()[static_cast<size_t>(at + i)];
+    });
+  }
+  EXPECT_THAT(seen.view<int32_t>(), testing::Each(1));
+}
+
+TEST(SliceAt, MistakesAreNamed) {
+  auto message = [](const std::vector<int64_t>& sizes, const Sharding& sharding, int64_t position) {
+    return [=] { slice_at(sizes, sharding, kMesh, position); };
+  };
+  EXPECT_THAT(message({5, 4}, {{{"fsdp"}, {}}}, 0), ThrowsMessage<PjrtError>(HasSubstr("[5 4] cannot be split in 3")));
+  EXPECT_THAT(message({6}, {{{"expert"}}}, 0), ThrowsMessage<PjrtError>(HasSubstr("'expert'")));
+  EXPECT_THAT(message({6, 6}, {{{"fsdp"}, {"fsdp"}}}, 0), ThrowsMessage<PjrtError>(HasSubstr("'fsdp' twice")));
+  EXPECT_THAT(message({6, 6}, {{{"fsdp"}}}, 0), ThrowsMessage<PjrtError>(HasSubstr("sharding of 1 axes")));
+  EXPECT_THAT(message({6}, {}, 12), ThrowsMessage<PjrtError>(HasSubstr("position 12")));
+}
+
+TEST(Cut, ContiguousSlicesAreViewsAndOthersCopies) {
+  HostArray whole = iota({4, 3, 2});
+  HostArray rows = cut(whole, {{1, 0, 0}, {2, 3, 2}});
+  EXPECT_EQ(rows.data(), whole.data() + 6 * 4);
+  EXPECT_THAT(rows.sizes(), ElementsAre(2, 3, 2));
+  HostArray inner = cut(whole, {{2, 1, 0}, {1, 1, 2}});
+  EXPECT_EQ(inner.data(), whole.data() + 14 * 4);
+  HostArray columns = cut(whole, {{0, 1, 0}, {4, 1, 2}});
+  EXPECT_THAT(columns.view<int32_t>(), ElementsAre(2, 3, 8, 9, 14, 15, 20, 21));
+  HostArray last = cut(whole, {{1, 0, 1}, {2, 3, 1}});
+  EXPECT_THAT(last.view<int32_t>(), ElementsAre(7, 9, 11, 13, 15, 17));
+}
+
+TEST(Cut, ScalarsAndEmptyArraysAreTheirOnlySlice) {
+  EXPECT_THAT(cut(iota({}), {{}, {}}).view<int32_t>(), ElementsAre(0));
+  EXPECT_THAT(cut(iota({0, 4}), {{0, 0}, {0, 4}}).sizes(), ElementsAre(0, 4));
+}
+
+TEST(Paste, PutsEverySliceBackInItsPlace) {
+  HostArray whole = iota({4, 6});
+  HostArray joined = HostArray::allocate(DType::kS32, {4, 6});
+  Sharding sharding{{{"data"}, {"fsdp"}}};
+  for (int64_t p = 0; p < 12; ++p) {
+    ArraySlice slice = slice_at({4, 6}, sharding, kMesh, p);
+    paste(joined, slice, cut(whole, slice));
+  }
+  EXPECT_THAT(joined.view<int32_t>(), testing::ElementsAreArray(whole.view<int32_t>()));
+}
+
+}  // namespace
+}  // namespace fathom

@@ -1,0 +1,75 @@
+// A mesh changes neither the loss nor a gradient.
+#include <gtest/gtest.h>
+
+#include "mesh_run.h"
+
+namespace fathom {
+namespace {
+
+struct Case {
+  const char* name;
+  std::vector<std::string> mesh;
+  std::vector<std::string> keys;
+};
+
+constexpr int64_t kDevices = 4;
+
+std::vector<std::string> joined(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+class MeshGradients : public testing::TestWithParam<Case> {};
+
+// Float32 sums in another order: each product's sum of n terms differs by about sqrt(n) roundings of 6e-8, and some
+// thirty of them lie between a parameter and the loss. 2e-5 is ten times what that gives, and far below what a missing
+// or doubled contribution of one device would (at least 1 / 4).
+constexpr double kTolerance = 2e-5;
+
+TEST_P(MeshGradients, AreThoseOfOneDevice) {
+  const Case& c = GetParam();
+  const BatchShape shape{kDevices, 32};
+  Config config = mesh_config(joined(c.mesh, c.keys));
+  StateLayout one = state_layout(config);
+  StateLayout many = state_layout(config, mesh_of(config, kDevices));
+  std::vector<HostArray> arguments = drawn_parameters(one);
+  for (HostArray& a : drawn_batch(shape, config.vocab_size)) arguments.push_back(a);
+  Program expected_program = gradient_step(config, one, shape);
+  std::vector<HostArray> expected = run_on_mesh(expected_program, arguments);
+  std::vector<HostArray> actual = run_on_mesh(gradient_step(config, many, shape), arguments);
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_LT(relative_difference(actual[i], expected[i]), kTolerance) << expected_program.signature.results[i].name;
+  }
+}
+
+const std::vector<std::string> kFsdp = {"ici_fsdp_parallelism=4"};
+const std::vector<std::string> kTensor = {"ici_fsdp_parallelism=2", "ici_tensor_parallelism=2"};
+const std::vector<std::string> kExpert2 = {"ici_data_parallelism=2", "ici_expert_parallelism=2",
+                                           "ici_fsdp_parallelism=1"};
+const std::vector<std::string> kExpert4 = {"ici_expert_parallelism=4", "ici_fsdp_parallelism=1"};
+const std::vector<std::string> kExpertFsdp = {"ici_expert_parallelism=2", "ici_fsdp_parallelism=2"};
+const std::vector<std::string> kContext = {"ici_context_parallelism=2", "ici_fsdp_parallelism=2"};
+const std::vector<std::string> kGrouped = {"sparse_matmul=True", "megablox=True", "attention=flash"};
+const std::vector<std::string> kDense = {"sparse_matmul=False", "megablox=False", "attention=dot_product"};
+const std::vector<std::string> kNoRemat = {"sparse_matmul=True", "megablox=True", "attention=flash",
+                                           "remat_policy=none"};
+const std::vector<std::string> kUnscanned = {"sparse_matmul=True", "megablox=True", "attention=flash",
+                                             "scan_layers=False"};
+const std::vector<std::string> kReferences = {"sparse_matmul=True", "megablox=True", "attention=flash", "kernels=off"};
+
+INSTANTIATE_TEST_SUITE_P(
+    Meshes, MeshGradients,
+    testing::Values(Case{"FsdpGrouped", kFsdp, kGrouped}, Case{"FsdpDense", kFsdp, kDense},
+                    Case{"FsdpWithoutRemat", kFsdp, kNoRemat}, Case{"FsdpUnscanned", kFsdp, kUnscanned},
+                    Case{"TensorGrouped", kTensor, kGrouped}, Case{"TensorDense", kTensor, kDense},
+                    Case{"TensorUnscanned", kTensor, kUnscanned}, Case{"Expert2Grouped", kExpert2, kGrouped},
+                    Case{"Expert2Dense", kExpert2, kDense}, Case{"Expert2WithoutRemat", kExpert2, kNoRemat},
+                    Case{"Expert4Grouped", kExpert4, kGrouped}, Case{"Expert4Dense", kExpert4, kDense},
+                    Case{"Expert4Unscanned", kExpert4, kUnscanned}, Case{"ExpertFsdpGrouped", kExpertFsdp, kGrouped},
+                    Case{"ContextGrouped", kContext, kGrouped}, Case{"ContextDense", kContext, kDense},
+                    Case{"ContextUnscanned", kContext, kUnscanned}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace fathom
