@@ -15,7 +15,6 @@
 #include "config/keys.h"
 #include "drive/ahead_of_time.h"
 #include "drive/session.h"
-#include "kernels/abi.h"
 #include "runtime/compiled_file.h"
 #include "runtime/plugin_search.h"
 
@@ -78,22 +77,24 @@ Compilation compile_for_machine(const Config& config, const std::string& text_fi
 // For the devices that are there.
 Compilation compile_here(const Config& config, const std::string& text_file) {
   Session session(config);
-  const auto& client = session.client();
-  auto devices = static_cast<int64_t>(client->devices().size());
-  Compilation out{.step = stage_train_step(config, devices, 1, session.target())};
+  const DeviceMesh& mesh = session.mesh();
+  Compilation out{.step = stage_train_step(config, mesh.devices(), mesh.slices, session.target())};
   write_text(text_file, out.step);
   log_start(out.step, session.description());
-  int64_t memory = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) / devices;
-  out.result = compile_step(client, out.step, config.compile_xla_flags, memory);
-  out.made_for =
-      compiled_for(out.step.text, *client, session.target().kernels.empty() ? "" : std::to_string(abi::kVersion));
+  int64_t memory = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) / mesh.devices();
+  out.result = compile_step(session.client(), out.step, config.compile_xla_flags,
+                            config.hardware == Hardware::kCpu ? memory : 0);
+  out.made_for = compiled_for(out.step.text, *session.client(), session.kernel_version());
   return out;
 }
 
-// "{'bytes accessed': 2048.0, 'flops': 4096.0}"
+// "{'bytes accessed': 2048.0, 'flops': 4096.0}": the totals. Plugins also list a figure for each operand position
+// ("utilization3{}"), which are of no use without the operation.
 std::string cost_text(const std::map<std::string, double>& cost) {
   std::vector<std::string> parts;
-  for (const auto& [name, value] : cost) parts.push_back(fmt::format("'{}': {:.1f}", name, value));
+  for (const auto& [name, value] : cost) {
+    if (name.find('{') == std::string::npos) parts.push_back(fmt::format("'{}': {:.1f}", name, value));
+  }
   return fmt::format("{{{}}}", fmt::join(parts, ", "));
 }
 
@@ -112,6 +113,10 @@ int64_t whole_bytes(const Signature& signature) {
 
 void print_fit(const Config& config, const Compilation& c) {
   const CompiledStep& r = c.result;
+  if (r.available == 0 && r.program) {
+    fmt::print("fits: yes (needed {} GB; the plugin does not say how much a device has)\n", gigabytes(r.needed));
+    return;
+  }
   std::string needed = r.needed > 0 ? gigabytes(r.needed) : "more than " + gigabytes(r.available);
   fmt::print("fits: {} (needed {} GB of {} GB per device)\n", r.fits() ? "yes" : "no", needed, gigabytes(r.available));
   if (r.fits()) return;

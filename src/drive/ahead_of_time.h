@@ -31,14 +31,14 @@ struct CompiledStep {
   MemoryStats memory;                              // zero where it does not fit
   int64_t arguments = 0;                           // parameters, moments, batch, as the signature has them
   int64_t needed = 0;                              // 0 where the compiler refuses without a figure
-  int64_t available = 0;
-  std::string refusal;  // the compiler's words where it does not fit
+  int64_t available = 0;                           // 0 where nothing says so
+  std::string refusal;                             // the compiler's words where it does not fit
   double seconds = 0;
 
-  bool fits() const { return program != nullptr && needed <= available; }
+  bool fits() const { return program != nullptr && (available == 0 || needed <= available); }
 };
 
-// For a topology. `available` counts where the plugin does not say how much memory a device has.
+// For a topology. `available` counts where the plugin does not say how much memory a device has; 0 stands for unknown.
 CompiledStep compile_step(const std::shared_ptr<const Topology>& topology, const StagedStep& step,
                           const std::string& xla_flags, int64_t available);
 // For a live client, and all of its devices.

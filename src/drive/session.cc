@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "kernels/abi.h"
 #include "kernels/ffi/handlers.h"
+#include "runtime/compiled_file.h"
 #include "runtime/ffi_table.h"
 #include "runtime/host_memory.h"
 #include "runtime/plugin_search.h"
@@ -23,7 +24,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 Session::Session(const Config& config)
-    : require_kernels_(config.kernels == KernelUse::kRequire),
+    : job_(config),
+      require_kernels_(config.kernels == KernelUse::kRequire),
       xla_flags_(config.compile_xla_flags),
       cache_({.folder = config.jax_cache_dir, .kernel_abi = std::to_string(abi::kVersion)}) {
   if (config.hardware == Hardware::kCpu) keep_large_blocks();
@@ -37,7 +39,9 @@ Session::Session(const Config& config)
     }
     register_handlers(*plugin_, handlers);
   }
-  client_ = Client::create(*plugin_, {.cpu_device_count = static_cast<int>(config.cpu_device_count)});
+  ClientOptions options = job_.client_options();
+  if (config.hardware == Hardware::kCpu) options.cpu_device_count = static_cast<int>(config.cpu_device_count);
+  client_ = Client::create(*plugin_, options);
   mesh_ = resolve_mesh(config, static_cast<int64_t>(client_->devices().size()), client_->slice_count());
   AssignmentOptions slices;
   for (size_t i = 0; i < mesh_.dcn.size(); ++i) {
@@ -51,7 +55,9 @@ std::string Session::description() const {
                      std::filesystem::path(plugin_->path()).filename().string(), plugin_->description());
 }
 
-Compiled Session::compile(const std::function<Program()>& stage) const {
+std::string Session::kernel_version() const { return target_.kernels.empty() ? "" : std::to_string(abi::kVersion); }
+
+Compiled Session::compile(const std::function<Program()>& stage, const std::string& file) const {
   auto start = std::chrono::steady_clock::now();
   Program program = stage();
   std::string text = emit(program, {.target = target_, .require_kernels = require_kernels_});
@@ -60,7 +66,11 @@ Compiled Session::compile(const std::function<Program()>& stage) const {
   CompileOptions options;
   options.device_ids = assignment_->device_ids();
   options.xla_flags = parse_xla_flags(xla_flags_);
-  CachedExecutable made = cache_.compile(client_, text, options);
+  CachedExecutable made =
+      file.empty()
+          ? cache_.compile(client_, text, options)
+          : CachedExecutable{load_compiled_file(file, client_, compiled_for(text, *client_, kernel_version()), options),
+                             true};
   check_donation(made.executable.program(), program.signature);
   Compiled out{.executable = std::move(made.executable),
                .signature = std::move(program.signature),
@@ -68,7 +78,10 @@ Compiled Session::compile(const std::function<Program()>& stage) const {
                .compile_seconds = seconds_since(start),
                .from_cache = made.from_cache};
   log_info("{}: {} kB of StableHLO in {:.2f} s, {} in {:.2f} s", program.name, text.size() / 1000, out.text_seconds,
-           out.from_cache ? "loaded from the compile cache" : "compiled", out.compile_seconds);
+           !file.empty()    ? "loaded from " + file
+           : out.from_cache ? "loaded from the compile cache"
+                            : "compiled",
+           out.compile_seconds);
   return out;
 }
 

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "config/mesh.h"
+#include "drive/job.h"
 #include "graph/emit/emit.h"
 #include "runtime/compile_cache.h"
 #include "runtime/executable.h"
@@ -19,8 +20,8 @@ struct Compiled {
   Executable executable;
   Signature signature;
   double text_seconds = 0;     // staging and printing
-  double compile_seconds = 0;  // XLA, or loading from the cache
-  bool from_cache = false;
+  double compile_seconds = 0;  // XLA, or loading
+  bool from_cache = false;     // or from a file
 };
 
 class Session {
@@ -38,8 +39,12 @@ class Session {
   // "cpu (plugin xla_cpu_pjrt.so, PJRT 0.81, ...)".
   std::string description() const;
 
-  // Stages, prints, compiles; checks that exactly the donated memory is reused. `stage` makes the program.
-  Compiled compile(const std::function<Program()>& stage) const;
+  // Version of the kernels' call interface; empty where the target has no kernels.
+  std::string kernel_version() const;
+
+  // Stages, prints, compiles; checks that exactly the donated memory is reused. `stage` makes the program. With `file`
+  // (written by train_compile) the compiled program comes from there.
+  Compiled compile(const std::function<Program()>& stage, const std::string& file = {}) const;
   // One argument in device memory: of the whole array each device gets its part.
   ShardedArray upload(const HostArray& whole, const Sharding& sharding = {},
                       HostMemory memory = HostMemory::kCopy) const;
@@ -49,6 +54,7 @@ class Session {
   }
 
  private:
+  Job job_;
   const Plugin* plugin_ = nullptr;
   std::shared_ptr<const Client> client_;
   DeviceMesh mesh_;

@@ -112,7 +112,8 @@ Trainer::Trainer(const Config& config)
   log_info("{}", summarize(config_, session_.mesh(), facts));
   // Weights that do not fit are found before the long compilation.
   state_ = make_state(session_, config_, layout_);
-  step_ = session_.compile([&] { return train_step(config_, layout_, {sizes_.to_train, length}); });
+  step_ = session_.compile([&] { return train_step(config_, layout_, {sizes_.to_train, length}); },
+                           config_.compiled_trainstep_file);
   if (eval_data_) eval_ = session_.compile([&] { return eval_step(config_, layout_, {sizes_.eval, length}); });
   write_run_folder();
 }
@@ -147,6 +148,7 @@ std::optional<Batch> Trainer::next_batch() {
 }
 
 void Trainer::write_run_folder() {
+  if (!session_.writes()) return;
   write_file_atomically(config_.run_directory + "/config.yml", to_yaml(config_));
   writer_ = std::make_unique<MetricsWriter>(MetricsWriterOptions{.folder = config_.run_directory,
                                                                  .copy = config_.metrics_file,
@@ -207,9 +209,9 @@ void Trainer::finish(Pending& pending) {
                 .learning_rate = s[kLearningRate]};
   if (layout_.model.experts > 1) m.moe_lb_loss = s[kBalanceLoss];
   pending.before = done;
-  if (held_) writer_->write(*held_);
+  write_held();
   held_ = m;
-  bar_->print(format_step_line(m));
+  if (session_.writes()) bar_->print(format_step_line(m));
   bar_->update(m.step + 1, static_cast<double>(m.loss), m.tokens_per_second());
   bool stop = std::isnan(m.loss) ? config_.abort_on_nan_loss : std::isinf(m.loss) && config_.abort_on_inf_loss;
   if (stop) fail_not_finite(m, pending.gradient_squares.array);
@@ -219,8 +221,10 @@ void Trainer::finish(Pending& pending) {
 }
 
 void Trainer::fail_not_finite(const StepMetrics& metrics, const HostArray& gradient_squares) const {
-  writer_->write(metrics);
-  writer_->flush();
+  if (writer_) {
+    writer_->write(metrics);
+    writer_->flush();
+  }
   auto names = [&](std::span<const float> squares) {
     std::vector<std::string> out;
     for (size_t i = 0; i < squares.size(); ++i) {
@@ -243,6 +247,11 @@ void Trainer::fail_not_finite(const StepMetrics& metrics, const HostArray& gradi
                   metrics.step, metrics.loss, what));
 }
 
+void Trainer::write_held(const EvalMetrics* evaluation) {
+  if (held_ && writer_) writer_->write(*held_, evaluation);
+  held_.reset();
+}
+
 bool Trainer::evaluate(int64_t step) {
   Clock::time_point start = Clock::now();
   eval_data_->restore({});
@@ -263,9 +272,8 @@ bool Trainer::evaluate(int64_t step) {
   }
   if (layout_.model.experts > 1) m.moe_lb_loss = balance;
   m.seconds = seconds_between(start, Clock::now());
-  bar_->print(format_eval_line(step, m));
-  writer_->write(*held_, &m);
-  held_.reset();
+  if (session_.writes()) bar_->print(format_eval_line(step, m));
+  write_held(&m);
   return config_.target_eval_loss > 0 && m.average_loss() <= config_.target_eval_loss;
 }
 
@@ -302,9 +310,8 @@ TrainOutcome Trainer::run() {
     }
   }
   settle();
-  if (held_) writer_->write(*held_);
-  held_.reset();
-  writer_->flush();
+  write_held();
+  if (writer_) writer_->flush();
   bar_.reset();
   outcome_.signal = signals.stop_requested();
   return outcome_;

@@ -51,6 +51,8 @@ class Trainer {
   // Waits for the step, then prints, writes and checks its metrics.
   void finish(Pending& pending);
   [[noreturn]] void fail_not_finite(const StepMetrics& metrics, const HostArray& gradient_squares) const;
+  // The finished step's metrics go to the files, if this process writes them.
+  void write_held(const EvalMetrics* evaluation = nullptr);
   // Whether the target loss is reached.
   bool evaluate(int64_t step);
   // For a program whose signature has the batch arguments last.
@@ -65,7 +67,7 @@ class Trainer {
   std::optional<Batch> first_batch_;  // until it is used; with reuse_example_batch always
   std::optional<Compiled> step_, eval_;
   TrainState state_;
-  std::unique_ptr<MetricsWriter> writer_;
+  std::unique_ptr<MetricsWriter> writer_;  // of process 0
   std::optional<ProgressBar> bar_;
   double tflop_per_device_ = 0;           // of a step
   double tokens_per_device_ = 0;          // of a step

@@ -96,10 +96,9 @@ struct CallAttrs {
 // Collectives inside kManual: the mesh axes they run over.
 struct CollectiveAttrs {
   std::vector<std::string> mesh_axes = {};
-  int axis = 0;          // gathered, scattered or split axis of the operand
-  int concat_axis = 0;   // kAllToAll: the axis along which the received parts are joined
-  int64_t group = 1;     // devices that take part together: the product of the mesh axes' sizes
-  bool maximum = false;  // kAllReduce: the largest instead of the sum
+  int axis = 0;         // gathered, scattered or split axis of the operand
+  int concat_axis = 0;  // kAllToAll: the axis along which the received parts are joined
+  int64_t group = 1;    // devices that take part together: the product of the mesh axes' sizes
   std::vector<std::pair<int64_t, int64_t>> pairs = {};  // kCollectivePermute
 };
 struct ManualAttrs {

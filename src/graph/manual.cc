@@ -83,10 +83,6 @@ Value all_reduce(Value x, const std::vector<std::string>& mesh_axes, Where w) {
   return collective(Op::kAllReduce, x, {.mesh_axes = mesh_axes}, w);
 }
 
-Value all_reduce_max(Value x, const std::vector<std::string>& mesh_axes, Where w) {
-  return collective(Op::kAllReduce, x, {.mesh_axes = mesh_axes, .maximum = true}, w);
-}
-
 Value reduce_scatter(Value x, std::string_view axis, const std::vector<std::string>& mesh_axes, Where w) {
   return collective(Op::kReduceScatter, x, {.mesh_axes = mesh_axes, .axis = axis_of(Op::kReduceScatter, x, axis, w)},
                     w);

@@ -25,8 +25,6 @@ std::vector<Value> manual(Graph& g, const std::vector<Value>& operands, std::vec
 Value all_gather(Value x, std::string_view axis, const std::vector<std::string>& mesh_axes, Where w = Where::current());
 // The sum over the devices, on each of them.
 Value all_reduce(Value x, const std::vector<std::string>& mesh_axes, Where w = Where::current());
-// The maximum over the devices, on each of them.
-Value all_reduce_max(Value x, const std::vector<std::string>& mesh_axes, Where w = Where::current());
 // The sum over the devices, each keeping its part of the axis.
 Value reduce_scatter(Value x, std::string_view axis, const std::vector<std::string>& mesh_axes,
                      Where w = Where::current());

@@ -45,6 +45,36 @@ TEST(TrainEquality, NothingRecomputed) { expect_the_same({"remat_policy=none"});
 
 TEST(TrainEquality, SomeTensorsKept) { expect_the_same({"remat_policy=minimal_with_context"}); }
 
+// Four virtual devices, one row each: the same four rows.
+void expect_the_same_on_a_mesh(Words mesh) {
+  mesh.insert(mesh.end(), {"cpu_device_count=4", "per_device_batch_size=1"});
+  expect_the_same(mesh);
+}
+
+TEST(TrainEquality, OneDeviceAndFullySharded) { expect_the_same_on_a_mesh({"ici_fsdp_parallelism=4"}); }
+
+TEST(TrainEquality, OneDeviceAndFullyShardedUnscannedWithoutRemat) {
+  expect_the_same_on_a_mesh({"ici_fsdp_parallelism=4", "scan_layers=false", "remat_policy=none"});
+}
+
+TEST(TrainEquality, OneDeviceAndFullyShardedWithTensorParallelism) {
+  expect_the_same_on_a_mesh({"ici_fsdp_parallelism=2", "ici_tensor_parallelism=2"});
+}
+
+TEST(TrainEquality, OneDeviceAndDataWithExpertParallelism) {
+  expect_the_same_on_a_mesh({"ici_data_parallelism=2", "ici_expert_parallelism=2", "ici_fsdp_parallelism=1"});
+}
+
+TEST(TrainEquality, OneDeviceAndContextWithFullySharded) {
+  expect_the_same_on_a_mesh({"ici_context_parallelism=2", "ici_fsdp_parallelism=2", "attention=flash"});
+}
+
+TEST(TrainEquality, OneDeviceAndAMeshOnTheOlderPlugin) {
+  std::vector<std::string> plugins = installed_plugins(Hardware::kCpu);
+  ASSERT_EQ(plugins.size(), 2u);
+  expect_the_same_on_a_mesh({"ici_expert_parallelism=2", "ici_fsdp_parallelism=2", "plugin=" + plugins[1]});
+}
+
 TEST(TrainEquality, BothPlugins) {
   std::vector<std::string> plugins = installed_plugins(Hardware::kCpu);
   ASSERT_EQ(plugins.size(), 2u);

@@ -244,11 +244,10 @@ void Printer::print_collective(Node& node) {
   std::string body;
   if (node.op == Op::kAllReduce || node.op == Op::kReduceScatter) {
     TensorType element{node.results[0].dtype, {}};
-    std::string_view combine = node.attr<CollectiveAttrs>().maximum ? "stablehlo.maximum" : "stablehlo.add";
     body = capture([&] {
       text_ += "{\n";
       std::vector<std::string> args = open_block({element, element});
-      print_return({binary(combine, args[0], args[1], element, node.scope)}, {element});
+      print_return({binary("stablehlo.add", args[0], args[1], element, node.scope)}, {element});
       text_ += "}";
     });
   }
