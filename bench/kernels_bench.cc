@@ -1,6 +1,5 @@
 // The grouped products at the sizes of the bench model (peers/bench-model.env: 2048 tokens times 4 experts are 8192
 // rows, 32 experts of width 256, model width 512), in GFLOP/s on all cores, beside one dense product of the same size.
-// The dense product is cut into as many row blocks as there are groups, so that what differs is the grouping alone.
 #include <benchmark/benchmark.h>
 
 #include <random>
@@ -56,22 +55,19 @@ void count_flops(benchmark::State& state) {
 void dense_product(benchmark::State& state) {
   Data x(dtype_of(state), kRows * kK, 1);
   Data w(dtype_of(state), kN * kK, 2);
-  std::vector<float> y(static_cast<size_t>(kRows * kN));
+  Data y(dtype_of(state), kRows * kN, 3);
   Threads threads = all_cores();
-  constexpr int64_t kBlock = kRows / kGroups;
-  const size_t size = dtype_of(state) == DType::kF32 ? 4 : 2;
   for (auto _ : state) {
-    threads.run(kGroups, [&](int64_t i) {
-      const char* rows = static_cast<const char*>(x.pointer()) + static_cast<size_t>(i * kBlock * kK) * size;
-      cpu::gemm({.m = kBlock,
-                 .n = kN,
-                 .k = kK,
-                 .a = {.data = rows, .dtype = dtype_of(state), .row = kK, .column = 1},
-                 .b = {.data = w.pointer(), .dtype = dtype_of(state), .row = 1, .column = kK},
-                 .c = y.data() + i * kBlock * kN,
-                 .c_row = kN});
-    });
-    benchmark::DoNotOptimize(y.data());
+    cpu::gemm({.m = kRows,
+               .n = kN,
+               .k = kK,
+               .a = {.data = x.pointer(), .dtype = dtype_of(state), .row = kK, .column = 1},
+               .b = {.data = w.pointer(), .dtype = dtype_of(state), .row = 1, .column = kK},
+               .c = y.pointer(),
+               .c_dtype = dtype_of(state),
+               .c_row = kN},
+              threads);
+    benchmark::DoNotOptimize(y.pointer());
   }
   count_flops(state);
 }

@@ -23,21 +23,19 @@ void count_flops(benchmark::State& state) {
 }
 
 void own_gemm(benchmark::State& state) {
-  constexpr int64_t kBlock = 128;
   std::vector<float> a(kSize * kSize, 0.5F);
   std::vector<float> b(kSize * kSize, 0.25F);
   std::vector<float> c(kSize * kSize);
   Threads threads(std::thread::hardware_concurrency());
   for (auto _ : state) {
-    threads.run(kSize / kBlock, [&](int64_t i) {
-      cpu::gemm({.m = kBlock,
-                 .n = kSize,
-                 .k = kSize,
-                 .a = {.data = a.data() + i * kBlock * kSize, .row = kSize},
-                 .b = {.data = b.data(), .row = kSize},
-                 .c = c.data() + i * kBlock * kSize,
-                 .c_row = kSize});
-    });
+    cpu::gemm({.m = kSize,
+               .n = kSize,
+               .k = kSize,
+               .a = {.data = a.data(), .row = kSize},
+               .b = {.data = b.data(), .row = kSize},
+               .c = c.data(),
+               .c_row = kSize},
+              threads);
     benchmark::DoNotOptimize(c.data());
   }
   count_flops(state);

@@ -112,8 +112,11 @@ Trainer::Trainer(const Config& config)
   log_info("{}", summarize(config_, session_.mesh(), facts));
   // Weights that do not fit are found before the long compilation.
   state_ = make_state(session_, config_, layout_);
-  step_ = session_.compile([&] { return train_step(config_, layout_, {sizes_.to_train, length}); },
-                           config_.compiled_trainstep_file);
+  step_ = session_.compile(
+      [&] {
+        return train_step(config_, layout_, {sizes_.to_train, length});
+      },
+      config_.compiled_trainstep_file);
   if (eval_data_) eval_ = session_.compile([&] { return eval_step(config_, layout_, {sizes_.eval, length}); });
   write_run_folder();
 }

@@ -1,9 +1,11 @@
-// One dense product on one core, from strided operands: the block that the grouped and attention kernels are made of.
+// Dense products from strided operands: on one core the block that the grouped kernels are made of, on all cores the
+// products of the model's projections.
 #pragma once
 
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "kernels/parallel.h"
 
 namespace fathom::cpu {
 
@@ -15,19 +17,20 @@ struct Strided {
   int64_t column = 1;
 };
 
+// c = a b. Sums over k are float32, in an order that depends on the shapes and the instruction set alone.
 struct Gemm {
   int64_t m = 0, n = 0, k = 0;
-  Strided a;           // [m, k]
-  Strided b;           // [k, n]
-  float* c = nullptr;  // [m, n], row stride c_row
+  Strided a;          // [m, k]
+  Strided b;          // [k, n]
+  void* c = nullptr;  // [m, n] in row-major order, rows c_row elements apart
+  DType c_dtype = DType::kF32;
   int64_t c_row = 0;
-  bool accumulate = false;  // c += a b instead of c = a b
 };
 
-// Sums over k are float32, in an order that depends on the shapes alone. Scratch memory is the thread's own and kept.
+// On the calling thread. Scratch memory is the thread's own and kept.
 void gemm(const Gemm& g);
 
-// Rounds float32 rows to bfloat16 (to nearest even).
-void store_bf16(const float* from, int64_t from_row, uint16_t* to, int64_t to_row, int64_t rows, int64_t columns);
+// On all cores: each operand is packed once for all of them.
+void gemm(const Gemm& g, Parallel& parallel);
 
 }  // namespace fathom::cpu

@@ -38,20 +38,7 @@ const void* at(const void* data, DType dtype, int64_t element) {
   return static_cast<const char*>(data) + element * byte_size(dtype);
 }
 
-// Runs a product whose result is of `dtype` at element `to` of `result`, rows `stride` apart.
-void product_into(Gemm g, DType dtype, void* result, int64_t to, int64_t stride) {
-  if (dtype == DType::kF32) {
-    g.c = static_cast<float*>(result) + to;
-    g.c_row = stride;
-    return gemm(g);
-  }
-  thread_local std::vector<float> sums;
-  sums.resize(static_cast<size_t>(g.m * g.n));
-  g.c = sums.data();
-  g.c_row = g.n;
-  gemm(g);
-  store_bf16(sums.data(), g.n, static_cast<uint16_t*>(result) + to, stride, g.m, g.n);
-}
+void* at(void* data, DType dtype, int64_t element) { return static_cast<char*>(data) + element * byte_size(dtype); }
 
 }  // namespace
 
@@ -64,9 +51,14 @@ void grouped_matmul(const GroupedMatmul& g, Parallel& parallel) {
     int64_t matrix = p.group * g.n * g.k;
     Strided b = g.transposed ? Strided{at(g.weights, g.dtype, matrix + p.column), g.dtype, g.k, 1}
                              : Strided{at(g.weights, g.dtype, matrix + p.column * g.k), g.dtype, 1, g.k};
-    product_into(
-        {.m = p.rows, .n = p.columns, .k = depth, .a = {at(g.x, g.dtype, p.row * depth), g.dtype, depth, 1}, .b = b},
-        g.dtype, g.y, p.row * width + p.column, width);
+    gemm({.m = p.rows,
+          .n = p.columns,
+          .k = depth,
+          .a = {at(g.x, g.dtype, p.row * depth), g.dtype, depth, 1},
+          .b = b,
+          .c = at(g.y, g.dtype, p.row * width + p.column),
+          .c_dtype = g.dtype,
+          .c_row = width});
   });
   int64_t used = 0;
   for (int32_t s : g.group_sizes) used += s;
@@ -77,17 +69,21 @@ void grouped_matmul(const GroupedMatmul& g, Parallel& parallel) {
 void grouped_outer(const GroupedOuter& g, Parallel& parallel) {
   std::vector<int64_t> starts{0};
   for (int32_t s : g.group_sizes) starts.push_back(starts.back() + s);
-  int64_t across = (g.k + kPieceColumns - 1) / kPieceColumns;
+  // Wider pieces than above: every piece packs all of its group's a.
+  constexpr int64_t kColumns = 2 * kPieceColumns;
+  int64_t across = (g.k + kColumns - 1) / kColumns;
   parallel.run(static_cast<int64_t>(g.group_sizes.size()) * across, [&](int64_t t) {
     int64_t e = t / across;
-    int64_t column = t % across * kPieceColumns;
+    int64_t column = t % across * kColumns;
     int64_t start = starts[static_cast<size_t>(e)];
-    product_into({.m = g.n,
-                  .n = std::min(kPieceColumns, g.k - column),
-                  .k = g.group_sizes[static_cast<size_t>(e)],
-                  .a = {at(g.a, g.dtype, start * g.n), g.dtype, 1, g.n},
-                  .b = {at(g.b, g.dtype, start * g.k + column), g.dtype, g.k, 1}},
-                 g.dtype, g.w, e * g.n * g.k + column, g.k);
+    gemm({.m = g.n,
+          .n = std::min(kColumns, g.k - column),
+          .k = g.group_sizes[static_cast<size_t>(e)],
+          .a = {at(g.a, g.dtype, start * g.n), g.dtype, 1, g.n},
+          .b = {at(g.b, g.dtype, start * g.k + column), g.dtype, g.k, 1},
+          .c = at(g.w, g.dtype, e * g.n * g.k + column),
+          .c_dtype = g.dtype,
+          .c_row = g.k});
   });
 }
 

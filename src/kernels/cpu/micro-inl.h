@@ -33,7 +33,8 @@ constexpr int64_t kNr = 2 * kLanes;
 struct Micro {
   int64_t pieces = 1, depth = 0;
   const float* a = nullptr;
-  int64_t a_step = 0;  // from one k to the next; from one row of the result to the next: template parameter kRow
+  int64_t a_step = 0;  // from one k to the next
+  int64_t a_row = 0;   // from one row of the result to the next, unless it is a constant: template parameter kRow
   int64_t a_piece = 0;
   const float* b = nullptr;  // [pieces * depth, kNr], aligned
   float* c = nullptr;
@@ -42,9 +43,30 @@ struct Micro {
   const float* scale = nullptr;  // [kNr]: c is multiplied by it before the sums are added
 };
 
-template <int64_t R, int64_t kRow>
+// What a and b hold in a float's place.
+enum class Units {
+  kFloats,  // float32 numbers
+  kPairs,   // the bfloat16 numbers of 2k (low half) and 2k + 1
+};
+
+// sum + x y; of pairs the sum of both products.
+template <Units kUnits>
+HWY_ATTR HWY_INLINE Vec multiply_add(Vec x, Vec y, Vec sum) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (kUnits == Units::kPairs) {
+    // Highway's target has no AVX512_BF16; whoever asks for pairs has asked the processor (gemm.cc).
+    asm("vdpbf16ps %[y], %[x], %[sum]" : [sum] "+v"(sum.raw) : [x] "v"(x.raw), [y] "v"(y.raw));
+    return sum;
+  }
+#endif
+  return hn::MulAdd(x, y, sum);
+}
+
+// kRow = 0: the row stride is m.a_row.
+template <int64_t R, int64_t kRow, Units kUnits = Units::kFloats>
 HWY_ATTR HWY_INLINE void micro(const Micro& m) {
   const Tag d;
+  const int64_t a_row = kRow == 0 ? m.a_row : kRow;
   Vec sum[R][2];
 #pragma GCC unroll 16
   for (int64_t r = 0; r < R; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
@@ -56,9 +78,9 @@ HWY_ATTR HWY_INLINE void micro(const Micro& m) {
       const Vec b1 = hn::Load(d, b + kLanes);
 #pragma GCC unroll 16
       for (int64_t r = 0; r < R; ++r) {
-        const Vec x = hn::Set(d, a[r * kRow]);
-        sum[r][0] = hn::MulAdd(x, b0, sum[r][0]);
-        sum[r][1] = hn::MulAdd(x, b1, sum[r][1]);
+        const Vec x = hn::Set(d, a[r * a_row]);
+        sum[r][0] = multiply_add<kUnits>(x, b0, sum[r][0]);
+        sum[r][1] = multiply_add<kUnits>(x, b1, sum[r][1]);
       }
       a += m.a_step;
       b += kNr;
@@ -79,12 +101,12 @@ HWY_ATTR HWY_INLINE void micro(const Micro& m) {
   }
 }
 
-// One call for each number of rows up to R; a's rows lie side by side.
-template <int64_t R>
+// One call for each number of rows up to R.
+template <int64_t R, int64_t kRow = 1, Units kUnits = Units::kFloats>
 HWY_ATTR void micro_rows(int64_t rows, const Micro& m) {
   if constexpr (R > 0) {
-    if (rows == R) return micro<R, 1>(m);
-    micro_rows<R - 1>(rows, m);
+    if (rows == R) return micro<R, kRow, kUnits>(m);
+    micro_rows<R - 1, kRow, kUnits>(rows, m);
   }
 }
 
