@@ -64,14 +64,14 @@ HWY_ATTR void pack_rows(const Gemm& g, const GemmBlock& k, float* to) {
 }
 
 // A tile at the right edge goes through a full-width buffer.
-template <Units kUnits>
+template <int64_t kRow, Units kUnits>
 HWY_ATTR void tile(int64_t rows, int64_t columns, Micro m) {
-  if (columns == kNr) return micro_rows<kMr, 0, kUnits>(rows, m);
+  if (columns == kNr) return micro_rows<kMr, kRow, kUnits>(rows, m);
   HWY_ALIGN float edge[kMr * kNr];
   float* c = std::exchange(m.c, edge);
   int64_t c_row = std::exchange(m.c_row, kNr);
   bool add = std::exchange(m.add, false);
-  micro_rows<kMr, 0, kUnits>(rows, m);
+  micro_rows<kMr, kRow, kUnits>(rows, m);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = 0; j < columns; ++j) {
       float& to = c[r * c_row + j];
@@ -80,22 +80,32 @@ HWY_ATTR void tile(int64_t rows, int64_t columns, Micro m) {
   }
 }
 
-// c: the block's own float32 numbers.
-template <Units kUnits>
-HWY_ATTR void multiply_units(const Gemm& g, const GemmBlock& k, const PackedBlock& packed, float* c, int64_t c_row) {
+// c: the block's own float32 numbers. kRow: 1 for packed strips of a, 0 for rows in place.
+template <int64_t kRow, Units kUnits>
+HWY_ATTR void multiply_tiles(const Gemm& g, const GemmBlock& k, const PackedBlock& packed, float* c, int64_t c_row) {
   const int64_t units = k.units();
   const int64_t unit = kUnits == Units::kPairs ? 2 : 1;  // numbers
-  Micro m{.depth = units, .a_step = kMr, .a_row = 1, .c_row = c_row, .add = k.k0 > 0};
-  if (packed.a == nullptr) m.a_step = 1, m.a_row = g.a.row / unit;
+  const float* a = packed.a;
+  Micro m{.depth = units, .a_step = kMr, .c_row = c_row, .add = k.k0 > 0};
+  if constexpr (kRow == 0) {
+    m.a_step = 1;
+    m.a_row = g.a.row / unit;
+    a = static_cast<const float*>(g.a.data) + k.i0 * m.a_row + k.k0 / unit;
+  }
   for (int64_t j = 0; j < k.columns; j += kNr) {
     m.b = packed.b + j * units;
     for (int64_t i = 0; i < k.rows; i += kMr) {
-      m.a = packed.a != nullptr ? packed.a + i * units
-                                : static_cast<const float*>(g.a.data) + (k.i0 + i) * m.a_row + k.k0 / unit;
+      m.a = a + i * (kRow == 0 ? m.a_row : units);
       m.c = c + i * c_row + j;
-      tile<kUnits>(std::min(kMr, k.rows - i), std::min(kNr, k.columns - j), m);
+      tile<kRow, kUnits>(std::min(kMr, k.rows - i), std::min(kNr, k.columns - j), m);
     }
   }
+}
+
+template <Units kUnits>
+HWY_ATTR void multiply_units(const Gemm& g, const GemmBlock& k, const PackedBlock& packed, float* c, int64_t c_row) {
+  packed.a != nullptr ? multiply_tiles<1, kUnits>(g, k, packed, c, c_row)
+                      : multiply_tiles<0, kUnits>(g, k, packed, c, c_row);
 }
 
 HWY_ATTR void multiply(const Gemm& g, const GemmBlock& k, const PackedBlock& packed, float* c, int64_t c_row) {

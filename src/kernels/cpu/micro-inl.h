@@ -67,22 +67,28 @@ template <int64_t R, int64_t kRow, Units kUnits = Units::kFloats>
 HWY_ATTR HWY_INLINE void micro(const Micro& m) {
   const Tag d;
   const int64_t a_row = kRow == 0 ? m.a_row : kRow;
+  const int64_t a_row3 = 3 * a_row;
   Vec sum[R][2];
 #pragma GCC unroll 16
   for (int64_t r = 0; r < R; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
   const float* HWY_RESTRICT b = m.b;
   for (int64_t piece = 0; piece < m.pieces; ++piece) {
     const float* HWY_RESTRICT a = m.a + piece * m.a_piece;
+    // Four rows have an address of their own: with two strides the processor's address modes reach the others.
+    const float* quad[(R + 3) / 4];
+#pragma GCC unroll 4
+    for (int64_t q = 0; q < (R + 3) / 4; ++q) quad[q] = a + 4 * q * a_row;
     for (int64_t k = 0; k < m.depth; ++k) {
       const Vec b0 = hn::Load(d, b);
       const Vec b1 = hn::Load(d, b + kLanes);
 #pragma GCC unroll 16
       for (int64_t r = 0; r < R; ++r) {
-        const Vec x = hn::Set(d, a[r * a_row]);
+        const Vec x = hn::Set(d, quad[r / 4][r % 4 == 3 ? a_row3 : r % 4 * a_row]);
         sum[r][0] = multiply_add<kUnits>(x, b0, sum[r][0]);
         sum[r][1] = multiply_add<kUnits>(x, b1, sum[r][1]);
       }
-      a += m.a_step;
+#pragma GCC unroll 4
+      for (int64_t q = 0; q < (R + 3) / 4; ++q) quad[q] += m.a_step;
       b += kNr;
     }
   }
