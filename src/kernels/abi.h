@@ -10,7 +10,7 @@
 namespace fathom::abi {
 
 // Part of the key of the compile cache: raise it when the meaning of any call below changes.
-inline constexpr int kVersion = 1;
+inline constexpr int kVersion = 2;
 
 // Product of rows that are sorted by group with their group's matrix; the groups lie one after another.
 //   operands: x T[m, n or k], stack T[l, e, n, k], group_sizes s32[e] (their sum is m), layer s32 (which of the l)
@@ -35,5 +35,13 @@ inline constexpr std::string_view kFlashAttention = "fathom_flash_attention";
 //             delta f32[b, h, s] = sum over u of d_out * out
 //   results:  d_q T[b, s, h, w], d_k T[b, s, h, w], d_v T[b, s, h, u]
 inline constexpr std::string_view kFlashAttentionGrad = "fathom_flash_attention_grad";
+
+// An array whose elements are whatever its memory held: what a loop fills before anything reads it starts as this,
+// since XLA:CPU would write zeros to all of it first.
+//   operands: none
+//   result:   any array
+//   id: tells one call from another, so that no two are merged (each would then get a copy).
+inline constexpr std::string_view kUnwritten = "fathom_unwritten";
+inline constexpr std::string_view kId = "id";
 
 }  // namespace fathom::abi

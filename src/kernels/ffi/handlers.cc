@@ -3,6 +3,7 @@
 #include "kernels/abi.h"
 #include "kernels/ffi/attention_handlers.h"
 #include "kernels/ffi/grouped_handlers.h"
+#include "kernels/ffi/unwritten_handler.h"
 
 namespace fathom {
 
@@ -12,6 +13,7 @@ const std::vector<KernelHandler>& cpu_kernel_handlers() {
       {abi::kGroupedOuter.data(), reinterpret_cast<void*>(&grouped_outer_handler)},
       {abi::kFlashAttention.data(), reinterpret_cast<void*>(&flash_attention_handler)},
       {abi::kFlashAttentionGrad.data(), reinterpret_cast<void*>(&flash_attention_grad_handler)},
+      {abi::kUnwritten.data(), reinterpret_cast<void*>(&unwritten_handler)},
   };
   return kHandlers;
 }
