@@ -2,7 +2,8 @@
 // by this page, the FFI handlers read them by it; neither side includes the other.
 //
 // All arrays are dense and row-major. `T` is f32 or bf16, the same for all operands written T; sums are float32
-// whatever T is. Attributes are i64. Results do not depend on the number of threads.
+// whatever T is. Attributes are i64, or f64
+// where the call says so. Results do not depend on the number of threads.
 #pragma once
 
 #include <string_view>
@@ -43,5 +44,32 @@ inline constexpr std::string_view kFlashAttentionGrad = "fathom_flash_attention_
 //   id: tells one call from another, so that no two are merged (each would then get a copy).
 inline constexpr std::string_view kUnwritten = "fathom_unwritten";
 inline constexpr std::string_view kId = "id";
+
+// What the cross entropy of each row of logits is made of. A target outside [0, v) chooses nothing.
+//   operands: logits T[..., v], targets s32[...]
+//   results:  log_z f32[...] (log of the sum of the exponentials of a row), chosen f32[...] (the target's logit, or 0)
+inline constexpr std::string_view kCrossEntropy = "fathom_cross_entropy";
+
+// Its derivative: softmax(logits) d_log_z + onehot(targets) d_chosen.
+//   operands: logits, targets, log_z as above, d_log_z f32[...], d_chosen f32[...]
+//   result:   d_logits T[..., v], in the memory of the logits
+inline constexpr std::string_view kCrossEntropyGrad = "fathom_cross_entropy_grad";
+
+// One step of AdamW for one array, of any shape; G, W and M are each f32 or bf16.
+//   operands: gradient G, parameter W, mu M, nu W; f32 scalars: rate, mu_scale = 1 / (1 - b1^t),
+//             nu_scale = 1 / (1 - b2^t), clip (the factor on the gradient)
+//   results:  parameter, mu, nu in the memory of the operands; squares f32 (sum of squares of the new parameter)
+//   attributes, f64: b1, b2, eps (outside the root), eps_root (inside), weight_decay
+inline constexpr std::string_view kAdamW = "fathom_adamw";
+inline constexpr std::string_view kB1 = "b1";
+inline constexpr std::string_view kB2 = "b2";
+inline constexpr std::string_view kEps = "eps";
+inline constexpr std::string_view kEpsRoot = "eps_root";
+inline constexpr std::string_view kWeightDecay = "weight_decay";
+
+// The sum of the squares of an array of any shape.
+//   operand:  x T
+//   result:   squares f32 scalar
+inline constexpr std::string_view kSumOfSquares = "fathom_sum_of_squares";
 
 }  // namespace fathom::abi

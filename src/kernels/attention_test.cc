@@ -1,15 +1,14 @@
 #include "kernels/attention.h"
 
 #include <gtest/gtest.h>
-#include <hwy/highway.h>
 #include <hwy/targets.h>
 
 #include <cmath>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "base/bf16.h"
+#include "kernels/kernel_testing.h"
 
 namespace fathom {
 namespace {
@@ -33,24 +32,6 @@ const Case kCases[] = {
     {{1, 777, 3, 32, 32}, {{777}}},
     {{1, 520, 2, 40, 24}, {{130, 255, 130}}},
     {{4, 130, 9, 8, 8}, {{130}, {}, {65, 65}, {129}}},
-};
-
-// Tasks on `count` threads, taken in reverse, so that an order or a thread that matters is seen.
-class Threads : public Parallel {
- public:
-  explicit Threads(int64_t count) : count_(count) {}
-  void run(int64_t count, const std::function<void(int64_t)>& task) override {
-    std::vector<std::thread> threads;
-    for (int64_t t = 0; t < count_; ++t) {
-      threads.emplace_back([this, t, count, &task] {
-        for (int64_t i = count - 1 - t; i >= 0; i -= count_) task(i);
-      });
-    }
-    for (std::thread& t : threads) t.join();
-  }
-
- private:
-  int64_t count_;
 };
 
 // Everything in float32, as the oracle is given it; bfloat16 copies are exact.
@@ -178,20 +159,6 @@ void expect_near(const Results& got, const Data& want, double step) {
   expect_near("d_q", got.d_q, want.d_q, step);
   expect_near("d_k", got.d_k, want.d_k, step);
   expect_near("d_v", got.d_v, want.d_v, step);
-}
-
-// Calls f with the kernels held to each instruction set that this machine has and the build contains.
-template <typename F>
-void on_every_target(const F& f) {
-  for (int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    f();
-    if (testing::Test::HasFatalFailure()) break;
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().DeInit();
 }
 
 class AttentionKernel : public testing::TestWithParam<Case> {};

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "fused/sum_of_squares.h"
 #include "graph/grad/gradients.h"
 #include "graph/region_ops.h"
 #include "program/builder.h"
@@ -181,21 +182,25 @@ Program train_step(const Config& config, const StateLayout& layout, const BatchS
   LossAndGradients lg = loss_and_gradients(config, layout, state.parameters, batch);
 
   Scope scope(g, "optimizer");
+  auto split_of = [&](size_t i) { return layout.shardings[layout.trained[i]]; };
   std::vector<Value> squares;
-  for (const Value& x : lg.gradients) squares.push_back(sum_of_squares(x));
+  for (size_t i = 0; i < layout.trained.size(); ++i) squares.push_back(sum_of_squares(lg.gradients[i], split_of(i)));
   Value gradient_squares = vector_of(squares);
   Value norm = sqrt(sum_of_elements(gradient_squares));
-  std::vector<Value> clipped = clip_by_norm(lg.gradients, norm, config.gradient_clipping_threshold);
   Value rate = learning_rate(schedule_of(config), state.step);
   Value t = convert(state.step, DType::kF32) + 1.0;
   AdamW adam{config.adam_b1, config.adam_b2, config.adam_eps, config.adam_eps_root, config.adam_weight_decay};
+  AdamW undecayed = adam;
+  undecayed.weight_decay = 0;
+  AdamScalars now = adam_scalars(adam, rate, t, clip_factor(norm, config.gradient_clipping_threshold));
 
   std::vector<AdamState> next;
   std::vector<Value> parameter_squares;
   for (size_t i = 0; i < layout.trained.size(); ++i) {
-    AdamState now{state.parameters[layout.trained[i]], state.mu[i], state.nu[i]};
-    next.push_back(adamw_update(adam, now, clipped[i], rate, t, layout.decayed[i]));
-    parameter_squares.push_back(sum_of_squares(next.back().parameter));
+    AdamState before{state.parameters[layout.trained[i]], state.mu[i], state.nu[i]};
+    AdamStep step = adamw(layout.decayed[i] ? adam : undecayed, before, lg.gradients[i], now, split_of(i));
+    next.push_back(step.state);
+    parameter_squares.push_back(step.squares);
   }
   std::vector<Value> scalars = loss_scalars(lg.sums);
   scalars[kRawGradNorm] = norm;

@@ -4,6 +4,8 @@
 #include "kernels/ffi/attention_handlers.h"
 #include "kernels/ffi/grouped_handlers.h"
 #include "kernels/ffi/unwritten_handler.h"
+#include "kernels/ffi/loss_handlers.h"
+#include "kernels/ffi/optimizer_handlers.h"
 
 namespace fathom {
 
@@ -14,6 +16,10 @@ const std::vector<KernelHandler>& cpu_kernel_handlers() {
       {abi::kFlashAttention.data(), reinterpret_cast<void*>(&flash_attention_handler)},
       {abi::kFlashAttentionGrad.data(), reinterpret_cast<void*>(&flash_attention_grad_handler)},
       {abi::kUnwritten.data(), reinterpret_cast<void*>(&unwritten_handler)},
+      {abi::kCrossEntropy.data(), reinterpret_cast<void*>(&cross_entropy_handler)},
+      {abi::kCrossEntropyGrad.data(), reinterpret_cast<void*>(&cross_entropy_grad_handler)},
+      {abi::kAdamW.data(), reinterpret_cast<void*>(&adamw_handler)},
+      {abi::kSumOfSquares.data(), reinterpret_cast<void*>(&sum_of_squares_handler)},
   };
   return kHandlers;
 }
