@@ -22,6 +22,8 @@ constexpr Command kCommands[] = {
     {"train_compile", run_train_compile,
      "[configs/base.yml] compile_topology=v5p-256 [compile_topology_num_slices=N] [--text=FILE] key=value ...",
      "compile the train step for a machine that is not here: what it costs, whether it fits"},
+    {"profile", run_profile, "[configs/base.yml] [--steps=N] [--output=FILE] key=value ...",
+     "run train steps and show where their time goes, by layer and by operation"},
     {"verify", run_verify, "FOLDER [--only=A,B] [--scan=true|false|both] [--json] [key=value ...]",
      "compare with the references that a model or tokenizer folder holds"},
     {"demo", run_demo, "[--prompt=TEXT] [--tokens=N] [key=value ...]", "train, then complete a prompt greedily"},

@@ -20,6 +20,7 @@ int run_train(const CommandLine& line, const Environment& environment);
 int run_train_compile(const CommandLine& line, const Environment& environment);
 int run_demo(const CommandLine& line, const Environment& environment);
 int run_verify(const CommandLine& line, const Environment& environment);
+int run_profile(const CommandLine& line, const Environment& environment);
 int run_keys(const CommandLine& line, const Environment& environment);
 
 }  // namespace fathom

@@ -280,7 +280,7 @@ bool Trainer::evaluate(int64_t step) {
   return config_.target_eval_loss > 0 && m.average_loss() <= config_.target_eval_loss;
 }
 
-TrainOutcome Trainer::run() {
+TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses) {
   StopSignals signals;
   bar_.emplace(0, config_.steps);
   std::optional<Pending> pending;
@@ -293,6 +293,11 @@ TrainOutcome Trainer::run() {
     pending.reset();
   };
   for (int64_t step = 0; step < config_.steps && signals.stop_requested() == 0; ++step) {
+    if (auto pause = pauses.find(step); pause != pauses.end()) {
+      settle();
+      pause->second();
+      last = Clock::now();
+    }
     std::optional<Batch> batch = next_batch();
     if (!batch) {
       log_info("{}", train_data_->end_message());

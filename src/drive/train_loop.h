@@ -1,6 +1,8 @@
 // The main job: batches in, state moved through the train step, metrics out.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -28,11 +30,13 @@ class Trainer {
   ~Trainer();
 
   // Steps until `steps`, the end of the data, the target of the evaluation or a signal. Throws RuntimeFault when the
-  // loss is not finite, naming the step and the arrays that are not.
-  TrainOutcome run();
+  // loss is not finite, naming the step and the arrays that are not. Each of `pauses` is called before its step, when
+  // the device is idle.
+  TrainOutcome run(const std::map<int64_t, std::function<void()>>& pauses = {});
 
   const Session& session() const { return session_; }
   const StateLayout& layout() const { return layout_; }
+  const Compiled& step_program() const { return *step_; }
   // Null for synthetic data.
   const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
   std::vector<ShardedArray>& parameters() { return state_.parameters; }

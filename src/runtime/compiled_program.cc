@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/proto_wire.h"
 #include "runtime/pjrt_api.h"
 
 namespace fathom {
@@ -75,6 +76,30 @@ int64_t CompiledProgram::num_partitions() const {
   args.executable = handle_;
   FATHOM_PJRT(*plugin_, PJRT_Executable_NumPartitions, args);
   return static_cast<int64_t>(args.num_partitions);
+}
+
+std::string CompiledProgram::optimized_program() const {
+  PJRT_Executable_OptimizedProgram_Args args{};
+  args.executable = handle_;
+  PJRT_Program program{};
+  program.struct_size = PJRT_Program_STRUCT_SIZE;
+  args.program = &program;
+  // The first call says how long the program is, the second one copies it.
+  FATHOM_PJRT(*plugin_, PJRT_Executable_OptimizedProgram, args);
+  std::string code(program.code_size, '\0');
+  program.code = code.data();
+  FATHOM_PJRT(*plugin_, PJRT_Executable_OptimizedProgram, args);
+  std::string_view format(program.format, program.format_size);
+  if (format == "hlo") return code;
+  if (format != "hlo_with_config") {
+    throw RuntimeFault(fmt::format("the plugin gives its optimized program as '{}', not as HLO", format));
+  }
+  // HloModuleProtoWithConfig.hlo_module
+  ProtoReader reader(code, "optimized program");
+  while (reader.next()) {
+    if (reader.field() == 1) return std::string(reader.bytes());
+  }
+  throw RuntimeFault("the plugin's optimized program holds no module");
 }
 
 std::string CompiledProgram::serialize() const {

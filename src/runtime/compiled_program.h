@@ -40,6 +40,8 @@ class CompiledProgram {
   std::map<std::string, double> cost_analysis() const;
   int64_t num_outputs() const;
   int64_t num_partitions() const;
+  // XLA's HloModuleProto of what it made of the text: fused, laid out, scheduled.
+  std::string optimized_program() const;
   // For Executable::deserialize with the same plugin on a machine with the same devices.
   std::string serialize() const;
 

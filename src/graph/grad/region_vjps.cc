@@ -274,6 +274,11 @@ std::vector<Value> behind_barrier(VjpContext& context, std::vector<Value> inputs
   return inputs;
 }
 
+// The path of what the backward pass computes again, its own and that of an enclosing region.
+std::string recomputed(const std::string& scope) {
+  return scope.starts_with(kRecomputedScope) ? scope : std::string(kRecomputedScope) + scope;
+}
+
 // Copies a remat body; a tag among the saved names gives the value kept by the forward pass, while gradients flow on to
 // the copy. Returns the copies in order.
 std::vector<Node*> copy_body(Sweep& sweep, Node& node, ValueMap& map) {
@@ -285,6 +290,7 @@ std::vector<Node*> copy_body(Sweep& sweep, Node& node, ValueMap& map) {
     std::vector<Value> operands;
     for (const Value& v : inner->operands) operands.push_back(map.at(v));
     copies.push_back(&copy_node(graph, *inner, std::move(operands)));
+    copies.back()->scope = recomputed(inner->scope);
     for (int i = 0; i < static_cast<int>(inner->results.size()); ++i) map[Value(inner, i)] = copies.back()->result(i);
     if (inner->op != Op::kTag || !std::binary_search(saved.begin(), saved.end(), inner->attr<TextAttrs>().text))
       continue;

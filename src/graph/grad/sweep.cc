@@ -73,9 +73,15 @@ void Sweep::run() {
   }
 }
 
+// Copies made for the backward pass carry the forward node's path; nodes of an earlier backward pass keep theirs.
+std::string Sweep::backward_scope(std::string_view scope) {
+  if (scope.starts_with(kBackwardScope)) return std::string(scope);
+  if (scope.starts_with(kRecomputedScope)) scope.remove_prefix(kRecomputedScope.size());
+  return fmt::format("{}{}", kBackwardScope, scope);
+}
+
 void Sweep::visit(Node& node) {
-  // Copies made for the backward pass carry the forward node's path; nodes of an earlier backward pass keep theirs.
-  ScopePath scope(graph_, node.scope.starts_with("grad/") ? node.scope : "grad/" + node.scope);
+  ScopePath scope(graph_, backward_scope(node.scope));
   Context context(*this, node);
   switch (node.op) {
     case Op::kScan:

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -10,6 +12,11 @@
 #include "graph/graph.h"
 
 namespace fathom {
+
+// First words of scope paths: the backward pass of what stands behind, and what that pass computes again. Profiles tell
+// the passes by them.
+inline constexpr std::string_view kBackwardScope = "grad/";
+inline constexpr std::string_view kRecomputedScope = "remat/";
 
 // Gives, for a value of the forward computation, the value that stands for it where the gradient is built.
 using Primal = std::function<Value(Value)>;
@@ -38,6 +45,7 @@ class Sweep {
  private:
   class Context;
   void visit(Node& node);
+  static std::string backward_scope(std::string_view scope);
 
   Graph& graph_;
   std::vector<Node*> nodes_;

@@ -1,0 +1,162 @@
+#include "profile/hlo_module.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "base/error.h"
+#include "base/proto_wire.h"
+
+namespace fathom {
+namespace {
+
+// Field numbers are those of xla/service/hlo.proto and xla/xla_data.proto.
+constexpr const char* kWhat = "optimized program";
+
+// A repeated field of numbers comes packed or one by one; the reader says which by its type alone, so the packed form,
+// which XLA writes, is the only one taken.
+std::vector<int64_t> packed(std::string_view bytes) {
+  std::vector<int64_t> out;
+  uint64_t value = 0;
+  int shift = 0;
+  for (char c : bytes) {
+    value |= (static_cast<uint64_t>(c) & 0x7f) << shift;
+    shift += 7;
+    if ((static_cast<unsigned char>(c) & 0x80) != 0) continue;
+    out.push_back(static_cast<int64_t>(value));
+    value = 0;
+    shift = 0;
+  }
+  if (shift != 0) throw FormatError(kWhat, "a packed list of numbers is cut short");
+  return out;
+}
+
+HloShape parse_shape(std::string_view bytes) {
+  HloShape out;
+  ProtoReader r(bytes, kWhat);
+  while (r.next()) {
+    if (r.field() == 2) out.element_type = static_cast<int>(r.varint());
+    if (r.field() == 3) out.sizes = packed(r.bytes());
+    if (r.field() == 4) out.parts.push_back(parse_shape(r.bytes()));
+  }
+  return out;
+}
+
+std::string parse_scope(std::string_view metadata) {
+  std::string out;
+  ProtoReader r(metadata, kWhat);
+  while (r.next()) {
+    if (r.field() == 2) out = r.bytes();
+  }
+  return out;
+}
+
+void parse_dot(std::string_view bytes, HloInstruction& out) {
+  ProtoReader r(bytes, kWhat);
+  while (r.next()) {
+    if (r.field() == 1) out.contracted = packed(r.bytes());
+  }
+}
+
+HloInstruction parse_instruction(std::string_view bytes) {
+  HloInstruction out;
+  ProtoReader r(bytes, kWhat);
+  while (r.next()) {
+    switch (r.field()) {
+      case 1: out.name = r.bytes(); break;
+      case 2: out.opcode = r.bytes(); break;
+      case 3: out.shape = parse_shape(r.bytes()); break;
+      case 7: out.scope = parse_scope(r.bytes()); break;
+      case 28: out.target = r.bytes(); break;
+      case 30: parse_dot(r.bytes(), out); break;
+      case 35: out.id = r.varint(); break;
+      case 36: out.operands = packed(r.bytes()); break;
+      case 38: out.called = packed(r.bytes()); break;
+      case 43: out.backend_config = r.bytes(); break;
+      default: break;
+    }
+  }
+  return out;
+}
+
+HloComputation parse_computation(std::string_view bytes) {
+  HloComputation out;
+  ProtoReader r(bytes, kWhat);
+  while (r.next()) {
+    switch (r.field()) {
+      case 1: out.name = r.bytes(); break;
+      case 2: out.instructions.push_back(parse_instruction(r.bytes())); break;
+      case 5: out.id = r.varint(); break;
+      case 6: out.root = r.varint(); break;
+      default: break;
+    }
+  }
+  return out;
+}
+
+// Bytes of XLA's PrimitiveType; types of less than a byte are kept one a byte on the CPU.
+int64_t element_bytes(int type) {
+  switch (type) {
+    case 3: case 7: case 10: case 16: return 2;   // s16, u16, f16, bf16
+    case 4: case 8: case 11: return 4;            // s32, u32, f32
+    case 5: case 9: case 12: case 15: return 8;   // s64, u64, f64, c64
+    case 18: return 16;                           // c128
+    case 13: case 14: case 17: return 0;          // tuple, opaque, token
+    default: return 1;                            // pred, s8, u8, f8 and less
+  }
+}
+
+template <class T>
+const T& with_id(const std::vector<T>& list, int64_t id) {
+  auto found = std::find_if(list.begin(), list.end(), [&](const T& item) { return item.id == id; });
+  if (found == list.end()) throw FormatError(kWhat, "nothing has the id " + std::to_string(id));
+  return *found;
+}
+
+}  // namespace
+
+int64_t HloShape::elements() const {
+  int64_t n = 1;
+  for (int64_t size : sizes) n *= size;
+  return n;
+}
+
+int64_t HloShape::bytes() const {
+  int64_t n = parts.empty() ? elements() * element_bytes(element_type) : 0;
+  for (const HloShape& part : parts) n += part.bytes();
+  return n;
+}
+
+const HloInstruction& HloComputation::instruction(int64_t id) const { return with_id(instructions, id); }
+const HloComputation& HloModule::computation(int64_t id) const { return with_id(computations, id); }
+
+HloModule parse_hlo_module(std::string_view bytes) {
+  HloModule out;
+  ProtoReader r(bytes, kWhat);
+  while (r.next()) {
+    if (r.field() == 1) out.name = r.bytes();
+    if (r.field() == 3) out.computations.push_back(parse_computation(r.bytes()));
+    if (r.field() == 6) out.entry = r.varint();
+  }
+  return out;
+}
+
+int64_t known_trip_count(const HloInstruction& loop) {
+  // {"known_trip_count":{"n":"7"}, ...}
+  constexpr std::string_view kKey = R"("known_trip_count":{"n":")";
+  size_t at = loop.backend_config.find(kKey);
+  if (at == std::string::npos) return 1;
+  const char* begin = loop.backend_config.data() + at + kKey.size();
+  int64_t n = 1;
+  std::from_chars(begin, loop.backend_config.data() + loop.backend_config.size(), n);
+  return n;
+}
+
+double dot_flops(const HloInstruction& dot, const HloComputation& in) {
+  double flops = 2 * static_cast<double>(dot.shape.elements());
+  const HloShape& left = in.instruction(dot.operands.at(0)).shape;
+  for (int64_t axis : dot.contracted) flops *= static_cast<double>(left.sizes.at(static_cast<size_t>(axis)));
+  return flops;
+}
+
+}  // namespace fathom
