@@ -84,14 +84,13 @@ Profile profile_train(Trainer& trainer, int64_t warm_up) {
   std::unique_ptr<ThunkMap> thunks;
   std::unique_ptr<Sampler> sampler;
   Usage before;
-  TrainOutcome outcome = trainer.run({{warm_up, [&] {
-                                         thunks = std::make_unique<ThunkMap>(client->plugin().path(), module.name,
-                                                                             names(ops));
-                                         sampler = std::make_unique<Sampler>(
-                                             SamplerOptions{.marks = thunks->addresses()});
-                                         before = usage();
-                                         sampler->start();
-                                       }}});
+  TrainOutcome outcome =
+      trainer.run({{warm_up, [&] {
+                      thunks = std::make_unique<ThunkMap>(client->plugin().path(), module.name, names(ops));
+                      sampler = std::make_unique<Sampler>(SamplerOptions{.marks = thunks->addresses()});
+                      before = usage();
+                      sampler->start();
+                    }}});
   if (sampler == nullptr || outcome.steps <= warm_up) {
     throw ConfigError(fmt::format("profile: training ended after {} steps, before any was sampled", outcome.steps));
   }

@@ -5,6 +5,7 @@
 // body runs.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <source_location>
@@ -103,6 +104,10 @@ class Region {
   const std::vector<Value>& args() const { return args_; }
   // Puts the arguments in another order; those left out may not be in use.
   void order_args(std::vector<Value> args) { args_ = std::move(args); }
+  // Puts the last `count` nodes before all others.
+  void move_to_front(size_t count) {
+    std::rotate(nodes_.begin(), nodes_.end() - static_cast<std::ptrdiff_t>(count), nodes_.end());
+  }
   // The nodes other than arguments, in order.
   const std::vector<Node*>& nodes() const { return nodes_; }
   std::vector<Value> results;

@@ -63,17 +63,38 @@ HloInstruction parse_instruction(std::string_view bytes) {
   ProtoReader r(bytes, kWhat);
   while (r.next()) {
     switch (r.field()) {
-      case 1: out.name = r.bytes(); break;
-      case 2: out.opcode = r.bytes(); break;
-      case 3: out.shape = parse_shape(r.bytes()); break;
-      case 7: out.scope = parse_scope(r.bytes()); break;
-      case 28: out.target = r.bytes(); break;
-      case 30: parse_dot(r.bytes(), out); break;
-      case 35: out.id = r.varint(); break;
-      case 36: out.operands = packed(r.bytes()); break;
-      case 38: out.called = packed(r.bytes()); break;
-      case 43: out.backend_config = r.bytes(); break;
-      default: break;
+      case 1:
+        out.name = r.bytes();
+        break;
+      case 2:
+        out.opcode = r.bytes();
+        break;
+      case 3:
+        out.shape = parse_shape(r.bytes());
+        break;
+      case 7:
+        out.scope = parse_scope(r.bytes());
+        break;
+      case 28:
+        out.target = r.bytes();
+        break;
+      case 30:
+        parse_dot(r.bytes(), out);
+        break;
+      case 35:
+        out.id = r.varint();
+        break;
+      case 36:
+        out.operands = packed(r.bytes());
+        break;
+      case 38:
+        out.called = packed(r.bytes());
+        break;
+      case 43:
+        out.backend_config = r.bytes();
+        break;
+      default:
+        break;
     }
   }
   return out;
@@ -84,11 +105,20 @@ HloComputation parse_computation(std::string_view bytes) {
   ProtoReader r(bytes, kWhat);
   while (r.next()) {
     switch (r.field()) {
-      case 1: out.name = r.bytes(); break;
-      case 2: out.instructions.push_back(parse_instruction(r.bytes())); break;
-      case 5: out.id = r.varint(); break;
-      case 6: out.root = r.varint(); break;
-      default: break;
+      case 1:
+        out.name = r.bytes();
+        break;
+      case 2:
+        out.instructions.push_back(parse_instruction(r.bytes()));
+        break;
+      case 5:
+        out.id = r.varint();
+        break;
+      case 6:
+        out.root = r.varint();
+        break;
+      default:
+        break;
     }
   }
   return out;
@@ -97,12 +127,28 @@ HloComputation parse_computation(std::string_view bytes) {
 // Bytes of XLA's PrimitiveType; types of less than a byte are kept one a byte on the CPU.
 int64_t element_bytes(int type) {
   switch (type) {
-    case 3: case 7: case 10: case 16: return 2;   // s16, u16, f16, bf16
-    case 4: case 8: case 11: return 4;            // s32, u32, f32
-    case 5: case 9: case 12: case 15: return 8;   // s64, u64, f64, c64
-    case 18: return 16;                           // c128
-    case 13: case 14: case 17: return 0;          // tuple, opaque, token
-    default: return 1;                            // pred, s8, u8, f8 and less
+    case 3:
+    case 7:
+    case 10:
+    case 16:
+      return 2;  // s16, u16, f16, bf16
+    case 4:
+    case 8:
+    case 11:
+      return 4;  // s32, u32, f32
+    case 5:
+    case 9:
+    case 12:
+    case 15:
+      return 8;  // s64, u64, f64, c64
+    case 18:
+      return 16;  // c128
+    case 13:
+    case 14:
+    case 17:
+      return 0;  // tuple, opaque, token
+    default:
+      return 1;  // pred, s8, u8, f8 and less
   }
 }
 

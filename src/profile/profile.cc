@@ -76,7 +76,7 @@ Profile make_profile(const Measured& measured, const Sampler& sampler, const Thu
 
 double Group::total() const { return std::accumulate(std::begin(seconds), std::end(seconds), 0.0); }
 
-std::vector<Group> grouped(const Profile& profile, std::string ProgramOp::* key) {
+std::vector<Group> grouped(const Profile& profile, std::string ProgramOp::*key) {
   std::map<std::string, Group> groups;
   for (const ProgramOp& op : profile.program) {
     Group& group = groups[op.*key];

@@ -65,6 +65,6 @@ struct Group {
   double total() const;
 };
 // By ProgramOp::part or ::kind, the longest first.
-std::vector<Group> grouped(const Profile& profile, std::string ProgramOp::* key);
+std::vector<Group> grouped(const Profile& profile, std::string ProgramOp::*key);
 
 }  // namespace fathom

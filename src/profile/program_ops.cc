@@ -20,11 +20,12 @@ bool one_of(std::string_view word, const std::array<std::string_view, N>& words)
 }
 
 // Takes no time: names for what is there already.
-constexpr std::array<std::string_view, 7> kFree = {
-    "parameter", "constant", "bitcast", "tuple", "get-tuple-element", "after-all", "opt-barrier"};
-constexpr std::array<std::string_view, 11> kMoves = {"copy",    "transpose", "reshape",       "slice",
-                                                     "concatenate", "broadcast", "pad", "reverse",
-                                                     "dynamic-slice", "dynamic-update-slice", "iota"};
+constexpr std::array<std::string_view, 7> kFree = {"parameter",         "constant",  "bitcast",    "tuple",
+                                                   "get-tuple-element", "after-all", "opt-barrier"};
+constexpr std::array<std::string_view, 11> kMoves = {
+    "copy",      "transpose", "reshape", "slice",         "concatenate",
+    "broadcast", "pad",       "reverse", "dynamic-slice", "dynamic-update-slice",
+    "iota"};
 
 bool moves_only(const HloInstruction& i) {
   // Numbers that are computed one by one are places in arrays.
@@ -40,8 +41,8 @@ double kernel_flops(const HloInstruction& i, const HloComputation& in) {
   if (i.target == abi::kGroupedOuter) return 2 * size(0, 0) * size(0, 1) * size(1, 1);
   bool forward = i.target == abi::kFlashAttention;
   if (!forward && i.target != abi::kFlashAttentionGrad) return 0;
-  // Half of the scores are masked (as if a row were one segment). Forward: q k^T and p v; backward: q k^T, d_out v^T and
-  // the three gradients.
+  // Half of the scores are masked (as if a row were one segment). Forward: q k^T and p v; backward: q k^T, d_out v^T
+  // and the three gradients.
   double scores = size(0, 0) * size(0, 2) * size(0, 1) * size(0, 1);  // twice half of them
   double w = size(0, 3), u = size(2, 3);
   return scores * (forward ? w + u : 3 * w + 2 * u);
@@ -119,8 +120,8 @@ class Reader {
 
   // The kind of its most laborious instruction.
   std::string fusion_kind(const HloComputation& fused) const {
-    constexpr std::array<std::string_view, 6> kOrder = {"product", "scatter", "sort", "reduction", "gather",
-                                                        "elementwise"};
+    constexpr std::array<std::string_view, 6> kOrder = {"product",   "scatter", "sort",
+                                                        "reduction", "gather",  "elementwise"};
     size_t best = kOrder.size();
     for (const HloInstruction& i : fused.instructions) {
       if (moves_only(i) && i.opcode != "reduce") continue;

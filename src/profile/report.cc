@@ -48,9 +48,9 @@ std::string by_part(const Profile& p) {
                                 "recomputed", "backward", "update", "all", "%");
   Group other{.name = "other"};
   auto line = [&](const Group& g) {
-    out += fmt::format("{:<28}{:10.1f}{:12.1f}{:10.1f}{:10.1f}{:8.1f}{:7.1f}\n", g.name, g.seconds[0] * 1e3,
-                       g.seconds[1] * 1e3, g.seconds[2] * 1e3, g.seconds[3] * 1e3, g.total() * 1e3,
-                       share(p, g.total()));
+    out +=
+        fmt::format("{:<28}{:10.1f}{:12.1f}{:10.1f}{:10.1f}{:8.1f}{:7.1f}\n", g.name, g.seconds[0] * 1e3,
+                    g.seconds[1] * 1e3, g.seconds[2] * 1e3, g.seconds[3] * 1e3, g.total() * 1e3, share(p, g.total()));
   };
   for (const Group& g : grouped(p, &ProgramOp::part)) {
     if (g.total() >= kSmallShare * p.cpu_seconds()) {

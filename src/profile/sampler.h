@@ -22,7 +22,8 @@ struct Sample {
 };
 
 struct SamplerOptions {
-  // Of a thread's CPU time. The kernel looks at its clock tick (1 to 10 ms), so that less than that is one sample a tick.
+  // Of a thread's CPU time. The kernel looks at its clock tick (1 to 10 ms), so that less than that is one sample a
+  // tick.
   int64_t interval_us = 1000;
   size_t max_samples = 1 << 18;
   std::vector<uint64_t> marks = {};

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 
 #include "graph/fused_op.h"
 #include "graph/grad/sweep.h"
@@ -25,6 +26,32 @@ bool cheap(Op op) {
       return false;
   }
 }
+
+// Ops that cost about as much as reading their result from memory: arithmetic element by element, and movements.
+bool light(Op op) {
+  if (cheap(op) || (op >= Op::kNeg && op <= Op::kClamp)) return true;
+  return op == Op::kConcatenate || op == Op::kSlice || op == Op::kSplit || op == Op::kPad || op == Op::kReverse ||
+         op == Op::kGather;
+}
+
+void replace_uses(Region& region, const ValueMap& by) {
+  auto replace = [&](Value& v) {
+    auto it = by.find(v);
+    if (it != by.end()) v = it->second;
+  };
+  for (Node* node : region.nodes()) {
+    for (Value& v : node->operands) replace(v);
+    for (auto& inner : node->regions) replace_uses(*inner, by);
+  }
+  for (Value& v : region.results) replace(v);
+}
+
+// By creation, so that programs do not depend on addresses.
+struct InOrder {
+  bool operator()(const Value& a, const Value& b) const {
+    return std::pair(a.node().id, a.index()) < std::pair(b.node().id, b.index());
+  }
+};
 
 // Builds the reverse scan of one forward scan.
 class ReverseScan {
@@ -56,6 +83,8 @@ class ReverseScan {
       finish_captures();
       finish_stacks();
     }
+    body_->results = results_;
+    remake_light_residuals();
     close();
   }
 
@@ -160,7 +189,60 @@ class ReverseScan {
     node_.results.push_back({v.dtype(), Shape(std::move(axes))});
     forward_.results.push_back(v);
     Insertion outside(outside_);
-    return add_stack(outer_.primal(node_.result(static_cast<int>(node_.results.size()) - 1)), v.type());
+    Value slice = add_stack(outer_.primal(node_.result(static_cast<int>(node_.results.size()) - 1)), v.type());
+    residuals_.emplace(v, slice);
+    return slice;
+  }
+
+  // What the reverse body has without computing: slices, captures and residuals.
+  bool at_hand(Value v) const {
+    auto argument = position_.find(v);
+    if (argument != position_.end() && (argument->second == 0 || !is_carry(argument->second - 1))) return true;
+    return residuals_.contains(v);
+  }
+
+  // Whether light ops give v from what is at hand.
+  bool lightly_made(Value v) {
+    if (auto it = lightly_made_.find(v); it != lightly_made_.end()) return it->second;
+    const std::vector<Value>& operands = v.node().operands;
+    bool is = light(v.node().op) &&
+              std::all_of(operands.begin(), operands.end(), [&](Value o) { return at_hand(o) || lightly_made(o); });
+    return lightly_made_[v] = is;
+  }
+
+  // v in the reverse body, from what is there; `made` has what was made so far.
+  Value remake(Value v, ValueMap& made) {
+    auto [it, fresh] = made.try_emplace(v);
+    if (!fresh) return it->second;
+    Value here;
+    if (at_hand(v) && !(residuals_.contains(v) && lightly_made(v))) {
+      here = primal(v);
+    } else {
+      std::vector<Value> operands;
+      for (const Value& o : v.node().operands) operands.push_back(remake(o, made));
+      here = copy_node(graph_, v.node(), std::move(operands)).result(v.index());
+    }
+    return made[v] = here;
+  }
+
+  // A residual is written by the forward scan and read back by the reverse one; those that light ops give from others
+  // are made again instead. No further value is kept for that.
+  void remake_light_residuals() {
+    ValueMap made, by;
+    const size_t before = body_->nodes().size();
+    {
+      Insertion inside(*body_);
+      for (const auto& [value, slice] : residuals_) {
+        if (lightly_made(value)) by[slice] = remake(value, made);
+      }
+    }
+    body_->move_to_front(body_->nodes().size() - before);
+    replace_uses(*body_, by);
+    for (size_t i = stacks_.size(); i-- > 0;) {
+      if (!by.contains(stack_args_[i])) continue;
+      stacks_.erase(stacks_.begin() + static_cast<std::ptrdiff_t>(i));
+      stack_args_.erase(stack_args_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
   }
 
   void finish_carries() {
@@ -197,7 +279,6 @@ class ReverseScan {
     ordered.insert(ordered.end(), carry_args_.begin(), carry_args_.end());
     ordered.insert(ordered.end(), stack_args_.begin(), stack_args_.end());
     body_->order_args(std::move(ordered));
-    body_->results = results_;
     std::vector<Value> operands = init_;
     operands.insert(operands.end(), stacks_.begin(), stacks_.end());
     std::vector<Value> captures = close_over(*body_);
@@ -231,6 +312,8 @@ class ReverseScan {
   Value index_;
   std::unordered_map<Value, int, ValueHash> position_;  // arguments of the forward body
   ValueMap known_;
+  std::map<Value, Value, InOrder> residuals_;  // value of the forward body, its slice in the reverse body
+  std::unordered_map<Value, bool, ValueHash> lightly_made_;
   std::vector<std::pair<Value, Value>> seeds_;    // (value of the forward body, its cotangent in the reverse body)
   std::vector<int> carried_, captured_, sliced_;  // operands of the forward scan that get a cotangent
   std::vector<Value> init_, stacks_;              // operands of the reverse scan

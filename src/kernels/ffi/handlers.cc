@@ -3,9 +3,9 @@
 #include "kernels/abi.h"
 #include "kernels/ffi/attention_handlers.h"
 #include "kernels/ffi/grouped_handlers.h"
-#include "kernels/ffi/unwritten_handler.h"
 #include "kernels/ffi/loss_handlers.h"
 #include "kernels/ffi/optimizer_handlers.h"
+#include "kernels/ffi/unwritten_handler.h"
 
 namespace fathom {
 
