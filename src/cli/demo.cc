@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "drive/complete.h"
 #include "drive/train_loop.h"
+#include "runtime/plugin_search.h"
 
 namespace fathom {
 namespace {
@@ -40,7 +41,7 @@ int run_demo(const CommandLine& line, const Environment& environment) {
   line.allow_flags(kFlags);
   if (!line.words.empty()) throw ConfigError("demo: '" + line.words[0] + "' is neither a .yml file nor key=value");
   int64_t count = token_count(line);
-  Resolved resolved = resolve_config(line.config, environment);
+  Resolved resolved = resolve_config(line.config, environment, {.found_hardware = default_hardware()});
   log_settings(resolved);
   const Config& config = resolved.config;
   if (config.dataset_type == DatasetType::kSynthetic) {

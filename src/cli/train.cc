@@ -2,13 +2,14 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "drive/train_loop.h"
+#include "runtime/plugin_search.h"
 
 namespace fathom {
 
 int run_train(const CommandLine& line, const Environment& environment) {
   line.allow_flags({});
   if (!line.words.empty()) throw ConfigError("train: '" + line.words[0] + "' is neither a .yml file nor key=value");
-  Resolved resolved = resolve_config(line.config, environment);
+  Resolved resolved = resolve_config(line.config, environment, {.found_hardware = default_hardware()});
   log_settings(resolved);
   Trainer trainer(resolved.config);
   TrainOutcome outcome = trainer.run();

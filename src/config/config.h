@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,14 @@ struct Coordination {
   std::string job;                     // the same in all processes of the job
   std::vector<int64_t> local_devices;  // devices of this machine that are this process's; empty: all that it sees
   friend bool operator==(const Coordination&, const Coordination&) = default;
+};
+
+// What to ask the CUDA plugin for; what is not given is the plugin's own choice.
+struct GpuMemory {
+  std::optional<float> fraction;  // of the GPU's memory
+  std::optional<bool> preallocate;
+  std::string allocator;  // empty, or a name that the plugin knows
+  friend bool operator==(const GpuMemory&, const GpuMemory&) = default;
 };
 
 // Values are final: defaults, -1 ("take it from ...") and empty strings are already resolved where the comment says so.
@@ -61,6 +70,7 @@ struct Config {
   int64_t process_index = -1;    // likewise
   std::string local_device_ids;  // "0,1"
   Coordination coordination;
+  GpuMemory gpu_memory;  // derived from the environment (config/gpu_memory.h)
 
   // --- Dimensions. base_* are the keys; the plain names are what the model uses (base_* scaled by
   // global_parameter_scale).

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "config/coordination.h"
+#include "config/gpu_memory.h"
 #include "config/hub.h"
 
 namespace fathom {
@@ -270,6 +271,7 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_paths(config, input, problems);
   derive_tokenizer(config, input, notices, problems);
   derive_coordination(config, input, notices, problems);
+  derive_gpu_memory(config, input, problems);
 }
 
 }  // namespace fathom

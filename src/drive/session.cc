@@ -21,6 +21,12 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+void add_memory_options(const GpuMemory& memory, NamedValues& to) {
+  if (memory.fraction) to["memory_fraction"] = *memory.fraction;
+  if (memory.preallocate) to["preallocate"] = *memory.preallocate;
+  if (!memory.allocator.empty()) to["allocator"] = memory.allocator;
+}
+
 }  // namespace
 
 Session::Session(const Config& config)
@@ -41,6 +47,7 @@ Session::Session(const Config& config)
   }
   ClientOptions options = job_.client_options();
   if (config.hardware == Hardware::kCpu) options.cpu_device_count = static_cast<int>(config.cpu_device_count);
+  add_memory_options(config.gpu_memory, options.plugin_options);
   client_ = Client::create(*plugin_, options);
   mesh_ = resolve_mesh(config, static_cast<int64_t>(client_->devices().size()), client_->slice_count());
   AssignmentOptions slices;

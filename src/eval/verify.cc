@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "checkpoint/safetensors_folder.h"
 #include "eval/checks.h"
+#include "runtime/plugin_search.h"
 
 namespace fathom {
 namespace {
@@ -155,7 +156,8 @@ class Verifier::Models {
     }
     words.push_back(fmt::format("load_parameters_path={}/{}", options_.folder, subfolder));
     words.push_back(fmt::format("scan_layers={}", scan));
-    Resolved resolved = resolve_config(words, options_.environment, {.needs_data = false});
+    Resolved resolved =
+        resolve_config(words, options_.environment, {.needs_data = false, .found_hardware = default_hardware()});
     for (const std::string& notice : resolved.notices) log_once(LogLevel::kInfo, notice);
     return std::move(resolved.config);
   }

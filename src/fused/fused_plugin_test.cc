@@ -11,6 +11,10 @@
 namespace fathom {
 namespace {
 
+// The CPU's composed references, and the forms for GPUs, which are plain StableHLO too.
+const EmitOptions kForms[] = {{.target = {.platform = "cpu", .kernels = {}}},
+                              {.target = {.platform = "gpu", .kernels = {}}}};
+
 // ---- grouped products ----
 
 struct Groups {
@@ -43,7 +47,9 @@ std::vector<float> grouped_by_hand(const Groups& g, const HostArray& x, const Ho
   return y;
 }
 
-TEST(GroupedMatmul, EqualsAProductPerGroup) {
+class GroupedMatmul : public testing::TestWithParam<EmitOptions> {};
+
+TEST_P(GroupedMatmul, EqualsAProductPerGroup) {
   for (const Groups& c : kCases) {
     for (bool transposed : {false, true}) {
       const int64_t e = static_cast<int64_t>(c.sizes.size()), n = 7, k = 10;
@@ -54,7 +60,7 @@ TEST(GroupedMatmul, EqualsAProductPerGroup) {
       Value sizes = g->arg("sizes", {DType::kS32, Shape{{"e", e}}});
       g->root().results = {grouped_matmul(x, w, sizes, {.transposed = transposed})};
       HostArray xv = random_floats(xs, 1), wv = random_floats(ws, 2);
-      auto y = run_graph(std::move(g), {xv, wv, integers(Shape{{"e", e}}, c.sizes)});
+      auto y = run_graph(std::move(g), {xv, wv, integers(Shape{{"e", e}}, c.sizes)}, GetParam());
       HostArray want =
           floats(Shape{{"m", c.rows()}, {"out", transposed ? k : n}}, grouped_by_hand(c, xv, wv, transposed));
       EXPECT_LT(max_difference(y[0], want), 1e-5);
@@ -69,7 +75,7 @@ Value masked_matmul(Value x, Value w, Value group_of_row) {
   return reduce_sum(all * mask, "e");
 }
 
-TEST(GroupedMatmul, GradientsEqualThoseOfTheMaskedProduct) {
+TEST_P(GroupedMatmul, GradientsEqualThoseOfTheMaskedProduct) {
   for (const Groups& c : kCases) {
     const int64_t e = static_cast<int64_t>(c.sizes.size());
     Shape xs{{"m", c.rows()}, {"in", 10}}, ws{{"e", e}, {"out", 7}, {"in", 10}}, ys{{"m", c.rows()}, {"out", 7}};
@@ -83,14 +89,19 @@ TEST(GroupedMatmul, GradientsEqualThoseOfTheMaskedProduct) {
     std::vector<int32_t> groups;
     for (int32_t i = 0; i < e; ++i)
       groups.insert(groups.end(), static_cast<size_t>(c.sizes[static_cast<size_t>(i)]), i);
-    auto d = run_graph(std::move(g), {random_floats(xs, 1), random_floats(ws, 2), random_floats(ys, 3),
-                                      integers(Shape{{"e", e}}, c.sizes), integers(Shape{{"m", c.rows()}}, groups)});
+    auto d = run_graph(std::move(g),
+                       {random_floats(xs, 1), random_floats(ws, 2), random_floats(ys, 3),
+                        integers(Shape{{"e", e}}, c.sizes), integers(Shape{{"m", c.rows()}}, groups)},
+                       GetParam());
     EXPECT_LT(max_difference(d[0], d[2]), 1e-5);
     EXPECT_LT(max_difference(d[1], d[3]), 1e-4);  // sums over up to 700 rows
   }
 }
 
-TEST(GroupedMatmul, RefusesWhatDoesNotFit) {
+std::string form_name(const testing::TestParamInfo<EmitOptions>& info) { return info.param.target.platform; }
+INSTANTIATE_TEST_SUITE_P(Forms, GroupedMatmul, testing::ValuesIn(kForms), form_name);
+
+TEST(GroupedMatmulShapes, RefusesWhatDoesNotFit) {
   Graph g;
   Value x = g.arg("x", {DType::kF32, Shape{{"m", 4}, {"k", 3}}}),
         w = g.arg("w", {DType::kF32, Shape{{"e", 2}, {"n", 5}, {"k", 6}}});
@@ -131,13 +142,17 @@ Value plain(Value q, Value k, Value v, Value segments) {
   return transpose(dot(softmax(scores, "t"), v, "t"), "b s h u");
 }
 
+class FlashAttention : public testing::TestWithParam<EmitOptions> {};
+INSTANTIATE_TEST_SUITE_P(Forms, FlashAttention, testing::ValuesIn(kForms), form_name);
+
 struct FlashCase {
   int64_t length, block;
 };
 
-TEST(FlashAttention, EqualsPlainAttentionForwardAndBackward) {
-  // Lengths that the block divides and does not, one block, a block longer than the row, a row of one.
-  for (FlashCase c : {FlashCase{16, 4}, {13, 4}, {7, 16}, {1, 8}, {33, 32}, {24, 24}}) {
+TEST_P(FlashAttention, EqualsPlainAttentionForwardAndBackward) {
+  // Lengths that the block divides and does not, one block, a block longer than the row, a row of one; the last is
+  // longer than the blocks of 512 queries that GPUs take.
+  for (FlashCase c : {FlashCase{16, 4}, {13, 4}, {7, 16}, {1, 8}, {33, 32}, {24, 24}, {700, 256}}) {
     const Axis b{"b", 2}, s{"s", c.length}, t{"t", c.length}, h{"h", 3}, w{"w", 6}, u{"u", 5};
     auto g = std::make_unique<Graph>();
     Value q = g->arg("q", {DType::kF32, Shape{b, s, h, w}}), k = g->arg("k", {DType::kF32, Shape{b, t, h, w}});
@@ -158,9 +173,11 @@ TEST(FlashAttention, EqualsPlainAttentionForwardAndBackward) {
       int64_t at = i % c.length;
       ids.push_back(i >= c.length ? 1 : at < c.length / 3 ? 1 : at < c.length - 2 ? 2 : 0);
     }
-    auto out = run_graph(std::move(g), {random_floats(Shape{b, s, h, w}, 1), random_floats(Shape{b, t, h, w}, 2),
-                                        random_floats(Shape{b, t, h, u}, 3), random_floats(Shape{b, s, h, u}, 4),
-                                        integers(Shape{b, s}, ids)});
+    auto out = run_graph(
+        std::move(g),
+        {random_floats(Shape{b, s, h, w}, 1), random_floats(Shape{b, t, h, w}, 2), random_floats(Shape{b, t, h, u}, 3),
+         random_floats(Shape{b, s, h, u}, 4), integers(Shape{b, s}, ids)},
+        GetParam());
     for (size_t i = 0; i < out.size(); i += 2) {
       EXPECT_LT(max_difference(out[i], out[i + 1]), 1e-5)
           << "length " << c.length << ", block " << c.block << ", " << i / 2;
@@ -168,7 +185,7 @@ TEST(FlashAttention, EqualsPlainAttentionForwardAndBackward) {
   }
 }
 
-TEST(FlashAttention, LargeScoresDoNotOverflow) {
+TEST_P(FlashAttention, LargeScoresDoNotOverflow) {
   const Axis b{"b", 1}, s{"s", 8}, t{"t", 8}, h{"h", 1}, w{"w", 4}, u{"u", 4};
   auto g = std::make_unique<Graph>();
   Value q = g->arg("q", {DType::kF32, Shape{b, s, h, w}}), k = g->arg("k", {DType::kF32, Shape{b, t, h, w}});
@@ -176,9 +193,10 @@ TEST(FlashAttention, LargeScoresDoNotOverflow) {
   Value segments = g->arg("segments", {DType::kS32, Shape{b, s}});
   Value out = flash_attention(q, k, v, segments, {.block = 4});
   g->root().results = {out, plain(q, k, v, segments)};
-  auto r =
-      run_graph(std::move(g), {random_floats(Shape{b, s, h, w}, 1, 60), random_floats(Shape{b, t, h, w}, 2, 60),
-                               random_floats(Shape{b, t, h, u}, 3), integers(Shape{b, s}, {1, 1, 1, 1, 1, 1, 1, 1})});
+  auto r = run_graph(std::move(g),
+                     {random_floats(Shape{b, s, h, w}, 1, 60), random_floats(Shape{b, t, h, w}, 2, 60),
+                      random_floats(Shape{b, t, h, u}, 3), integers(Shape{b, s}, {1, 1, 1, 1, 1, 1, 1, 1})},
+                     GetParam());
   EXPECT_LT(max_difference(r[0], r[1]), 1e-5);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "fused/grouped_tiles.h"
 #include "graph/fused_op.h"
 #include "graph/region_ops.h"
 #include "kernels/abi.h"
@@ -166,12 +167,14 @@ bool has_kernel(const LoweringContext& c, std::string_view kernel, std::string& 
 
 // TPUs have the grouped product itself, in every operand order that is needed here.
 bool is_native(const LoweringContext& c) { return c.target().platform == "tpu"; }
+bool is_tiled(const LoweringContext& c) { return c.target().platform == "gpu"; }
 
 std::vector<Value> lower_matmul(LoweringContext& c, std::string& reason) {
   if (is_native(c)) {
     const std::vector<Value>& in = c.operands();
     return {ragged_dot(in[0], in[1], in[2], axis(in[0], 1).name, c.node().where)};
   }
+  if (is_tiled(c)) return {tiled_matmul(c.operands()[0], c.operands()[1], c.operands()[2])};
   if (!has_kernel(c, abi::kGroupedMatmul, reason)) return {};
   Graph& g = c.graph();
   StackRef stack;
@@ -190,6 +193,7 @@ std::vector<Value> lower_outer(LoweringContext& c, std::string& reason) {
     const std::vector<Value>& in = c.operands();
     return {ragged_dot(in[0], in[1], in[2], axis(in[0], 0).name, c.node().where)};
   }
+  if (is_tiled(c)) return {tiled_outer(c.operands()[0], c.operands()[1], c.operands()[2])};
   if (!has_kernel(c, abi::kGroupedOuter, reason)) return {};
   CustomCall call{.target = std::string(abi::kGroupedOuter), .results = c.node().results};
   return custom_call(c.graph(), call, c.operands());
