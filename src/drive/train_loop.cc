@@ -59,22 +59,41 @@ void require_writable(std::string_view key, const std::string& path) {
 // The sign of a NaN means nothing and would be printed.
 float without_sign(float x) { return std::isnan(x) ? std::numeric_limits<float>::quiet_NaN() : x; }
 
-// On the CPU the state must fit into the machine's memory; said before anything is compiled.
-void require_memory(const Config& config, const StateLayout& layout) {
-  if (config.hardware != Hardware::kCpu) return;
+// Bytes of parameters and moments: of a device's part of them, or of the whole where `mesh` is null.
+double state_bytes(const Config& config, const StateLayout& layout, const Mesh* mesh) {
+  auto elements = [&](size_t i) {
+    const Shape& shape = layout.arrays[i].type.shape;
+    return static_cast<double>((mesh == nullptr ? shape : local_shape(shape, layout.shardings[i], *mesh)).elements());
+  };
+  auto width = [&](size_t i) { return static_cast<double>(byte_size(layout.arrays[i].type.dtype)); };
   double bytes = 0;
-  for (const ParamArray& a : layout.arrays) bytes += static_cast<double>(a.type.bytes());
-  for (size_t i : layout.trained) {
-    const TensorType& type = layout.arrays[i].type;
-    bytes +=
-        static_cast<double>(type.bytes()) + static_cast<double>(type.shape.elements() * byte_size(config.mu_dtype));
+  for (size_t i = 0; i < layout.arrays.size(); ++i) bytes += elements(i) * width(i);
+  for (size_t i : layout.trained) bytes += elements(i) * (width(i) + static_cast<double>(byte_size(config.mu_dtype)));
+  return bytes;
+}
+
+// The state must fit, on the CPU into the machine's memory, which its devices share, otherwise into each device's; said
+// before anything is compiled.
+void require_memory(const Config& config, const StateLayout& layout, const Session& session) {
+  if (config.hardware == Hardware::kCpu) {
+    double bytes = state_bytes(config, layout, nullptr);
+    double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+    if (bytes <= memory) return;
+    throw ConfigError(
+        fmt::format("model_name={}: parameters and optimizer state take {:.1f} GB, this machine has {:.1f} GB; take a "
+                    "smaller model, or weight_dtype=bfloat16",
+                    config.model_name, bytes * 1e-9, memory * 1e-9));
   }
-  double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  if (bytes <= memory) return;
-  throw ConfigError(
-      fmt::format("model_name={}: parameters and optimizer state take {:.1f} GB, this machine has {:.1f} GB; take a "
-                  "smaller model, or weight_dtype=bfloat16",
-                  config.model_name, bytes * 1e-9, memory * 1e-9));
+  double bytes = state_bytes(config, layout, &session.mesh().mesh);
+  std::optional<int64_t> limit = session.client()->memory_limit(*session.client()->addressable_devices().front());
+  if (!limit || bytes <= static_cast<double>(*limit)) return;
+  throw ConfigError(fmt::format(
+      "model_name={}: parameters and optimizer state take {:.1f} GB of each device, which has {:.1f} GB for "
+      "this process; take a smaller model, weight_dtype=bfloat16, or more devices (ici_fsdp_parallelism)"
+      "{}",
+      config.model_name, bytes * 1e-9, static_cast<double>(*limit) * 1e-9,
+      config.hardware == Hardware::kGpu ? "; XLA_PYTHON_CLIENT_MEM_FRACTION sets the part of a GPU that is taken"
+                                        : ""));
 }
 
 }  // namespace
@@ -100,7 +119,7 @@ Trainer::Trainer(const Config& config)
       layout_(state_layout(config, session_.mesh().mesh)),
       sizes_(resolve_batch(config, session_.mesh().devices())) {
   check_batch_split(config_, session_.mesh());
-  require_memory(config_, layout_);
+  require_memory(config_, layout_, session_);
   require_writable("base_output_directory", config_.run_directory + "/metrics.jsonl");
   if (!config_.metrics_file.empty()) require_writable("metrics_file", config_.metrics_file);
   open_data();

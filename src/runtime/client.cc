@@ -121,6 +121,19 @@ int Client::slice_count() const {
   return static_cast<int>(slices.size());
 }
 
+std::optional<int64_t> Client::memory_limit(const Device& device) const {
+  PJRT_Device_MemoryStats_Args args{};
+  args.device = device.handle;
+  try {
+    FATHOM_PJRT(plugin_, PJRT_Device_MemoryStats, args);
+  } catch (const PjrtError& error) {
+    if (error.code() == PjrtCode::kUnimplemented) return std::nullopt;
+    throw;
+  }
+  if (!args.bytes_limit_is_set || args.bytes_limit <= 0) return std::nullopt;
+  return args.bytes_limit;
+}
+
 const Device& Client::device(const PJRT_Device* handle) const {
   auto it = std::find_if(devices_.begin(), devices_.end(), [&](const Device& d) { return d.handle == handle; });
   if (it == devices_.end()) {

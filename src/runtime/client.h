@@ -64,6 +64,8 @@ class Client : public std::enable_shared_from_this<Client> {
   const std::vector<const Device*>& addressable_devices() const { return addressable_; }
   // The device of `devices()` behind a handle that the plugin gave.
   const Device& device(const PJRT_Device* handle) const;
+  // Bytes of an own device that programs may use, as its allocator says; nothing where the plugin does not say.
+  std::optional<int64_t> memory_limit(const Device& device) const;
 
  private:
   Client(const Plugin& plugin, PJRT_Client* handle, std::unique_ptr<KeyValueCallbacks> callbacks);
