@@ -21,6 +21,7 @@
 #include "data/config_options.h"
 #include "data/prefetch.h"
 #include "drive/signals.h"
+#include "graph/partition.h"
 
 namespace fathom {
 namespace {

@@ -35,7 +35,7 @@ TEST_F(Gpu, ComputesWhatTheReferencesOfDeepseekV3Hold) { expect_verified("tests/
 TEST_F(Gpu, ComputesWhatTheReferencesOfDeepseekV2Hold) { expect_verified("tests/data/deepseek_v2"); }
 
 TEST_F(Gpu, IsFoundByItselfAndLearnsInBfloat16) {
-  TrainRun run({"dtype=bfloat16", "reuse_example_batch=1", "steps=8"});
+  TrainRun run({"hardware=", "dtype=bfloat16", "reuse_example_batch=1", "steps=8"});
   std::vector<double> losses = run.losses();
   ASSERT_EQ(losses.size(), 8u) << run.outcome().err;
   EXPECT_THAT(run.outcome().err, HasSubstr("devices    cuda x "));

@@ -101,6 +101,7 @@ std::string compile_cache() {
 
 Words base_keys() {
   return {"run_name=run",
+          "hardware=cpu",
           "jax_cache_dir=" + compile_cache(),
           "model_name=auto",
           "load_parameters_path=tests/data/deepseek_v3/hf",

@@ -49,9 +49,9 @@ struct Outcome {
 // `fathom train configs/base.yml keys...`, as it is.
 Outcome train(const Words& keys);
 
-// The keys that the runs of these tests share: the small V3 model of tests/data with its weights, float32, four rows of
-// 160 packed tokens, a schedule of 12 steps whose first rate is 0. What is compiled is kept in the build folder, so
-// that every program is compiled once for all tests.
+// The keys that the runs of these tests share: the CPU, the small V3 model of tests/data with its weights, float32,
+// four rows of 160 packed tokens, a schedule of 12 steps whose first rate is 0. What is compiled is kept in the build
+// folder, so that every program is compiled once for all tests.
 Words base_keys();
 std::string compile_cache();
 
