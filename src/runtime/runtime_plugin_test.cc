@@ -95,6 +95,11 @@ TEST_P(RuntimeTest, ClientListsItsDevices) {
   }
 }
 
+// Only allocators with a limit of their own tell it: a GPU's (tests/gpu), not the CPU's.
+TEST_P(RuntimeTest, MemoryLimitIsNothingWhereThePluginHasNone) {
+  EXPECT_EQ(client_->memory_limit(first_device()), std::nullopt);
+}
+
 TEST_P(RuntimeTest, NoDevicesAreRefused) {
   EXPECT_THAT([&] { cpu_client(GetParam(), 0); }, ThrowsMessage<ConfigError>(HasSubstr("cpu_device_count=0")));
 }
