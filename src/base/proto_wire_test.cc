@@ -51,7 +51,7 @@ TEST(ProtoWire, ReadsBackWhatItWrote) {
 TEST(ProtoWire, EveryCutMessageIsAnErrorOrShorter) {
   std::string whole = ProtoWriter().varint(1, 300).bytes(2, "testing").float64(3, 2.0).str();
   for (size_t size = 0; size < whole.size(); ++size) {
-    ProtoReader r(std::string_view(whole).substr(0, size), "x");
+    ProtoReader r(std::string_view{whole}.substr(0, size), "x");
     // Cuts between fields (after 3 and after 12 bytes) give a shorter message, all others an error.
     bool clean = size == 0 || size == 3 || size == 12;
     auto walk = [&] {

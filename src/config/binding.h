@@ -71,6 +71,7 @@ struct Bound {
 
 }  // namespace binding_detail
 
+// NOLINTBEGIN(readability-identifier-naming): variable templates that read as calls in the key tables.
 template <auto Member>
 inline constexpr KeyBinding bind = {
     .type = binding_detail::key_type<typename binding_detail::Bound<Member>::Field>(),
@@ -102,5 +103,7 @@ inline constexpr KeyBinding bind_optional_float = {
     .get = [](const Config& config) -> KeyValue { return config.*Member < 0 ? KeyValue() : KeyValue(config.*Member); },
     .choices = [] { return std::span<const std::string_view>(); },
 };
+
+// NOLINTEND(readability-identifier-naming)
 
 }  // namespace fathom

@@ -13,7 +13,6 @@ namespace {
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 Resolved resolve_auto(const std::string& folder, std::vector<std::string> more = {}) {
   std::vector<std::string> args = {"model_name=auto", "load_parameters_path=" + folder, "dataset_type=synthetic"};

@@ -14,7 +14,6 @@ constexpr std::string_view kLinearAttention = "linear attention is not built";
 constexpr std::string_view kEngram = "engram layers are not built";
 constexpr std::string_view kHyper = "hyper-connections are not built";
 constexpr std::string_view kOtherAttention = "attention of other model families";
-constexpr std::string_view kPositions = "position embeddings of other model families";
 
 constexpr KeyRow kRows[] = {
     {"use_multimodal", kBool, "false", kRefused, kMultimodal},

@@ -10,7 +10,6 @@ using enum KeyClass;
 using enum KeyType;
 
 constexpr std::string_view kSplashQuant = "quantised attention is not built";
-constexpr std::string_view kSplash = "choice among the peer's attention kernels for TPU";
 constexpr std::string_view kSplashTile = "tile size or choice inside the peer's attention kernels for TPU";
 constexpr std::string_view kTile = "tile size of the peer's grouped kernels for TPU";
 

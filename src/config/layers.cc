@@ -44,17 +44,18 @@ void interpolate(RawValue& value, const std::string& origin, const Environment& 
     size_t end = value.text.find('}', at);
     if (end == std::string::npos) break;
     std::string name = value.text.substr(at + kOpen.size(), end - at - kOpen.size());
-    std::optional<std::string> fallback;
+    std::optional<std::string> content;  // of the variable, or the default after the comma
     if (size_t comma = name.find(','); comma != std::string::npos) {
-      fallback = name.substr(comma + 1);
+      content = name.substr(comma + 1);
       name.resize(comma);
     }
     auto found = environment.find(name);
-    if (found == environment.end() && !fallback) {
+    if (found != environment.end()) content = found->second;
+    if (!content) {
       problems.add("{}: the environment variable {} is not set", origin, name);
       return;
     }
-    std::string text = found == environment.end() ? *fallback : found->second;
+    const std::string& text = *content;
     value.text.replace(at, end - at + 1, text);
     at += text.size();
   }

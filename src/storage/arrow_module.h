@@ -50,7 +50,7 @@ struct TextColumn {
   std::string_view operator[](int64_t i) const {
     size_t row = static_cast<size_t>(i);
     int64_t begin = row == 0 ? 0 : ends[row - 1];
-    return std::string_view(text).substr(static_cast<size_t>(begin), static_cast<size_t>(ends[row] - begin));
+    return std::string_view{text}.substr(static_cast<size_t>(begin), static_cast<size_t>(ends[row] - begin));
   }
 };
 

@@ -91,7 +91,7 @@ TEST(ParquetFile, ABrokenFileIsNamedWithTheReason) {
   EXPECT_THAT([&] { ParquetFile(text, "text"); },
               ThrowsMessage<FormatError>(testing::AllOf(HasSubstr(text + ": "), HasSubstr("magic bytes not found"))));
   std::string whole(file_store("").read("tests/data/data/corpus.parquet").bytes);
-  std::string cut = folder.write("cut.parquet", std::string_view(whole).substr(0, whole.size() / 2));
+  std::string cut = folder.write("cut.parquet", std::string_view{whole}.substr(0, whole.size() / 2));
   EXPECT_THAT([&] { ParquetFile(cut, "text"); }, ThrowsMessage<FormatError>(HasSubstr(cut + ": ")));
   for (size_t i = 1000; i < 3000; ++i) whole[i] = '\xff';
   std::string damaged = folder.write("damaged.parquet", whole);
