@@ -37,14 +37,6 @@ inline constexpr std::string_view kFlashAttention = "fathom_flash_attention";
 //   results:  d_q T[b, s, h, w], d_k T[b, s, h, w], d_v T[b, s, h, u]
 inline constexpr std::string_view kFlashAttentionGrad = "fathom_flash_attention_grad";
 
-// An array whose elements are whatever its memory held: what a loop fills before anything reads it starts as this,
-// since XLA:CPU would write zeros to all of it first.
-//   operands: none
-//   result:   any array
-//   id: tells one call from another, so that no two are merged (each would then get a copy).
-inline constexpr std::string_view kUnwritten = "fathom_unwritten";
-inline constexpr std::string_view kId = "id";
-
 // What the cross entropy of each row of logits is made of. A target outside [0, v) chooses nothing.
 //   operands: logits T[..., v], targets s32[...]
 //   results:  log_z f32[...] (log of the sum of the exponentials of a row), chosen f32[...] (the target's logit, or 0)

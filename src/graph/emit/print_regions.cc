@@ -5,7 +5,6 @@
 
 #include "graph/emit/printer.h"
 #include "graph/emit/spelling.h"
-#include "kernels/abi.h"
 
 namespace fathom {
 namespace {
@@ -111,16 +110,6 @@ void Printer::print_manual(Node& node) {
   for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
 }
 
-// Every slice is written before it is read, so the first content does not matter; but a call that makes an array from
-// nothing would be made whole on each of several devices.
-std::string Printer::initial_stack(const TensorType& type, const std::string& scope) {
-  if (mesh_.devices() > 1 || !target_.has(abi::kUnwritten)) return constant(0, type, scope);
-  CallAttrs call{.target = std::string(abi::kUnwritten),
-                 .config = {{std::string(abi::kId), fmt::format("{} : i64", unwritten_++)}}};
-  return print(
-      {.op = "stablehlo.custom_call", .results = {type}, .attributes = call_text(call, 1), .scope = &scope})[0];
-}
-
 // A scan is a while over (counter, carries, stacked results, invariants). Invariants are the stacks scanned over and
 // the captures; a value that is both is passed once.
 void Printer::print_scan(Node& node) {
@@ -132,7 +121,7 @@ void Printer::print_scan(Node& node) {
     types.push_back(node.operands[static_cast<size_t>(i)].type());
   }
   for (size_t i = static_cast<size_t>(attrs.carries); i < node.results.size(); ++i) {
-    operands.push_back(initial_stack(node.results[i], node.scope));
+    operands.push_back(constant(0, node.results[i], node.scope));
     types.push_back(node.results[i]);
   }
   std::vector<Value> invariants;

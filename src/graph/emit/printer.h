@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/signature.h"
-#include "graph/fused_op.h"
 #include "graph/graph.h"
 #include "graph/liveness.h"
 
@@ -14,8 +13,7 @@ namespace fathom {
 
 class Printer {
  public:
-  Printer(const Graph& graph, const Mesh& mesh, const Target& target)
-      : graph_(graph), mesh_(mesh), target_(target), live_(graph.root().results) {}
+  Printer(const Graph& graph, const Mesh& mesh) : graph_(graph), mesh_(mesh), live_(graph.root().results) {}
 
   // Gives a program argument its name.
   void bind(Value v, std::string text) { names_[v] = std::move(text); }
@@ -42,9 +40,6 @@ class Printer {
   void print_scan(Node& node);
   void print_scan_condition(Node& node, const std::vector<TensorType>& types);
   void print_scan_body(Node& node, const std::vector<TensorType>& types, const std::vector<Value>& invariants);
-
-  // What the stacked results of a scan hold before it begins.
-  std::string initial_stack(const TensorType& type, const std::string& scope);
 
   // One op line: results, name, operands, regions (already printed text), attributes, types. Returns the result names.
   struct Line {
@@ -80,14 +75,12 @@ class Printer {
 
   const Graph& graph_;
   const Mesh& mesh_;
-  const Target& target_;
   Liveness live_;
   std::unordered_map<Value, std::string, ValueHash> names_;
   std::unordered_map<std::string, int> locations_;
   std::vector<std::string> location_order_;
   std::string text_;
   int next_ = 0;
-  int unwritten_ = 0;  // arrays printed so far that start with any content
 };
 
 }  // namespace fathom

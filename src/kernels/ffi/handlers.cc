@@ -5,7 +5,6 @@
 #include "kernels/ffi/grouped_handlers.h"
 #include "kernels/ffi/loss_handlers.h"
 #include "kernels/ffi/optimizer_handlers.h"
-#include "kernels/ffi/unwritten_handler.h"
 
 namespace fathom {
 
@@ -15,7 +14,6 @@ const std::vector<KernelHandler>& cpu_kernel_handlers() {
       {abi::kGroupedOuter.data(), reinterpret_cast<void*>(&grouped_outer_handler)},
       {abi::kFlashAttention.data(), reinterpret_cast<void*>(&flash_attention_handler)},
       {abi::kFlashAttentionGrad.data(), reinterpret_cast<void*>(&flash_attention_grad_handler)},
-      {abi::kUnwritten.data(), reinterpret_cast<void*>(&unwritten_handler)},
       {abi::kCrossEntropy.data(), reinterpret_cast<void*>(&cross_entropy_handler)},
       {abi::kCrossEntropyGrad.data(), reinterpret_cast<void*>(&cross_entropy_grad_handler)},
       {abi::kAdamW.data(), reinterpret_cast<void*>(&adamw_handler)},
