@@ -64,4 +64,10 @@ inline constexpr std::string_view kWeightDecay = "weight_decay";
 //   result:   squares f32 scalar
 inline constexpr std::string_view kSumOfSquares = "fathom_sum_of_squares";
 
+// Memory for an array whose every element will be written before it is read.
+//   result:    x of any type and shape, whatever its memory holds
+//   attribute: slot, another one for each call, so that the compiler does not take calls of one type for the same value
+inline constexpr std::string_view kUninitialized = "fathom_uninitialized";
+inline constexpr std::string_view kSlot = "slot";
+
 }  // namespace fathom::abi

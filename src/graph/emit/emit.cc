@@ -56,7 +56,7 @@ std::string emit(const Program& program, const EmitOptions& options) {
   check_signature(program);
   std::unique_ptr<Graph> graph = lower(*program.graph, {options.target, options.require_kernels});
   const Signature& s = program.signature;
-  Printer printer(*graph, s.mesh);
+  Printer printer(*graph, s.mesh, options.target);
   std::string args;
   for (size_t i = 0; i < s.args.size(); ++i) {
     printer.bind(graph->root().args()[i], fmt::format("%arg{}", i));

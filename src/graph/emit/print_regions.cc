@@ -5,6 +5,7 @@
 
 #include "graph/emit/printer.h"
 #include "graph/emit/spelling.h"
+#include "kernels/abi.h"
 
 namespace fathom {
 namespace {
@@ -110,6 +111,19 @@ void Printer::print_manual(Node& node) {
   for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
 }
 
+// What a scan's stack is before the first slice is written. All slices will be: where the target can, memory is taken as
+// it is, for XLA:CPU fills zeros one by one and copies them for each further stack of the type. (Over a mesh the
+// partitioner would make such a call whole on every device.)
+std::string Printer::print_empty_stack(const TensorType& type, const std::string& scope) {
+  constexpr int64_t kWorthACall = 1 << 16;  // bytes; filling fewer costs less than the call's few microseconds
+  if (mesh_.devices() > 1 || type.bytes() < kWorthACall || !target_.has(abi::kUninitialized)) {
+    return constant(0, type, scope);
+  }
+  CallAttrs call{.target = std::string(abi::kUninitialized),
+                 .config = {{std::string(abi::kSlot), fmt::format("{} : i64", next_)}}};
+  return print({.op = "stablehlo.custom_call", .results = {type}, .attributes = call_text(call, 1), .scope = &scope})[0];
+}
+
 // A scan is a while over (counter, carries, stacked results, invariants). Invariants are the stacks scanned over and
 // the captures; a value that is both is passed once.
 void Printer::print_scan(Node& node) {
@@ -121,7 +135,7 @@ void Printer::print_scan(Node& node) {
     types.push_back(node.operands[static_cast<size_t>(i)].type());
   }
   for (size_t i = static_cast<size_t>(attrs.carries); i < node.results.size(); ++i) {
-    operands.push_back(constant(0, node.results[i], node.scope));
+    operands.push_back(print_empty_stack(node.results[i], node.scope));
     types.push_back(node.results[i]);
   }
   std::vector<Value> invariants;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/signature.h"
+#include "graph/fused_op.h"
 #include "graph/graph.h"
 #include "graph/liveness.h"
 
@@ -13,7 +14,8 @@ namespace fathom {
 
 class Printer {
  public:
-  Printer(const Graph& graph, const Mesh& mesh) : graph_(graph), mesh_(mesh), live_(graph.root().results) {}
+  Printer(const Graph& graph, const Mesh& mesh, const Target& target)
+      : graph_(graph), mesh_(mesh), target_(target), live_(graph.root().results) {}
 
   // Gives a program argument its name.
   void bind(Value v, std::string text) { names_[v] = std::move(text); }
@@ -38,6 +40,7 @@ class Printer {
   void print_manual(Node& node);
   void print_collective(Node& node);
   void print_scan(Node& node);
+  std::string print_empty_stack(const TensorType& type, const std::string& scope);
   void print_scan_condition(Node& node, const std::vector<TensorType>& types);
   void print_scan_body(Node& node, const std::vector<TensorType>& types, const std::vector<Value>& invariants);
 
@@ -75,6 +78,7 @@ class Printer {
 
   const Graph& graph_;
   const Mesh& mesh_;
+  const Target& target_;
   Liveness live_;
   std::unordered_map<Value, std::string, ValueHash> names_;
   std::unordered_map<std::string, int> locations_;

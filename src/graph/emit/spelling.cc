@@ -107,6 +107,13 @@ std::string ragged_dot_text(const DotAttrs& a) {
       list_text(a.lhs_contract), list_text(a.rhs_contract), a.lhs_contract[0] == 0 ? "[]" : "[0]", p, p);
 }
 
+std::string compare_text(const CompareAttrs& a) {
+  constexpr std::string_view kDirection[] = {"EQ", "NE", "LT", "LE", "GT", "GE"};
+  return fmt::format("comparison_direction = #stablehlo<comparison_direction {}>", kDirection[a.direction]);
+}
+
+}  // namespace
+
 std::string call_text(const CallAttrs& call, size_t results) {
   std::string config;
   for (const auto& [key, value] : call.config)
@@ -123,13 +130,6 @@ std::string call_text(const CallAttrs& call, size_t results) {
   if (!aliases.empty()) out += fmt::format(", output_operand_aliases = [{}]", aliases);
   return out;
 }
-
-std::string compare_text(const CompareAttrs& a) {
-  constexpr std::string_view kDirection[] = {"EQ", "NE", "LT", "LE", "GT", "GE"};
-  return fmt::format("comparison_direction = #stablehlo<comparison_direction {}>", kDirection[a.direction]);
-}
-
-}  // namespace
 
 std::string type_text(const TensorType& type) {
   std::string out = "tensor<";

@@ -4,6 +4,7 @@
 #include "kernels/ffi/attention_handlers.h"
 #include "kernels/ffi/grouped_handlers.h"
 #include "kernels/ffi/loss_handlers.h"
+#include "kernels/ffi/memory_handlers.h"
 #include "kernels/ffi/optimizer_handlers.h"
 
 namespace fathom {
@@ -18,6 +19,7 @@ const std::vector<KernelHandler>& cpu_kernel_handlers() {
       {abi::kCrossEntropyGrad.data(), reinterpret_cast<void*>(&cross_entropy_grad_handler)},
       {abi::kAdamW.data(), reinterpret_cast<void*>(&adamw_handler)},
       {abi::kSumOfSquares.data(), reinterpret_cast<void*>(&sum_of_squares_handler)},
+      {abi::kUninitialized.data(), reinterpret_cast<void*>(&uninitialized_handler)},
   };
   return kHandlers;
 }
