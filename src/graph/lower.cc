@@ -63,6 +63,7 @@ class Lowering {
         break;
       case Op::kDot:
         if (sums_in_float64(node)) return lower_dot_in_float64(node);
+        if (transposes_the_larger(node)) return lower_dot_turned(node);
         break;
       default:
         break;
@@ -95,6 +96,30 @@ class Lowering {
     attrs.out = DType::kF64;
     Node& wide = make_like(node, std::move(operands), {{DType::kF64, node.results[0].shape}}, attrs);
     map_[node.result()] = convert(wide.result(), node.results[0].dtype, node.where);
+  }
+
+  // A product over the leading axes of both operands, as a weight's gradient is: XLA:CPU makes a transposed copy of the
+  // left one. Turned around, the right one and the result are transposed instead.
+  bool transposes_the_larger(const Node& node) const {
+    const DotAttrs& a = node.attr<DotAttrs>();
+    if (options_.target.platform != "cpu" || !a.lhs_batch.empty()) return false;
+    for (size_t i = 0; i < a.lhs_contract.size(); ++i) {
+      const auto place = static_cast<int64_t>(i);
+      if (a.lhs_contract[i] != place || a.rhs_contract[i] != place) return false;
+    }
+    auto elements = [&](size_t i) { return node.operands[i].shape().elements(); };
+    return elements(0) > elements(1) + node.results[0].shape.elements();
+  }
+
+  void lower_dot_turned(Node& node) {
+    const DotAttrs& a = node.attr<DotAttrs>();
+    const Value &lhs = node.operands[0], &rhs = node.operands[1];
+    std::string summed, names;
+    for (int i = 0; i < static_cast<int>(a.lhs_contract.size()); ++i) summed += " " + lhs.shape()[i].name;
+    for (const Axis& axis : node.results[0].shape) names += " " + axis.name;
+    Value turned = dot(at(rhs), at(lhs), summed, {.out = a.out, .precision = a.precision}, node.where);
+    // Without the barrier XLA would turn the product back.
+    map_[node.result()] = transpose(barrier({turned}, node.where)[0], names, node.where);
   }
 
   // XLA:CPU scatters contiguous parts whatever the axis is (both plugins): the axis has to be the first.

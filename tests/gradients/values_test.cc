@@ -88,6 +88,20 @@ TEST_P(ValuesTest, ReductionsAndProducts) {
   t_.expect("batch of products", dot(x, rename(y, "c", "a"), ""), {1, 0, 6, 0, 5, 0});
   t_.expect("dot over nothing", dot(row({1, 2}), t_.f32({{"e", 2}}, {3, 4}), ""), {3, 4, 6, 8});
   t_.expect("dot over an empty axis", dot(row({}), row({}), "d"), {0});
+  // Larger on the left than the rest together: lowering turns the product around.
+  Value wide = t_.f32({{"s", 8}, {"n", 4}}, [] {
+    std::vector<double> values(32, 0);
+    for (size_t n = 0; n < 4; ++n) {
+      values[n] = static_cast<double>(n + 1);
+      values[4 + n] = 10 * static_cast<double>(n + 1);
+    }
+    return values;
+  }());
+  Value narrow = t_.f32({{"s", 8}, {"d", 2}}, {1, 0, 0, 1, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5});
+  t_.expect("dot over a leading axis", dot(wide, narrow, "s"), {1, 10, 2, 20, 3, 30, 4, 40});
+  Value wider = t_.f32({{"b", 2}, {"s", 2}, {"n", 3}}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  Value one = t_.f32({{"b", 2}, {"s", 2}, {"d", 1}}, {1, 10, 100, 1000});
+  t_.expect("dot over leading axes", dot(wider, one, "b s"), {10741, 11852, 12963});
   const double e1 = std::exp(1.0);
   t_.expect("softmax", softmax(row({1000, 1001, -kInf}), "d"), {1 / (1 + e1), e1 / (1 + e1), 0});
   t_.expect("logsumexp", logsumexp(row({1000, 1000}), "d"), {1000 + std::log(2.0)}, 1e-4);
