@@ -27,7 +27,8 @@ std::unique_ptr<Graph> two_stacks(bool reverse) {
 
 size_t calls_in(const std::string& text) {
   size_t count = 0;
-  for (size_t at = text.find(abi::kUninitialized); at != std::string::npos; at = text.find(abi::kUninitialized, at + 1)) {
+  for (size_t at = text.find(abi::kUninitialized); at != std::string::npos;
+       at = text.find(abi::kUninitialized, at + 1)) {
     ++count;
   }
   return count;

@@ -111,8 +111,8 @@ void Printer::print_manual(Node& node) {
   for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
 }
 
-// What a scan's stack is before the first slice is written. All slices will be: where the target can, memory is taken as
-// it is, for XLA:CPU fills zeros one by one and copies them for each further stack of the type. (Over a mesh the
+// What a scan's stack is before the first slice is written. All slices will be: where the target can, memory is taken
+// as it is, for XLA:CPU fills zeros one by one and copies them for each further stack of the type. (Over a mesh the
 // partitioner would make such a call whole on every device.)
 std::string Printer::print_empty_stack(const TensorType& type, const std::string& scope) {
   constexpr int64_t kWorthACall = 1 << 16;  // bytes; filling fewer costs less than the call's few microseconds
@@ -121,7 +121,8 @@ std::string Printer::print_empty_stack(const TensorType& type, const std::string
   }
   CallAttrs call{.target = std::string(abi::kUninitialized),
                  .config = {{std::string(abi::kSlot), fmt::format("{} : i64", next_)}}};
-  return print({.op = "stablehlo.custom_call", .results = {type}, .attributes = call_text(call, 1), .scope = &scope})[0];
+  return print(
+      {.op = "stablehlo.custom_call", .results = {type}, .attributes = call_text(call, 1), .scope = &scope})[0];
 }
 
 // A scan is a while over (counter, carries, stacked results, invariants). Invariants are the stacks scanned over and

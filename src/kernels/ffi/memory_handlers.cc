@@ -13,8 +13,7 @@ ffi::Error uninitialized_call(ffi::Result<ffi::AnyBuffer>, int64_t) noexcept { r
 }  // namespace
 
 XLA_FFI_Error* uninitialized_handler(XLA_FFI_CallFrame* frame) {
-  static auto* handler =
-      ffi::Ffi::Bind().Ret<ffi::AnyBuffer>().Attr<int64_t>("slot").To(uninitialized_call).release();
+  static auto* handler = ffi::Ffi::Bind().Ret<ffi::AnyBuffer>().Attr<int64_t>("slot").To(uninitialized_call).release();
   return handler->Call(frame);
 }
 
