@@ -198,7 +198,7 @@ class Lowering {
         stacks_.emplace(map_[arg], StackRef{operands.back(), region->args()[0]});
       }
     }
-    std::vector<int> kept_results;
+    std::vector<std::pair<int, int>> places;  // which result of the node is which of the copy
     {
       Insertion inside(*region);
       lower_nodes(body);
@@ -207,8 +207,12 @@ class Lowering {
         bool keep =
             i < attrs.carries ? live_.live(body.args()[static_cast<size_t>(i) + 1]) : live_.live(node.result(i));
         if (!keep) continue;
-        kept_results.push_back(i);
-        region->results.push_back(at(inner));
+        // One stack serves an op's output and a node that only passes it on.
+        auto& made = region->results;
+        auto twin = i < attrs.carries ? made.end() : std::find(made.begin() + kept.carries, made.end(), at(inner));
+        places.emplace_back(i, static_cast<int>(twin - made.begin()));
+        if (twin != made.end()) continue;
+        made.push_back(at(inner));
         if (i >= attrs.carries) types.push_back(node.results[static_cast<size_t>(i)]);
       }
     }
@@ -219,8 +223,7 @@ class Lowering {
     std::vector<std::unique_ptr<Region>> regions;
     regions.push_back(std::move(region));
     adopt(copy, std::move(regions));
-    for (size_t k = 0; k < kept_results.size(); ++k)
-      map_[node.result(kept_results[k])] = copy.result(static_cast<int>(k));
+    for (auto [result, place] : places) map_[node.result(result)] = copy.result(place);
   }
 
   void lower_fused(Node& node);

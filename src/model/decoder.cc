@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include "fused/rms_norm.h"
 #include "graph/region_ops.h"
 #include "nn/linear.h"
 

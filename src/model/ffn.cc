@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "fused/gated_silu.h"
 #include "fused/grouped_matmul.h"
 #include "fused/moe_permute.h"
 #include "fused/routed_experts.h"

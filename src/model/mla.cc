@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "fused/rms_norm.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "../tests/support/run_graph.h"
+#include "fused/rms_norm.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
 #include "nn/rope.h"

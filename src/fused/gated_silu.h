@@ -1,0 +1,11 @@
+// The gated activation of an MLP, with a derivative that keeps its operands and nothing else.
+#pragma once
+
+#include "graph/ops.h"
+
+namespace fathom {
+
+// silu(gate) * up, in their type, or inside in float32.
+Value gated_silu(Value gate, Value up, bool in_float32, Where where = Where::current());
+
+}  // namespace fathom
