@@ -12,11 +12,11 @@ std::vector<TensorType> infer(const InferContext& c) {
   return {c.type(0)};
 }
 
-// A value in the type of the arithmetic.
-Value widened(Value x, const FusedAttrs& attrs) { return attrs.ints.at(0) != 0 ? convert(x, DType::kF32) : x; }
+bool in_float32(const FusedAttrs& attrs) { return attrs.ints.at(0) != 0; }
 
 std::vector<Value> reference(const std::vector<Value>& in, const FusedAttrs& attrs, Graph&) {
-  Value gate = widened(in[0], attrs), up = widened(in[1], attrs);
+  const DType inner = in_float32(attrs) ? DType::kF32 : in[0].dtype();
+  Value gate = convert(in[0], inner), up = convert(in[1], inner);
   return {convert(gate * logistic(gate) * up, in[0].dtype())};
 }
 
@@ -25,18 +25,11 @@ std::vector<Value> lower(LoweringContext& c, std::string&) {
   return reference(c.operands(), c.node().attr<FusedAttrs>(), c.graph());
 }
 
-// With s = logistic(gate):  dup = dy gate s,  dgate = dy up s (1 + gate (1 - s)).
 void vjp(VjpContext& c) {
   if (!c.cotangent()) return;
-  const FusedAttrs& attrs = c.node().attr<FusedAttrs>();
-  const DType dtype = c.type(0).dtype;
-  Value dy = widened(c.cotangent(), attrs), gate = widened(c.operand(0), attrs);
-  Value s = logistic(gate);
-  if (c.wants(0)) {
-    Value slope = s * (gate * (1.0 - s) + 1.0);
-    c.add(0, convert(dy * widened(c.operand(1), attrs) * slope, dtype));
-  }
-  if (c.wants(1)) c.add(1, convert(dy * (gate * s), dtype));
+  GatedSiluGrad d = gated_silu_grad(c.operand(0), c.operand(1), c.cotangent(), in_float32(c.node().attr<FusedAttrs>()));
+  if (c.wants(0)) c.add(0, d.gate);
+  if (c.wants(1)) c.add(1, d.up);
 }
 
 const FusedOp kGatedSilu{.name = "gated_silu", .infer = infer, .reference = reference, .vjp = vjp, .lower = lower};
@@ -45,6 +38,15 @@ const FusedOp kGatedSilu{.name = "gated_silu", .infer = infer, .reference = refe
 
 Value gated_silu(Value gate, Value up, bool in_float32, Where where) {
   return fused(gate.graph(), kGatedSilu, {gate, up}, {.ints = {in_float32 ? 1 : 0}}, where)[0];
+}
+
+// With s = logistic(gate):  dup = d gate s,  dgate = d up s (1 + gate (1 - s)).
+GatedSiluGrad gated_silu_grad(Value gate, Value up, Value d_result, bool in_float32) {
+  const DType dtype = gate.dtype(), inner = in_float32 ? DType::kF32 : dtype;
+  Value d = convert(d_result, inner), g = convert(gate, inner);
+  Value s = logistic(g);
+  return {.gate = convert(d * convert(up, inner) * s * (g * (1.0 - s) + 1.0), dtype),
+          .up = convert(d * (g * s), dtype)};
 }
 
 }  // namespace fathom

@@ -8,4 +8,10 @@ namespace fathom {
 // silu(gate) * up, in their type, or inside in float32.
 Value gated_silu(Value gate, Value up, bool in_float32, Where where = Where::current());
 
+// Its derivative, in the type of gate and up, from that of the result.
+struct GatedSiluGrad {
+  Value gate, up;
+};
+GatedSiluGrad gated_silu_grad(Value gate, Value up, Value d_result, bool in_float32);
+
 }  // namespace fathom

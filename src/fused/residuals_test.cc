@@ -1,6 +1,7 @@
 // What a scan over layers keeps for the backward pass of the fused ops: bytes of the stacks of its forward loop.
 #include <gtest/gtest.h>
 
+#include "fused/expert_output.h"
 #include "fused/gated_silu.h"
 #include "fused/rms_norm.h"
 #include "graph/grad/gradients.h"
@@ -43,6 +44,24 @@ TEST(Residuals, GatedSiluKeepsItsOperandsAlone) {
 TEST(Residuals, RmsNormKeepsItsInputAndANumberARow) {
   int64_t bytes = residual_bytes([](Value x, Value scale) { return rms_norm(x, scale, "d", 1e-6); });
   EXPECT_EQ(bytes, kLayers * (kLayerBytes + kRows * 4));
+}
+
+// The rows of every choice, as wide as the model, are the largest of what it could keep.
+TEST(Residuals, ExpertOutputKeepsTheTwoProjectionsAlone) {
+  int64_t bytes = residual_bytes([](Value x, Value scale) {
+    Graph& g = x.graph();
+    const Axis tok{"tok", kRows}, k{"k", 1}, m{"m", kRows}, e{"e", 1};
+    auto as_rows = [](Value v) { return rename(rename(v, "s", "m"), "d", "f"); };
+    ExpertRows rows{
+        .gate = as_rows(x + scale),
+        .up = as_rows(x + 2),
+        .group_sizes = g.arg("sizes", {DType::kS32, Shape{e}}),
+        .order = {g.arg("slot_of_row", {DType::kS32, Shape{m}}), g.arg("row_of_slot", {DType::kS32, Shape{tok, k}})}};
+    Value w_down = g.arg("w_down", {DType::kF32, Shape{e, {"d", kWidth}, {"f", kWidth}}});
+    Value y = expert_output(rows, w_down, g.arg("weights", {DType::kF32, Shape{tok, k}}), false);
+    return rename(y, "tok", "s");
+  });
+  EXPECT_EQ(bytes, kLayers * 2 * kLayerBytes);
 }
 
 // The derivative of exp asks for its result, that of the square for the tagged value: the same numbers.

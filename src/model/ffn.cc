@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "fused/expert_output.h"
 #include "fused/gated_silu.h"
 #include "fused/grouped_matmul.h"
 #include "fused/moe_permute.h"
@@ -75,12 +76,10 @@ Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const 
   Value rows = tag(rows_of_tokens(tokens, order), "moe_x_sorted");  // [m d]
   Value gate = tag(grouped_matmul(rows, convert(w.w_gate, x.dtype()), load), "moe_mlpwi_0");
   Value up = tag(grouped_matmul(rows, convert(w.w_up, x.dtype()), load), "moe_mlpwi_1");
-  Value hidden = gated_silu(gate, up, m.activations_in_float32);
-  Value out = tag(grouped_matmul(hidden, convert(w.w_down, x.dtype()), load), "moe_mlpwo");
-
-  Value slots = convert(slots_of_rows(out, order), DType::kF32);  // [tok k d]
-  Value sum = reduce_sum(slots * merge_axes(r.weights, "b s", "tok"), "k");
-  return convert(split_axis(sum, "tok", {x.shape()[0], x.shape()[1]}), x.dtype());
+  Value y = tag(expert_output({gate, up, load, order}, convert(w.w_down, x.dtype()),
+                              merge_axes(r.weights, "b s", "tok"), m.activations_in_float32),
+                "moe_mlpwo");
+  return split_axis(y, "tok", {x.shape()[0], x.shape()[1]});
 }
 
 // The same on a mesh, where tokens travel to the devices of their experts.
