@@ -1,10 +1,7 @@
 #include "fused/routed_experts.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-
 #include "fused/expert_exchange.h"
+#include "fused/gated_activation.h"
 #include "fused/grouped_matmul.h"
 #include "graph/fused_op.h"
 #include "graph/manual.h"
@@ -44,59 +41,40 @@ std::vector<TensorType> infer_grad(const InferContext& c) {
 
 // ---- the work of one device ----
 
-// Rows of one device, sorted by local expert, and their gated activation.
-struct Hidden {
-  Value rows;          // [m d]
-  Value gate, up;      // [m f], in the type of the activation's arithmetic
-  Value silu, hidden;  // silu(gate) and silu(gate) * up, same type
-};
-
-Hidden activate(const FusedAttrs& attrs, Value rows, Value w_gate, Value w_up, Value sizes) {
-  Hidden h;
-  h.rows = rows;
-  h.gate = grouped_matmul(rows, w_gate, sizes);
-  h.up = grouped_matmul(rows, w_up, sizes);
-  if (in_float32(attrs)) {
-    h.gate = convert(h.gate, DType::kF32);
-    h.up = convert(h.up, DType::kF32);
-  }
-  h.silu = h.gate * logistic(h.gate);
-  h.hidden = h.silu * h.up;
-  return h;
+GatedActivation activate(const FusedAttrs& attrs, Value rows, Value w_gate, Value w_up, Value sizes) {
+  return {grouped_matmul(rows, w_gate, sizes), grouped_matmul(rows, w_up, sizes), in_float32(attrs)};
 }
 
 std::vector<Value> forward_here(const FusedAttrs& attrs, const ExpertPlan& plan, std::span<const Value> in) {
   const Value &w_gate = in[3], &w_up = in[4], &w_down = in[5];
   DType dtype = in[0].dtype();
   Value received = plan.send(in[0]);
-  Hidden h = activate(attrs, plan.rows_of(received), w_gate, w_up, plan.sizes());
-  Value out = grouped_matmul(convert(h.hidden, dtype), w_down, plan.sizes());
+  GatedActivation h = activate(attrs, plan.rows_of(received), w_gate, w_up, plan.sizes());
+  Value out = grouped_matmul(convert(h.hidden(), dtype), w_down, plan.sizes());
   return {plan.collect(plan.sum_of_rows(out, true), dtype)};
 }
 
 // With h = silu(g) u and y = sum over experts of weight * (h Wd^T), of a row of a token:
-//   dh = weight dy Wd,  dweight = <dy, h Wd^T> = <dy Wd, h>,  dWd = (weight dy)^T h
-//   du = dh silu(g),    dg = dh u s (1 + g (1 - s)), s = logistic(g);  dx = dg Wg + du Wu
+//   dh = weight dy Wd,  dweight = <dy, h Wd^T> = <dy Wd, h>,  dWd = (weight dy)^T h,  dx = dg Wg + du Wu
 std::vector<Value> grad_here(const FusedAttrs& attrs, const ExpertPlan& plan, std::span<const Value> in) {
   const Value &w_gate = in[3], &w_up = in[4], &w_down = in[5];
   DType dtype = in[0].dtype();
   Value sizes = plan.sizes();
-  Hidden h = activate(attrs, plan.rows_of(plan.send(in[0])), w_gate, w_up, sizes);
+  Value rows = plan.rows_of(plan.send(in[0]));  // [m d]
+  GatedActivation h = activate(attrs, rows, w_gate, w_up, sizes);
   Value d_rows = plan.rows_of(plan.send(in[6]));
   Value weight = plan.row_weights();  // [m] f32
 
   Value unscaled = grouped_matmul(d_rows, w_down, sizes, {.transposed = true});  // dy Wd [m f]
-  Value products = convert(unscaled, DType::kF32) * convert(h.hidden, DType::kF32);
+  Value products = convert(unscaled, DType::kF32) * convert(h.hidden(), DType::kF32);
   Value d_weight = reduce_sum(products, "f");  // [m]
-  Value d_hidden = convert(convert(unscaled, DType::kF32) * weight, h.gate.dtype());
-  Value scaled = convert(convert(h.hidden, DType::kF32) * weight, dtype);
+  Value d_hidden = convert(unscaled, DType::kF32) * weight;
+  Value scaled = convert(convert(h.hidden(), DType::kF32) * weight, dtype);
   Value d_down = grouped_outer(d_rows, scaled, sizes);
 
-  Value s = logistic(h.gate);
-  Value d_up = convert(d_hidden * h.silu, dtype);
-  Value d_gate = convert(d_hidden * h.up * s * (h.gate * (1.0 - s) + 1.0), dtype);
-  Value d_w_gate = grouped_outer(d_gate, h.rows, sizes);
-  Value d_w_up = grouped_outer(d_up, h.rows, sizes);
+  auto [d_gate, d_up] = h.gradient(d_hidden, dtype);
+  Value d_w_gate = grouped_outer(d_gate, rows, sizes);
+  Value d_w_up = grouped_outer(d_up, rows, sizes);
   Value d_x = grouped_matmul(d_gate, w_gate, sizes, {.transposed = true}) +
               grouped_matmul(d_up, w_up, sizes, {.transposed = true});
   return {plan.collect(plan.sum_of_rows(d_x, false), dtype), plan.collect_weights(d_weight), d_w_gate, d_w_up, d_down};
@@ -114,62 +92,24 @@ std::vector<Value> reference_grad(const std::vector<Value>& in, const FusedAttrs
 
 // ---- on a mesh ----
 
-using MeshAxes = std::vector<std::string>;
-
-bool has(const MeshAxes& axes, const std::string& axis) {
-  return std::find(axes.begin(), axes.end(), axis) != axes.end();
-}
-
-// How tokens and matrices lie, and what each collective runs over.
-struct Layout {
-  Sharding tokens;  // of [b s *]: rows and places are split, the third axis is whole
-  Sharding gate, down;
-  MeshAxes expert;  // over which the experts are split: the axes of the exchange
-  MeshAxes width;   // over which the inner width is split: partial sums of y, dx, dweights
-  MeshAxes model;   // over which the matrices' model dimension is split: gathered, and their gradients scattered
-  MeshAxes rows;    // over which tokens are split and matrices are whole: gradients summed
-};
-
-// Nothing when the matrices are split over axes over which tokens are not: their gradients would be summed twice.
-std::optional<Layout> layout_of(const Node& node, const Partition& p) {
-  const std::vector<Sharding>& shardings = node.attr<FusedAttrs>().shardings;
-  Layout l;
-  l.gate = shardings.at(0);
-  l.down = shardings.at(1);
-  l.tokens = p.activation(node.operands[1].shape());
-  l.expert = l.gate.dims[0];
-  l.width = l.gate.dims[1];
-  l.model = l.gate.dims[2];
-  MeshAxes token_axes;
-  for (const MeshAxes& dim : l.tokens.dims) token_axes.insert(token_axes.end(), dim.begin(), dim.end());
-  for (const MeshAxes* axes : {&l.expert, &l.model}) {
-    for (const std::string& a : *axes) {
-      if (!has(token_axes, a)) return std::nullopt;
-    }
-  }
-  for (const std::string& a : l.width) {
-    if (has(token_axes, a)) return std::nullopt;
-  }
-  for (const std::string& a : token_axes) {
-    if (!has(l.expert, a) && !has(l.model, a)) l.rows.push_back(a);
-  }
-  if (l.down.dims[0] != l.expert || l.down.dims[1] != l.model || l.down.dims[2] != l.width) return std::nullopt;
-  return l;
+std::optional<ExpertLayout> layout_of(const Node& node, const Partition& p) {
+  const std::vector<Sharding>& splits = node.attr<FusedAttrs>().shardings;
+  return expert_layout(p, node.operands[0].shape(), splits.at(0), splits.at(1));
 }
 
 // The local operands with the matrices' model dimension whole.
-std::vector<Value> gathered(const Layout& l, std::span<const Value> local) {
+std::vector<Value> gathered(const ExpertLayout& l, std::span<const Value> local) {
   std::vector<Value> out(local.begin(), local.end());
   for (size_t i = 3; i < 6; ++i) out[i] = all_gather(out[i], "d", l.model);
   return out;
 }
 
-ExpertPlan plan_of(const Layout& l, const Node& node, const Target& target, std::span<const Value> local) {
+ExpertPlan plan_of(const ExpertLayout& l, const Node& node, const Target& target, std::span<const Value> local) {
   return {local[1], local[2], node.operands[3].size("e"), {.mesh_axes = l.expert, .ragged = target.platform == "tpu"}};
 }
 
 std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, const Target& target) {
-  std::optional<Layout> l = layout_of(node, p);
+  std::optional<ExpertLayout> l = layout_of(node, p);
   if (!l) return std::nullopt;
   ShardedForm form;
   form.in = {l->tokens, l->tokens, l->tokens, l->gate, l->gate, l->down};
@@ -182,7 +122,7 @@ std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, c
 }
 
 std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target& target) {
-  std::optional<Layout> l = layout_of(node, p);
+  std::optional<ExpertLayout> l = layout_of(node, p);
   if (!l) return std::nullopt;
   ShardedForm form;
   form.in = {l->tokens, l->tokens, l->tokens, l->gate, l->gate, l->down, l->tokens};

@@ -1,7 +1,7 @@
 // Routed experts on a mesh: tokens go to the devices that hold their experts and come back, dropless.
 #pragma once
 
-#include "graph/ops.h"
+#include "fused/expert_layout.h"
 
 namespace fathom {
 
@@ -10,13 +10,6 @@ struct RoutedTokens {
   Value x;        // [b s d]
   Value experts;  // [b s k] s32, different ones for a token
   Value weights;  // [b s k] f32
-};
-
-// The experts' matrices and how they are split; w_down's last axis and w_gate's second are the inner width.
-struct ExpertMatrices {
-  Value w_gate, w_up;  // [e f d]
-  Value w_down;        // [e d f]
-  Sharding gate_split, down_split;
 };
 
 struct RoutedOptions {

@@ -4,6 +4,7 @@
 
 #include "fused/expert_output.h"
 #include "fused/gated_silu.h"
+#include "fused/gathered_experts.h"
 #include "fused/grouped_matmul.h"
 #include "fused/moe_permute.h"
 #include "fused/routed_experts.h"
@@ -53,14 +54,34 @@ Value balance_loss(const ModelConfig& m, const Routing& r) {
 
 // ---- experts ----
 
+// The matrices in x's type, and their splits on the mesh.
+ExpertMatrices matrices_on_mesh(const Partition& p, const MlpWeights& w, DType dtype) {
+  return {.w_gate = convert(w.w_gate, dtype),
+          .w_up = convert(w.w_up, dtype),
+          .w_down = convert(w.w_down, dtype),
+          .gate_split = p.of({"exp", "mlp_moe", "embed_moe"}, w.w_gate.shape(), "experts.w_gate"),
+          .down_split = p.of({"exp", "embed_moe", "mlp_moe"}, w.w_down.shape(), "experts.w_down")};
+}
+
+// [b s e]: 0 where an expert was not chosen.
+Value weights_of_all(const ModelConfig& m, const Routing& r) {
+  Value chosen = one_hot(r.experts, {"e", m.experts}, DType::kF32);  // [b s k e]
+  return reduce_sum(chosen * r.weights, "k");
+}
+
 // Every expert on every token; what was not chosen has weight 0. For small models and as a check of the grouped form.
 Value dense_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
+  if (const auto& partition = x.graph().partition) {
+    ExpertMatrices matrices = matrices_on_mesh(*partition, w, x.dtype());
+    if (can_gather_experts(*partition, x.shape(), matrices)) {
+      GatheredOptions options{.activations_in_float32 = m.activations_in_float32};
+      return tag(gathered_experts(x, weights_of_all(m, r), matrices, options), "moe_mlpwo");
+    }
+  }
   Value gate = tag(shard_activation(linear(x, w.w_gate, "d")), "moe_mlpwi_0");  // [b s e f]
   Value up = tag(shard_activation(linear(x, w.w_up, "d")), "moe_mlpwi_1");
   Value hidden = gated_silu(gate, up, m.activations_in_float32);
-  Value chosen = one_hot(r.experts, {"e", m.experts}, DType::kF32);  // [b s k e]
-  Value weight = reduce_sum(chosen * r.weights, "k");                // [b s e]
-  Value weighted = convert(convert(hidden, DType::kF32) * weight, x.dtype());
+  Value weighted = convert(convert(hidden, DType::kF32) * weights_of_all(m, r), x.dtype());
   return tag(linear(weighted, w.w_down, "e f"), "moe_mlpwo");
 }
 
@@ -84,13 +105,8 @@ Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const 
 
 // The same on a mesh, where tokens travel to the devices of their experts.
 Value exchanged_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
-  const Partition& p = *x.graph().partition;
-  ExpertMatrices matrices{.w_gate = convert(w.w_gate, x.dtype()),
-                          .w_up = convert(w.w_up, x.dtype()),
-                          .w_down = convert(w.w_down, x.dtype())};
-  matrices.gate_split = p.of({"exp", "mlp_moe", "embed_moe"}, w.w_gate.shape(), "experts.w_gate");
-  matrices.down_split = p.of({"exp", "embed_moe", "mlp_moe"}, w.w_down.shape(), "experts.w_down");
-  return tag(routed_experts({x, r.experts, r.weights}, matrices, {.activations_in_float32 = m.activations_in_float32}),
+  return tag(routed_experts({x, r.experts, r.weights}, matrices_on_mesh(*x.graph().partition, w, x.dtype()),
+                            {.activations_in_float32 = m.activations_in_float32}),
              "moe_mlpwo");
 }
 

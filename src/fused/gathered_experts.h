@@ -1,0 +1,25 @@
+// Every expert on every token, on a mesh over which the experts' matrices are split along the model dimension: they are
+// gathered some experts at a time, so that never all matrices of a layer, nor their gradients, are whole at once.
+#pragma once
+
+#include "fused/expert_layout.h"
+
+namespace fathom {
+
+struct GatheredOptions {
+  bool activations_in_float32 = false;
+  // As many experts are gathered at a time as keep one of their three matrices within this many bytes. Three gathered
+  // matrices and three gradients lie side by side; one of 1 GiB (32 experts of DeepSeek-V3) takes milliseconds to
+  // gather and to multiply, beside which starting a collective is nothing.
+  int64_t gathered_bytes = int64_t{1} << 30;
+};
+
+// Whether the experts' matrices are split in the way that the op is for.
+bool can_gather_experts(const Partition& p, const Shape& x, const ExpertMatrices& matrices);
+
+// y [b s d] = sum over the experts of weights[b s e] * (silu(x Wg^T) * (x Wu^T)) Wd^T, for x [b s d], weights f32 with
+// 0 where an expert was not chosen. For graphs with a mesh. Gate and up are computed again in the backward pass.
+Value gathered_experts(Value x, Value weights, const ExpertMatrices& matrices, const GatheredOptions& options,
+                       Where where = Where::current());
+
+}  // namespace fathom
