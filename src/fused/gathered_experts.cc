@@ -1,7 +1,6 @@
 #include "fused/gathered_experts.h"
 
-#include <algorithm>
-
+#include "fused/expert_chunks.h"
 #include "fused/gated_activation.h"
 #include "graph/fused_op.h"
 #include "graph/manual.h"
@@ -44,15 +43,6 @@ std::vector<TensorType> infer_grad(const InferContext& c) {
 struct Spread {
   MeshAxes model, width, rows;  // see ExpertLayout
 };
-
-// How many experts are gathered at a time: a divisor of those that there are.
-int64_t experts_at_once(const FusedAttrs& attrs, Value w_gate, int64_t parts) {
-  const int64_t experts = w_gate.size("e");
-  const int64_t bytes = w_gate.type().bytes() / experts * parts;  // of one whole matrix
-  int64_t most = std::clamp<int64_t>(attrs.ints.at(1) / bytes, 1, experts);
-  while (experts % most != 0) --most;
-  return most;
-}
 
 // Runs `body` on the matrices of some experts after the others: its stacks are weights [e b s], w_gate, w_up, w_down.
 ScanResult for_chunks(std::span<const Value> in, int64_t at_once, std::vector<Value> init,
@@ -123,11 +113,11 @@ std::vector<Value> grad_here(const FusedAttrs& attrs, const Spread& over, std::s
 // ---- one device, and the reference ----
 
 std::vector<Value> reference_forward(const std::vector<Value>& in, const FusedAttrs& attrs, Graph&) {
-  return forward_here(attrs, {}, in, experts_at_once(attrs, in[2], 1));
+  return forward_here(attrs, {}, in, in[2].size("e"));
 }
 
 std::vector<Value> reference_grad(const std::vector<Value>& in, const FusedAttrs& attrs, Graph&) {
-  return grad_here(attrs, {}, in, experts_at_once(attrs, in[2], 1));
+  return grad_here(attrs, {}, in, in[2].size("e"));
 }
 
 // ---- on a mesh ----
@@ -148,7 +138,7 @@ std::optional<ShardedForm> sharded(const Node& node, const Partition& p, Here he
   form.in = {l->tokens, l->tokens, l->gate, l->gate, l->down};
   form.body = [&attrs, here, over = Spread{l->model, l->width, l->rows},
                parts = p.devices(l->model)](std::span<const Value> local) {
-    return here(attrs, over, local, experts_at_once(attrs, local[2], parts));
+    return here(attrs, over, local, experts_at_once(local[2], parts, attrs.ints.at(1)));
   };
   form.out = form.in;
   return form;

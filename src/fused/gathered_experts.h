@@ -2,16 +2,14 @@
 // gathered some experts at a time, so that never all matrices of a layer, nor their gradients, are whole at once.
 #pragma once
 
+#include "fused/expert_chunks.h"
 #include "fused/expert_layout.h"
 
 namespace fathom {
 
 struct GatheredOptions {
   bool activations_in_float32 = false;
-  // As many experts are gathered at a time as keep one of their three matrices within this many bytes. Three gathered
-  // matrices and three gradients lie side by side; one of 1 GiB (32 experts of DeepSeek-V3) takes milliseconds to
-  // gather and to multiply, beside which starting a collective is nothing.
-  int64_t gathered_bytes = int64_t{1} << 30;
+  int64_t gathered_bytes = kGatheredBytes;
 };
 
 // Whether the experts' matrices are split in the way that the op is for.

@@ -1,0 +1,150 @@
+// Experts gathered some at a time, dense or routed, give what all of them at once give on one device.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "../support/run_graph.h"
+#include "fused/gathered_experts.h"
+#include "fused/routed_experts.h"
+#include "graph/grad/gradients.h"
+#include "mesh_run.h"
+
+namespace fathom {
+namespace {
+
+const Axis kB{"b", 4}, kS{"s", 6}, kD{"d", 8}, kE{"e", 8}, kF{"f", 10}, kK{"k", 3};
+constexpr int64_t kMatrixBytes = 8 * 10 * 4;  // of one expert
+
+// Arguments: the experts chosen, x, their weights, w_gate, w_up, w_down and dy. Results: y and the gradients of <y,
+// dy>.
+struct Draft {
+  Program program;
+  Value experts, dy;
+  std::vector<Value> args;  // those with a gradient
+
+  explicit Draft(const std::shared_ptr<const Partition>& partition = nullptr) {
+    program.name = "experts";
+    program.graph = std::make_unique<Graph>();
+    program.graph->partition = partition;
+    if (partition) program.signature.mesh = partition->mesh();
+    experts = add("experts", {DType::kS32, Shape{kB, kS, kK}});
+    for (const Shape& shape : shapes()) args.push_back(add("arg", {DType::kF32, shape}));
+    dy = args.back();
+    args.pop_back();
+  }
+
+  Value add(const std::string& name, const TensorType& type) {
+    program.signature.args.push_back({.name = name, .type = type});
+    return program.graph->arg(name, type);
+  }
+
+  static std::vector<Shape> shapes() {
+    return {Shape{kB, kS, kD}, Shape{kB, kS, kK}, Shape{kE, kF, kD},
+            Shape{kE, kF, kD}, Shape{kE, kD, kF}, Shape{kB, kS, kD}};
+  }
+
+  Value weights_of_all() const { return reduce_sum(one_hot(experts, kE, DType::kF32) * args[1], "k"); }  // [b s e]
+
+  ExpertMatrices matrices(const Partition& p) const {
+    return {.w_gate = args[2],
+            .w_up = args[3],
+            .w_down = args[4],
+            .gate_split = p.of({"exp", "mlp_moe", "embed_moe"}, args[2].shape(), "w_gate"),
+            .down_split = p.of({"exp", "embed_moe", "mlp_moe"}, args[4].shape(), "w_down")};
+  }
+
+  Program finish(Value y) && {
+    std::vector<Value> results = gradients(reduce_sum(y * dy, ""), args);
+    results.insert(results.begin(), y);
+    for (const Value& r : results) {
+      program.graph->root().results.push_back(r);
+      program.signature.results.push_back({.name = "result", .type = r.type()});
+    }
+    return std::move(program);
+  }
+};
+
+Program all_at_once() {
+  Draft d;
+  Value gate = dot(d.args[0], d.args[2], "d"), up = dot(d.args[0], d.args[3], "d");  // [b s e f]
+  Value y = dot(gate * logistic(gate) * up * d.weights_of_all(), d.args[4], "e f");
+  return std::move(d).finish(y);
+}
+
+using Keys = std::vector<std::string>;
+
+std::shared_ptr<const Partition> partition_of(const Keys& mesh) {
+  Config config = mesh_config(mesh);
+  return std::make_shared<const Partition>(mesh_of(config, 4), config.logical_axis_rules);
+}
+
+Program dense(const Keys& mesh, int64_t gathered_bytes) {
+  auto partition = partition_of(mesh);
+  Draft d(partition);
+  ExpertMatrices m = d.matrices(*partition);
+  EXPECT_TRUE(can_gather_experts(*partition, d.args[0].shape(), m));
+  Value y = gathered_experts(d.args[0], d.weights_of_all(), m, {.gathered_bytes = gathered_bytes});
+  return std::move(d).finish(y);
+}
+
+Program routed(const Keys& mesh, int64_t gathered_bytes) {
+  auto partition = partition_of(mesh);
+  Draft d(partition);
+  Value y =
+      routed_experts({d.args[0], d.experts, d.args[1]}, d.matrices(*partition), {.gathered_bytes = gathered_bytes});
+  return std::move(d).finish(y);
+}
+
+// Choices of which some experts get none and others many.
+HostArray chosen_experts() {
+  std::mt19937 bits(9);
+  std::vector<int32_t> out;
+  for (int64_t token = 0; token < kB.size * kS.size; ++token) {
+    std::set<int32_t> choices;
+    while (static_cast<int64_t>(choices.size()) < kK.size) {
+      choices.insert(static_cast<int32_t>(bits() % (bits() % 2 == 0 ? 4 : 7)));
+    }
+    out.insert(out.end(), choices.begin(), choices.end());
+  }
+  return integers(Shape{kB, kS, kK}, out);
+}
+
+void expect_results_of_one_device(Program (*program)(const Keys&, int64_t), const std::vector<Keys>& meshes) {
+  std::vector<HostArray> inputs{chosen_experts()};
+  for (const Shape& shape : Draft::shapes()) {
+    inputs.push_back(random_floats(shape, static_cast<uint32_t>(inputs.size())));
+  }
+  std::vector<HostArray> expected = run_on_mesh(all_at_once(), inputs);
+  for (const Keys& mesh : meshes) {
+    for (int64_t at_once : {1, 2, 5}) {  // 5 does not divide the experts: 4 are taken
+      std::vector<HostArray> actual = run_on_mesh(program(mesh, at_once * kMatrixBytes), inputs);
+      ASSERT_EQ(actual.size(), expected.size());
+      for (size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_LT(relative_difference(actual[i], expected[i]), 1e-6)
+            << mesh[0] << ", " << at_once << " at once, result " << i;
+      }
+    }
+  }
+}
+
+TEST(ExpertChunks, OfDenseExpertsGiveTheResultsOfOneDevice) {
+  expect_results_of_one_device(dense, {{"ici_fsdp_parallelism=4"},
+                                       {"ici_fsdp_parallelism=2", "ici_tensor_parallelism=2"},
+                                       {"ici_data_parallelism=2", "ici_fsdp_parallelism=2"},
+                                       {"ici_context_parallelism=2", "ici_fsdp_parallelism=2"}});
+}
+
+TEST(ExpertChunks, OfRoutedExpertsGiveTheResultsOfOneDevice) {
+  expect_results_of_one_device(routed, {{"ici_fsdp_parallelism=4"},
+                                        {"ici_fsdp_parallelism=2", "ici_tensor_parallelism=2"},
+                                        {"ici_expert_parallelism=2", "ici_fsdp_parallelism=2"}});
+}
+
+TEST(ExpertChunks, OfDenseExpertsAreNotForMeshesThatSplitTheExperts) {
+  auto partition = partition_of({"ici_expert_parallelism=2", "ici_fsdp_parallelism=2"});
+  Draft d(partition);
+  EXPECT_FALSE(can_gather_experts(*partition, d.args[0].shape(), d.matrices(*partition)));
+}
+
+}  // namespace
+}  // namespace fathom
