@@ -15,7 +15,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kSize = 2048;
-constexpr int kTries = 3;
+constexpr int kTries = 10;
 constexpr std::string_view kDot = R"(module @dot {
 func.func public @main(%arg0: tensor<2048x2048xf32>, %arg1: tensor<2048x2048xf32>) -> tensor<2048x2048xf32> {
 %0 = "stablehlo.dot_general"(%arg0, %arg1) {dot_dimension_numbers = #stablehlo.dot<lhs_contracting_dimensions = [1], rhs_contracting_dimensions = [0]>} : (tensor<2048x2048xf32>, tensor<2048x2048xf32>) -> tensor<2048x2048xf32>
@@ -76,7 +76,7 @@ std::vector<std::string> names(const std::vector<ProgramOp>& ops) {
 Profile profile_train(Trainer& trainer, int64_t warm_up) {
   const std::shared_ptr<const Client>& client = trainer.session().client();
   if (trainer.session().target().platform != "cpu") {
-    throw ConfigError("profile: only training on the CPU can be sampled; use hardware=cpu");
+    throw ConfigError("hardware: only training on the CPU can be profiled here; use hardware=cpu");
   }
   double limit = product_rate(client);
   HloModule module = parse_hlo_module(trainer.step_program().executable.program().optimized_program());
@@ -84,20 +84,21 @@ Profile profile_train(Trainer& trainer, int64_t warm_up) {
   std::unique_ptr<ThunkMap> thunks;
   std::unique_ptr<Sampler> sampler;
   Usage before;
-  TrainOutcome outcome =
-      trainer.run({{warm_up, [&] {
-                      thunks = std::make_unique<ThunkMap>(client->plugin().path(), module.name, names(ops));
-                      sampler = std::make_unique<Sampler>(SamplerOptions{.marks = thunks->addresses()});
-                      before = usage();
-                      sampler->start();
-                    }}});
+  auto begin = [&] {
+    thunks = std::make_unique<ThunkMap>(client->plugin().path(), module.name, names(ops));
+    sampler = std::make_unique<Sampler>(SamplerOptions{.marks = thunks->addresses()});
+    sampler->start();
+    before = usage();
+  };
+  TrainOutcome outcome = trainer.run({{warm_up, begin}});
   if (sampler == nullptr || outcome.steps <= warm_up) {
     throw ConfigError(fmt::format("profile: training ended after {} steps, before any was sampled", outcome.steps));
   }
   sampler->stop();
   Measured measured = between(before, usage(), outcome.steps - warm_up);
   measured.limit_flops = limit;
-  return make_profile(measured, *sampler, *thunks, std::move(ops));
+  measured.lost = sampler->lost();
+  return make_profile(measured, sampler->samples(), *thunks, std::move(ops));
 }
 
 }  // namespace fathom

@@ -7,7 +7,7 @@
 namespace fathom {
 
 // Runs `trainer` to its end (the key `steps`) and samples all steps but the first `warm_up`. Throws ConfigError where
-// there is nothing to sample: on another device than the CPU, with several processes, or when the data ends before.
+// there is nothing to sample: on another device than the CPU, or when the data ends before.
 Profile profile_train(Trainer& trainer, int64_t warm_up);
 
 }  // namespace fathom

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
 
 #include "base/error.h"
 #include "base/proto_wire.h"
@@ -174,6 +173,13 @@ int64_t HloShape::bytes() const {
 }
 
 const HloInstruction& HloComputation::instruction(int64_t id) const { return with_id(instructions, id); }
+const HloInstruction* HloComputation::user(int64_t id) const {
+  for (const HloInstruction& i : instructions) {
+    if (std::find(i.operands.begin(), i.operands.end(), id) != i.operands.end()) return &i;
+  }
+  return nullptr;
+}
+
 const HloComputation& HloModule::computation(int64_t id) const { return with_id(computations, id); }
 
 HloModule parse_hlo_module(std::string_view bytes) {

@@ -36,6 +36,8 @@ struct HloComputation {
   std::vector<HloInstruction> instructions;
 
   const HloInstruction& instruction(int64_t id) const;
+  // The first that has `id` as an operand, or null.
+  const HloInstruction* user(int64_t id) const;
 };
 
 struct HloModule {

@@ -13,7 +13,7 @@ bool contains(std::span<const int> list, int value) { return std::find(list.begi
 // Where code lies that belongs to no operation: the file's name.
 std::string file_of(const MemoryRegion* region) {
   if (region == nullptr) return "unknown memory";
-  if (region->path.empty()) return "compiled code";
+  if (region->path.empty()) return "a library's compiled code";
   return std::filesystem::path(region->path).filename().string();
 }
 
@@ -26,25 +26,25 @@ bool own_code(const MemoryRegion* region) {
 
 int operation_of(const Sample& sample, const ThunkMap& thunks, std::span<const ProgramOp> ops,
                  const MemoryRegion* region) {
-  int nearest = kNoThunk;
   std::span<const int> owners = thunks.code_owners(sample.pc);
-  std::array<uint64_t, 6> marks = {};
-  std::copy(sample.other.begin(), sample.other.end(), std::copy(sample.own.begin(), sample.own.end(), marks.begin()));
+  bool ours = own_code(region);
+  std::vector<uint64_t> marks(sample.marks.own.begin(), sample.marks.own.end());
+  marks.insert(marks.end(), sample.marks.other.begin(), sample.marks.other.end());
+  int nearest = kNoThunk;
   for (uint64_t mark : marks) {
     int op = thunks.instruction(mark);
     if (op == kNoThunk) continue;
-    bool fits = owners.empty() ? !own_code(region) || ops[static_cast<size_t>(op)].kernel : contains(owners, op);
+    bool fits = owners.empty() ? !ours || ops[static_cast<size_t>(op)].kernel : contains(owners, op);
     if (fits) return op;
     if (nearest == kNoThunk) nearest = op;
   }
   if (!owners.empty()) return owners.front();
-  return own_code(region) ? kNoThunk : nearest;
+  return ours ? kNoThunk : nearest;
 }
 
-Profile make_profile(const Measured& measured, const Sampler& sampler, const ThunkMap& thunks,
+Profile make_profile(const Measured& measured, std::span<const Sample> samples, const ThunkMap& thunks,
                      std::vector<ProgramOp> ops) {
-  std::span<const Sample> samples = sampler.samples();
-  Profile out{.measured = measured, .samples = static_cast<int64_t>(samples.size()), .lost = sampler.lost()};
+  Profile out{.measured = measured, .samples = static_cast<int64_t>(samples.size())};
   double seconds = out.cpu_seconds() / std::max<double>(1, static_cast<double>(samples.size()));  // of one sample
   std::vector<MemoryRegion> regions = memory_map();
   std::vector<double> of_op(ops.size());
@@ -52,13 +52,9 @@ Profile make_profile(const Measured& measured, const Sampler& sampler, const Thu
   for (const Sample& sample : samples) {
     const MemoryRegion* region = region_of(regions, sample.pc);
     int op = operation_of(sample, thunks, ops, region);
-    if (op == kNoThunk) {
-      unknown[file_of(region)] += seconds;
-    } else {
-      of_op[static_cast<size_t>(op)] += seconds;
-    }
+    (op == kNoThunk ? unknown[file_of(region)] : of_op[static_cast<size_t>(op)]) += seconds;
     std::span<const int> owners = thunks.code_owners(sample.pc);
-    int by_stack = thunks.instruction(sample.own[0]);
+    int by_stack = thunks.instruction(sample.marks.own[0]);
     if (owners.empty() || by_stack == kNoThunk) continue;
     ++out.checked;
     out.agreed += contains(owners, by_stack) ? 1 : 0;

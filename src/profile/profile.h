@@ -20,6 +20,7 @@ struct Measured {
   double cpu_seconds = 0;     // of all threads
   double kernel_seconds = 0;  // the part of cpu_seconds inside Linux: page faults above all
   int64_t page_faults = 0;
+  int64_t lost = 0;  // samples that found no room
   int cores = 0;
   double limit_flops = 0;  // of the machine, a second: one large product on all cores
 };
@@ -34,8 +35,8 @@ struct Profile {
   std::vector<ProfileRow> rows;  // one for each operation that was met, the longest first
   // CPU seconds of a step that could be given to no operation, by where the code lies: "plugin", "libc.so.6", ...
   std::vector<std::pair<std::string, double>> unknown;
-  int64_t samples = 0, lost = 0;
-  // Samples in compiled code that stack and code tell apart: of `checked`, `agreed` name the same operation.
+  int64_t samples = 0;
+  // Of `checked` samples in XLA's compiled code the stack alone names the right operation for `agreed`.
   int64_t checked = 0, agreed = 0;
   std::vector<ProgramOp> program;  // all operations, those that were not met as well
 
@@ -43,16 +44,16 @@ struct Profile {
   double cpu_seconds() const { return measured.cpu_seconds / static_cast<double>(measured.steps); }
 };
 
-// The operation that a sample belongs to, as an index into ThunkMap's instructions, or kNoThunk.
+// The operation that a sample belongs to, as an index into `ops`, which are ThunkMap's instructions; or kNoThunk.
 //   Compiled code belongs to the thunk that holds its entry point; where several share it, the stack decides.
-//   Code of this program is a kernel, so only kernels' calls count.
-//   Everything else (the plugin's products, libc) belongs to the innermost thunk on the stack.
-// `ops` in the order of ThunkMap's instructions.
+//   Code of this program is a kernel's, so only calls of kernels count.
+//   Everything else (the plugin's products, libc) belongs to the innermost thunk on the thread's own stack, else to the
+//   one on whose behalf the thread works.
 int operation_of(const Sample& sample, const ThunkMap& thunks, std::span<const ProgramOp> ops,
                  const MemoryRegion* region);
 
 // Each sample stands for the same CPU time, so that rows and unknown add up to all of it.
-Profile make_profile(const Measured& measured, const Sampler& sampler, const ThunkMap& thunks,
+Profile make_profile(const Measured& measured, std::span<const Sample> samples, const ThunkMap& thunks,
                      std::vector<ProgramOp> ops);
 
 // Rows put together under a name: CPU seconds, operations and bytes of a step.

@@ -11,7 +11,7 @@ namespace fathom {
 namespace {
 
 constexpr std::string_view kOurKernels = "fathom_";
-// How far a place without a scope path is looked for along the operands.
+// How far a scope path is looked for.
 constexpr int kFarthest = 8;
 
 template <size_t N>
@@ -83,7 +83,7 @@ class Reader {
   }
 
   ProgramOp op(const HloInstruction& i, const HloComputation& in, const Around& around) const {
-    Place place = place_of(scope_of(i, in, 0));
+    Place place = place_of(scope_of(i, in));
     // The reverse loop makes again what takes no arithmetic, whatever the remat policy is.
     if (around.backward && place.pass == Pass::kForward) place.pass = Pass::kRecomputed;
     int64_t runs = around.runs;
@@ -100,10 +100,16 @@ class Reader {
     return out;
   }
 
-  // What XLA put in between carries no path: it takes that of what it works on.
-  static std::string scope_of(const HloInstruction& i, const HloComputation& in, int depth) {
-    if (!i.scope.empty() || depth == kFarthest || i.operands.empty()) return i.scope;
-    return scope_of(in.instruction(i.operands[0]), in, depth + 1);
+  // What XLA put in between carries no path: it takes that of what it works on, else that of what uses it.
+  static std::string scope_of(const HloInstruction& i, const HloComputation& in) {
+    const HloInstruction* at = &i;
+    for (int n = 0; n < kFarthest && at->scope.empty() && !at->operands.empty(); ++n) {
+      at = &in.instruction(at->operands[0]);
+    }
+    if (!at->scope.empty()) return at->scope;
+    at = &i;
+    for (int n = 0; n < kFarthest && at != nullptr && at->scope.empty(); ++n) at = in.user(at->id);
+    return at == nullptr ? "" : at->scope;
   }
 
   std::string kind(const HloInstruction& i) const {
@@ -138,6 +144,7 @@ class Reader {
       return;
     }
     if (i.opcode != "dot") return;
+    if (!i.scope.empty()) out.part = place_of(i.scope).part;  // not that of what is fused behind it
     out.flops += dot_flops(i, in) * static_cast<double>(out.runs);
     out.shape = fmt::format("{} x {}", shape_text(in.instruction(i.operands.at(0)).shape),
                             shape_text(in.instruction(i.operands.at(1)).shape));

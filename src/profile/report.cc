@@ -25,10 +25,10 @@ std::string head(const Profile& p) {
       static_cast<double>(m.page_faults) / steps);
   out += fmt::format("limit {:.0f} GFLOP/s: one float32 product of 2048 x 2048 x 2048 on all cores\n",
                      m.limit_flops * 1e-9);
-  out += fmt::format("{} samples, {} lost; {:.1f} % of the CPU time belongs to no operation", p.samples, p.lost,
+  out += fmt::format("{} samples, {} lost; {:.1f} % of the CPU time belongs to no operation", p.samples, m.lost,
                      100 * unknown / p.cpu_seconds());
   if (p.checked > 0) {
-    out += fmt::format("; in compiled code stack and code agree on {:.0f} %",
+    out += fmt::format("; in XLA's compiled code the stack alone is right for {:.0f} %",
                        100.0 * static_cast<double>(p.agreed) / static_cast<double>(p.checked));
   }
   return out + "\n";
@@ -115,7 +115,7 @@ std::string profile_json(const Profile& p) {
                                 {"cores", m.cores},
                                 {"limit_flops", m.limit_flops},
                                 {"samples", p.samples},
-                                {"lost", p.lost},
+                                {"lost", m.lost},
                                 {"checked", p.checked},
                                 {"agreed", p.agreed}};
   out["unknown"] = nlohmann::ordered_json::object();

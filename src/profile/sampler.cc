@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <ucontext.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,8 +12,7 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <map>
 #include <string>
 
 #include "base/error.h"
@@ -24,18 +21,8 @@
 namespace fathom {
 namespace {
 
-// How much of a stack is looked at.
-constexpr uint64_t kScannedBytes = 65536;
-constexpr uint64_t kHeapScannedBytes = 4096;
-// Of an object on the heap.
-constexpr size_t kTaskWords = 16;
-// Nothing is mapped below (the kernel's vm.mmap_min_addr).
-constexpr uint64_t kLowestAddress = 65536;
-
-// A stack that may be read: the stack pointer of its thread lies in it.
-struct StackRegion {
-  uint64_t begin = 0, end = 0;
-};
+constexpr size_t kHandlerStack = 65536;
+constexpr int kMillisecondsToAnswer = 1000;
 
 std::vector<int> thread_ids() {
   std::vector<int> out;
@@ -45,216 +32,138 @@ std::vector<int> thread_ids() {
   return out;
 }
 
-// The stack pointer of a thread that waits in the kernel; 0 where it runs, or has ended.
-uint64_t waiting_stack_pointer(int thread) {
-  // "202 0x7f... (six arguments) SP PC", or "running".
-  std::ifstream file(fmt::format("/proc/self/task/{}/syscall", thread));
-  std::vector<std::string> words{std::istream_iterator<std::string>(file), {}};
-  return words.size() == 9 ? std::stoull(words[7], nullptr, 16) : 0;
-}
-
-// Tries for a while to find all threads but the caller's waiting; those that never wait are left out.
-std::vector<StackRegion> stack_regions() {
-  constexpr int kTries = 20;
-  std::vector<uint64_t> pointers{reinterpret_cast<uint64_t>(__builtin_frame_address(0))};
-  for (int thread : thread_ids()) {
-    if (thread == gettid()) continue;
-    uint64_t pointer = waiting_stack_pointer(thread);
-    for (int i = 0; pointer == 0 && i < kTries; ++i) {
-      usleep(1000);
-      pointer = waiting_stack_pointer(thread);
-    }
-    if (pointer != 0) pointers.push_back(pointer);
-  }
-  std::sort(pointers.begin(), pointers.end());
-  std::vector<MemoryRegion> map = memory_map();
-  std::vector<StackRegion> out;
-  for (uint64_t pointer : pointers) {
-    const MemoryRegion* region = region_of(map, pointer);
-    if (region != nullptr && (out.empty() || out.back().begin != region->begin)) {
-      out.push_back({region->begin, region->end});
-    }
-  }
-  return out;
-}
-
 // The clock of another thread's CPU time, as the kernel encodes it (CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD).
 clockid_t cpu_clock(int thread) { return static_cast<clockid_t>((~static_cast<unsigned>(thread) << 3U) | 6U); }
 
-uint64_t word_at(uint64_t address) { return *reinterpret_cast<const uint64_t*>(address); }
-
-void add(uint64_t mark, std::span<uint64_t> found, size_t& count) {
-  if (std::find(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), mark) ==
-      found.begin() + static_cast<std::ptrdiff_t>(count)) {
-    found[count++] = mark;
-  }
+void* map_memory(size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw RuntimeFault("profiler: no memory for the samples");
+  return memory;
 }
 
-// A set of addresses, open addressing.
-class MarkTable {
- public:
-  explicit MarkTable(const std::vector<uint64_t>& marks) {
-    size_t slots = 1;
-    while (slots <= 4 * marks.size()) slots *= 2;
-    table_.assign(slots, 0);
-    for (uint64_t mark : marks) {
-      size_t slot = slot_of(mark);
-      while (table_[slot] != 0) slot = (slot + 1) & (slots - 1);
-      table_[slot] = mark;
-    }
-  }
+// Where a thread's signal handler runs. Kept for good: the thread may use it after the sampler is gone.
+void* handler_stack(int thread) {
+  static std::map<int, void*> stacks;
+  void*& stack = stacks[thread];
+  if (stack == nullptr) stack = map_memory(kHandlerStack);
+  return stack;
+}
 
-  bool contains(uint64_t address) const {
-    if (address == 0) return false;
-    for (size_t slot = slot_of(address); table_[slot] != 0; slot = (slot + 1) & (table_.size() - 1)) {
-      if (table_[slot] == address) return true;
-    }
-    return false;
-  }
+uint64_t register_of(const ucontext_t& context, int index) {
+  return static_cast<uint64_t>(context.uc_mcontext.gregs[index]);
+}
 
- private:
-  size_t slot_of(uint64_t address) const {
-    constexpr uint64_t kFibonacci = 0x9E3779B97F4A7C15U;
-    return static_cast<size_t>((address >> 4U) * kFibonacci >> 40U) & (table_.size() - 1);
-  }
-
-  std::vector<uint64_t> table_;  // a power of two, mostly empty
+struct SampledThread {
+  int id = 0;
+  void* handler_stack = nullptr;
+  std::atomic<uint64_t> stack_pointer{0};  // when it was introduced; 0 before
+  StackRegion stack;
 };
 
 }  // namespace
 
 // What the signal handler sees: everything is allocated before the first signal.
 struct Sampler::Recorder {
-  Recorder(size_t capacity, const std::vector<uint64_t>& marks) : capacity(capacity), marks(marks) {
-    void* memory = mmap(nullptr, capacity * sizeof(Sample), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw RuntimeFault("profiler: no memory for the samples");
-    samples = static_cast<Sample*>(memory);
-  }
+  Recorder(size_t capacity, std::span<const uint64_t> marks)
+      : search(marks), capacity(capacity), samples(static_cast<Sample*>(map_memory(capacity * sizeof(Sample)))) {}
   ~Recorder() { munmap(samples, capacity * sizeof(Sample)); }
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
+  void introduce_threads();
   static void on_signal(int signal, siginfo_t* info, void* context);
-  void record(const ucontext_t& context);
+  void handle(ucontext_t& context);
+  SampledThread* thread(int id);
 
-  // Each puts what it finds into `found`, at most that many and none twice.
-  void on_stack(uint64_t begin, uint64_t end, std::span<uint64_t> found) const;
-  void through_pointers(const StackRegion& own, uint64_t begin, uint64_t end, std::span<uint64_t> found) const;
-  void through_heap(const StackRegion& own, uint64_t begin, uint64_t end, std::span<uint64_t> found) const;
-  // The innermost mark of another thread's stack above the place that `word` points at, or 0.
-  uint64_t above(uint64_t word, const StackRegion& own) const;
-  const StackRegion* stack_of(uint64_t address) const;
-
-  const int process = getpid();
+  StackSearch search;
   const size_t capacity;
-  const MarkTable marks;
-  Sample* samples = nullptr;
+  Sample* const samples;
   std::atomic<size_t> taken{0};
-  std::vector<StackRegion> stacks;  // sorted
+  std::vector<SampledThread> threads;  // by id
 
   static std::atomic<Recorder*> active;
 };
 
 std::atomic<Sampler::Recorder*> Sampler::Recorder::active{nullptr};
 
-const StackRegion* Sampler::Recorder::stack_of(uint64_t address) const {
-  auto after = std::upper_bound(stacks.begin(), stacks.end(), address,
-                                [](uint64_t a, const StackRegion& region) { return a < region.begin; });
-  if (after == stacks.begin()) return nullptr;
-  const StackRegion& region = *std::prev(after);
-  return address < region.end ? &region : nullptr;
+SampledThread* Sampler::Recorder::thread(int id) {
+  auto found = std::lower_bound(threads.begin(), threads.end(), id,
+                                [](const SampledThread& thread, int wanted) { return thread.id < wanted; });
+  return found != threads.end() && found->id == id ? &*found : nullptr;
 }
 
 void Sampler::Recorder::on_signal(int, siginfo_t*, void* context) {
   int error = errno;
   if (Recorder* recorder = active.load(std::memory_order_acquire)) {
-    recorder->record(*static_cast<const ucontext_t*>(context));
+    recorder->handle(*static_cast<ucontext_t*>(context));
   }
   errno = error;
 }
 
 // Runs in a signal handler: no allocation, no lock.
-void Sampler::Recorder::record(const ucontext_t& context) {
+void Sampler::Recorder::handle(ucontext_t& context) {
+  SampledThread* self = thread(static_cast<int>(syscall(SYS_gettid)));
+  if (self == nullptr) return;
+  uint64_t stack_pointer = register_of(context, REG_RSP);
+  if (self->stack_pointer == 0) {
+    // What is set here becomes the thread's alternate stack when the handler returns.
+    if ((context.uc_stack.ss_flags & SS_DISABLE) != 0) {
+      context.uc_stack = {.ss_sp = self->handler_stack, .ss_flags = 0, .ss_size = kHandlerStack};
+    }
+    self->stack_pointer = stack_pointer;
+    return;
+  }
   size_t slot = taken.fetch_add(1);
   if (slot >= capacity) return;
-  Sample& sample = samples[slot];
-  sample.pc = static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RIP]);
-  sample.thread = static_cast<int32_t>(syscall(SYS_gettid));
-  uint64_t top = static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RSP]) & ~uint64_t{7};
-  const StackRegion* stack = stack_of(top);
-  if (stack == nullptr) return;
-  uint64_t end = std::min(stack->end, top + kScannedBytes);
-  on_stack(top, end, sample.own);
-  through_pointers(*stack, top, end, sample.other);
-  if (sample.own[0] == 0 && sample.other[0] == 0) {
-    through_heap(*stack, top, std::min(end, top + kHeapScannedBytes), sample.other);
-  }
+  samples[slot] = {
+      .pc = register_of(context, REG_RIP), .thread = self->id, .marks = search.find(stack_pointer, self->stack)};
 }
 
-void Sampler::Recorder::on_stack(uint64_t begin, uint64_t end, std::span<uint64_t> found) const {
-  size_t count = 0;
-  for (uint64_t at = begin; at + 8 <= end && count < found.size(); at += 8) {
-    uint64_t word = word_at(at);
-    if (marks.contains(word)) add(word, found, count);
+// Every thread gets one signal while it waits: its handler notes where the stack is and gives the thread another stack
+// for later handlers. They must not run on the thread's own: oneDNN's sgemm lets the stack pointer point into a buffer
+// from malloc, and what the kernel puts below it for a handler would overwrite malloc's own words.
+void Sampler::Recorder::introduce_threads() {
+  std::vector<int> ids = thread_ids();
+  std::sort(ids.begin(), ids.end());
+  threads = std::vector<SampledThread>(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    threads[i].id = ids[i];
+    threads[i].handler_stack = handler_stack(ids[i]);
   }
-}
-
-uint64_t Sampler::Recorder::above(uint64_t word, const StackRegion& own) const {
-  const StackRegion* other = stack_of(word);
-  if (other == nullptr || other == &own) return 0;
-  uint64_t place = word & ~uint64_t{7};
-  std::array<uint64_t, 1> first = {};
-  on_stack(place, std::min(other->end, place + kScannedBytes), first);
-  return first[0];
-}
-
-void Sampler::Recorder::through_pointers(const StackRegion& own, uint64_t begin, uint64_t end,
-                                         std::span<uint64_t> found) const {
-  size_t count = 0;
-  for (uint64_t at = begin; at + 8 <= end && count < found.size(); at += 8) {
-    if (uint64_t mark = above(word_at(at), own)) add(mark, found, count);
+  active.store(this, std::memory_order_release);
+  for (int id : ids) syscall(SYS_tgkill, getpid(), id, SIGPROF);
+  auto waiting = [](const SampledThread& t) { return t.stack_pointer == 0; };
+  for (int i = 0; i < kMillisecondsToAnswer && std::any_of(threads.begin(), threads.end(), waiting); ++i) usleep(1000);
+  std::vector<MemoryRegion> map = memory_map();
+  std::vector<StackRegion> stacks;
+  for (SampledThread& t : threads) {
+    const MemoryRegion* region = region_of(map, t.stack_pointer);
+    if (region == nullptr) continue;
+    t.stack = {region->begin, region->end};
+    stacks.push_back(t.stack);
   }
-}
-
-// A task that a pool runs often is an object on the heap that holds the pointer.
-void Sampler::Recorder::through_heap(const StackRegion& own, uint64_t begin, uint64_t end,
-                                     std::span<uint64_t> found) const {
-  size_t count = 0;
-  for (uint64_t at = begin; at + 8 <= end && count < found.size(); at += 8) {
-    uint64_t word = word_at(at);
-    if (word % 8 != 0 || word < kLowestAddress || stack_of(word) != nullptr) continue;
-    // Whatever the word is, this call says so instead of faulting.
-    std::array<uint64_t, kTaskWords> task;
-    iovec to{task.data(), sizeof(task)};
-    iovec from{reinterpret_cast<void*>(word), sizeof(task)};
-    if (process_vm_readv(process, &to, 1, &from, 1, 0) != static_cast<ssize_t>(sizeof(task))) continue;
-    for (uint64_t inner : task) {
-      uint64_t mark = marks.contains(inner) ? inner : above(inner, own);
-      if (mark != 0 && count < found.size()) add(mark, found, count);
-    }
-  }
+  search.set_stacks(std::move(stacks));
 }
 
 Sampler::Sampler(const SamplerOptions& options)
-    : recorder_(std::make_unique<Recorder>(options.max_samples, options.marks)), options_(options) {}
+    : recorder_(std::make_unique<Recorder>(options.max_samples, options.marks)), interval_us_(options.interval_us) {}
 
 Sampler::~Sampler() { stop(); }
 
 void Sampler::start() {
-  recorder_->stacks = stack_regions();
-  Recorder* none = nullptr;
-  if (!Recorder::active.compare_exchange_strong(none, recorder_.get())) {
-    throw RuntimeFault("profiler: another one is running");
-  }
+  if (Recorder::active.load() != nullptr) throw RuntimeFault("profiler: another one is running");
   // Stays installed: a signal may still be under way when the timers are gone.
   struct sigaction action {};
   action.sa_sigaction = Recorder::on_signal;
-  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigaction(SIGPROF, &action, nullptr);
-  for (int thread : thread_ids()) arm(thread);
+  recorder_->introduce_threads();
+  for (const SampledThread& thread : recorder_->threads) {
+    if (thread.stack.end != 0) add_timer(thread.id);
+  }
 }
 
-void Sampler::arm(int thread) {
+void Sampler::add_timer(int thread) {
   sigevent event{};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGPROF;
@@ -265,7 +174,7 @@ void Sampler::arm(int thread) {
     throw RuntimeFault(fmt::format("profiler: timer_create: {}", std::strerror(errno)));
   }
   timers_.push_back(timer);
-  timespec interval{.tv_sec = 0, .tv_nsec = options_.interval_us * 1000};
+  timespec interval{.tv_sec = interval_us_ / 1'000'000, .tv_nsec = interval_us_ % 1'000'000 * 1000};
   itimerspec spec{.it_interval = interval, .it_value = interval};
   if (timer_settime(timer, 0, &spec, nullptr) != 0) {
     throw RuntimeFault(fmt::format("profiler: timer_settime: {}", std::strerror(errno)));
