@@ -1,7 +1,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "drive/train_loop.h"
+#include "drive/profile_train.h"
 #include "runtime/plugin_search.h"
 
 namespace fathom {
@@ -12,7 +12,7 @@ int run_train(const CommandLine& line, const Environment& environment) {
   Resolved resolved = resolve_config(line.config, environment, {.found_hardware = default_hardware()});
   log_settings(resolved);
   Trainer trainer(resolved.config);
-  TrainOutcome outcome = trainer.run();
+  TrainOutcome outcome = run_with_profiler(trainer, resolved.config);
   log_info("{} steps done; metrics and configuration are in {}", outcome.steps, resolved.config.run_directory);
   return outcome.signal != 0 ? 128 + outcome.signal : 0;
 }

@@ -177,6 +177,9 @@ struct Config {
   bool abort_on_inf_loss = true;
   int64_t reuse_example_batch = 0;
   bool enable_tensorboard = true;
+  std::string profiler;  // not empty: steps are sampled
+  int64_t skip_first_n_steps_for_profiler = 0;
+  int64_t profiler_steps = 0;
   std::string metrics_file;
   // Rematerialisation: `remat` false keeps everything; otherwise a layer keeps its input and the tensors named in
   // `remat_saved`. Both derived from remat_policy and, for "custom", the per-tensor keys.

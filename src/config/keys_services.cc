@@ -1,4 +1,4 @@
-// Keys of logging services, profilers and dumps: none changes a number.
+// Keys of logging services, profilers and dumps: none changes a number of the training.
 #include "config/binding.h"
 #include "config/key_tables.h"
 
@@ -13,7 +13,7 @@ constexpr std::string_view kGoodput = "goodput recording talks to a cloud servic
 constexpr std::string_view kCloud = "monitoring in a cloud service";
 constexpr std::string_view kService = "sends metrics to a service";
 constexpr std::string_view kExtraMetrics = "extra metrics of the peer";
-constexpr std::string_view kProfiler = "no profile is written";
+constexpr std::string_view kProfiler = "the profile is of sampled CPU time, not a trace";
 constexpr std::string_view kDump = "no dump is written";
 constexpr std::string_view kDebug = "debugging of the peer's own code";
 
@@ -52,10 +52,12 @@ constexpr KeyRow kRows[] = {
     {"prometheus_port", kInt, "0", kIgnored, kService},
     {"record_internal_nn_metrics", kInt, "0", kIgnored, kExtraMetrics},
     {"enable_tunix_perf_metrics", kBool, "false", kIgnored, kExtraMetrics},
-    {"profiler", kString, "", kIgnored, kProfiler},
+    {"profiler", bind<&Config::profiler>, "", kBuilt,
+     "not empty (`xplane`): samples train steps on the CPU, profile.txt and profile.json in the run folder"},
     {"upload_all_profiler_results", kBool, "false", kIgnored, kProfiler},
-    {"skip_first_n_steps_for_profiler", kInt, "1", kIgnored, kProfiler},
-    {"profiler_steps", kInt, "5", kIgnored, kProfiler},
+    {"skip_first_n_steps_for_profiler", bind<&Config::skip_first_n_steps_for_profiler>, "1", kBuilt,
+     "the first step that the profiler samples"},
+    {"profiler_steps", bind<&Config::profiler_steps>, "5", kBuilt, "how many steps the profiler samples"},
     {"profile_cleanly", kBool, "true", kIgnored, kProfiler},
     {"profile_periodically_period", kInt, "-1", kIgnored, kProfiler},
     {"hide_profiler_step_metric", kBool, "false", kIgnored, kProfiler},

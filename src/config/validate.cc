@@ -142,6 +142,11 @@ void check_loop(const Config& c, Problems& p) {
   at_least("gradient_accumulation_steps", c.gradient_accumulation_steps, 1, p);
   at_least("num_epoch", c.num_epoch, 1, p);
   at_least("log_period", c.log_period, 1, p);
+  at_least("skip_first_n_steps_for_profiler", c.skip_first_n_steps_for_profiler, 0, p);
+  at_least("profiler_steps", c.profiler_steps, 1, p);
+  if (!c.profiler.empty() && c.profiler != "xplane" && c.profiler != "nsys") {
+    p.add("profiler={}: must be empty, xplane or nsys", c.profiler);
+  }
   at_least("cpu_device_count", c.cpu_device_count, 1, p);
   at_least("jax_distributed_initialization_timeout", c.jax_distributed_initialization_timeout, 1, p);
   if (c.max_segments_per_seq == 0) p.add("max_segments_per_seq=0: must be at least 1, or -1 for any number");

@@ -8,6 +8,9 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "profile/report.h"
 
 namespace fathom {
 namespace {
@@ -42,29 +45,6 @@ double product_rate(const std::shared_ptr<const Client>& client) {
   return best;
 }
 
-struct Usage {
-  Clock::time_point wall = Clock::now();
-  double user = 0, system = 0;  // CPU seconds of all threads
-  int64_t page_faults = 0;
-};
-
-Usage usage() {
-  rusage now{};
-  getrusage(RUSAGE_SELF, &now);
-  auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
-  return {.user = seconds(now.ru_utime), .system = seconds(now.ru_stime), .page_faults = now.ru_minflt};
-}
-
-Measured between(const Usage& before, const Usage& after, int64_t steps) {
-  double system = after.system - before.system;
-  return {.steps = steps,
-          .wall_seconds = std::chrono::duration<double>(after.wall - before.wall).count(),
-          .cpu_seconds = after.user - before.user + system,
-          .kernel_seconds = system,
-          .page_faults = after.page_faults - before.page_faults,
-          .cores = static_cast<int>(std::thread::hardware_concurrency())};
-}
-
 std::vector<std::string> names(const std::vector<ProgramOp>& ops) {
   std::vector<std::string> out;
   for (const ProgramOp& op : ops) out.push_back(op.name);
@@ -73,32 +53,82 @@ std::vector<std::string> names(const std::vector<ProgramOp>& ops) {
 
 }  // namespace
 
-Profile profile_train(Trainer& trainer, int64_t warm_up) {
-  const std::shared_ptr<const Client>& client = trainer.session().client();
+struct StepProfiler::Usage {
+  Clock::time_point wall = Clock::now();
+  double user = 0, system = 0;  // CPU seconds of all threads
+  int64_t page_faults = 0;
+};
+
+StepProfiler::Usage StepProfiler::usage() {
+  rusage now{};
+  getrusage(RUSAGE_SELF, &now);
+  auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  return {.user = seconds(now.ru_utime), .system = seconds(now.ru_stime), .page_faults = now.ru_minflt};
+}
+
+StepProfiler::StepProfiler(const Trainer& trainer) : client_(trainer.session().client()) {
   if (trainer.session().target().platform != "cpu") {
     throw ConfigError("hardware: only training on the CPU can be profiled here; use hardware=cpu");
   }
-  double limit = product_rate(client);
+  limit_flops_ = product_rate(client_);
   HloModule module = parse_hlo_module(trainer.step_program().executable.program().optimized_program());
-  std::vector<ProgramOp> ops = program_ops(module);
-  std::unique_ptr<ThunkMap> thunks;
-  std::unique_ptr<Sampler> sampler;
-  Usage before;
-  auto begin = [&] {
-    thunks = std::make_unique<ThunkMap>(client->plugin().path(), module.name, names(ops));
-    sampler = std::make_unique<Sampler>(SamplerOptions{.marks = thunks->addresses()});
-    sampler->start();
-    before = usage();
-  };
-  TrainOutcome outcome = trainer.run({{warm_up, begin}});
-  if (sampler == nullptr || outcome.steps <= warm_up) {
+  module_ = module.name;
+  ops_ = program_ops(module);
+}
+
+StepProfiler::~StepProfiler() = default;
+
+void StepProfiler::begin() {
+  thunks_ = std::make_unique<ThunkMap>(client_->plugin().path(), module_, names(ops_));
+  sampler_ = std::make_unique<Sampler>(SamplerOptions{.marks = thunks_->addresses()});
+  sampler_->start();
+  before_ = std::make_unique<Usage>(usage());
+}
+
+Profile StepProfiler::end(int64_t steps) {
+  sampler_->stop();
+  Usage after = usage();
+  double system = after.system - before_->system;
+  Measured measured = {.steps = steps,
+                       .wall_seconds = std::chrono::duration<double>(after.wall - before_->wall).count(),
+                       .cpu_seconds = after.user - before_->user + system,
+                       .kernel_seconds = system,
+                       .page_faults = after.page_faults - before_->page_faults,
+                       .lost = sampler_->lost(),
+                       .cores = static_cast<int>(std::thread::hardware_concurrency()),
+                       .limit_flops = limit_flops_};
+  Profile profile = make_profile(measured, sampler_->samples(), *thunks_, ops_);
+  sampler_.reset();
+  return profile;
+}
+
+Profile profile_train(Trainer& trainer, int64_t warm_up) {
+  StepProfiler profiler(trainer);
+  TrainOutcome outcome = trainer.run({{warm_up, [&] { profiler.begin(); }}});
+  if (outcome.steps <= warm_up) {
     throw ConfigError(fmt::format("profile: training ended after {} steps, before any was sampled", outcome.steps));
   }
-  sampler->stop();
-  Measured measured = between(before, usage(), outcome.steps - warm_up);
-  measured.limit_flops = limit;
-  measured.lost = sampler->lost();
-  return make_profile(measured, sampler->samples(), *thunks, std::move(ops));
+  return profiler.end(outcome.steps - warm_up);
+}
+
+TrainOutcome run_with_profiler(Trainer& trainer, const Config& config) {
+  if (config.profiler.empty()) return trainer.run();
+  if (config.hardware != Hardware::kCpu) {
+    log_warning("profiler={} has no effect: only training on the CPU is profiled", config.profiler);
+    return trainer.run();
+  }
+  StepProfiler profiler(trainer);
+  int64_t first = config.skip_first_n_steps_for_profiler;
+  auto write = [&](int64_t steps) {
+    Profile profile = profiler.end(steps);
+    write_file_atomically(config.run_directory + "/profile.txt", profile_text(profile));
+    write_file_atomically(config.run_directory + "/profile.json", profile_json(profile));
+    log_info("profile of {} steps from step {} on: {}/profile.txt", steps, first, config.run_directory);
+  };
+  TrainOutcome outcome = trainer.run(
+      {{first, [&] { profiler.begin(); }}, {first + config.profiler_steps, [&] { write(config.profiler_steps); }}});
+  if (profiler.running() && outcome.steps > first) write(outcome.steps - first);
+  return outcome;
 }
 
 }  // namespace fathom

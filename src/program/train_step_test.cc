@@ -76,6 +76,18 @@ TEST(TrainStep, KeepsTheSavedNamesAndNothingElse) {
   EXPECT_EQ(residual_bytes(staged(config, {kRows, kLength})), config.num_decoder_layers * 2 * each);
 }
 
+// Profiles tell the passes by these words.
+TEST(TrainStep, ScopesTellForwardRecomputedAndBackwardWorkApart) {
+  std::string full = emit(staged(configured(tiny({"remat_policy=full"})), {kRows, kLength}));
+  for (const char* scope : {"\"decoder/moe_layers/mla\"", "\"remat/decoder/moe_layers/mla\"",
+                            "\"grad/decoder/moe_layers/mla\"", "\"optimizer\""}) {
+    EXPECT_NE(full.find(scope), std::string::npos) << scope;
+  }
+  EXPECT_EQ(full.find("grad/remat/"), std::string::npos);
+  std::string none = emit(staged(configured(tiny({"remat_policy=none"})), {kRows, kLength}));
+  EXPECT_EQ(none.find("remat/"), std::string::npos);
+}
+
 TEST(TrainStep, DonatesTheWholeStateAndNothingElse) {
   Config config = configured(tiny({}));
   StateLayout layout = state_layout(config);

@@ -70,6 +70,24 @@ TEST_P(ProfileOfAPlugin, GivesTheCpuTimeToLayersAndOperations) {
 
 INSTANTIATE_TEST_SUITE_P(Installed, ProfileOfAPlugin, testing::Values(0, 1));
 
+TEST(ProfilerKey, WritesTheProfileOfTheStepsThatAreAskedFor) {
+  TrainRun run({"profiler=xplane", "skip_first_n_steps_for_profiler=1", "profiler_steps=2"});
+  ASSERT_EQ(run.outcome().exit_code, 0) << run.outcome().err;
+  EXPECT_EQ(json::parse(read_file(run.folder() + "/profile.json"))["steps"], 2);
+  EXPECT_THAT(read_file(run.folder() + "/profile.txt"), HasSubstr("CPU ms a step, by part"));
+  TrainRun plain;
+  EXPECT_FALSE(std::filesystem::exists(plain.folder() + "/profile.json"));
+  EXPECT_TRUE(near(run.losses(), plain.losses(), 1e-6));
+}
+
+TEST(ProfilerKey, ARunThatEndsBeforeGivesTheStepsThatThereWere) {
+  TrainRun run({"profiler=xplane", "skip_first_n_steps_for_profiler=2", "profiler_steps=100"});
+  ASSERT_EQ(run.outcome().exit_code, 0) << run.outcome().err;
+  size_t steps = run.metrics().size();
+  ASSERT_GT(steps, 2U);
+  EXPECT_EQ(json::parse(read_file(run.folder() + "/profile.json"))["steps"], steps - 2);
+}
+
 TEST(ProfileMistakes, StepsMustBeANumberAboveNone) {
   for (const char* steps : {"--steps=0", "--steps=few"}) {
     Outcome run = profile({steps});
