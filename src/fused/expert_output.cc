@@ -64,7 +64,7 @@ const FusedOp kOutput{.name = "expert_output", .infer = infer, .reference = refe
 
 }  // namespace
 
-Value expert_output(const ExpertRows& rows, Value w_down, Value weights, bool activations_in_float32, Where where) {
+Value expert_output(const ProjectedRows& rows, Value w_down, Value weights, bool activations_in_float32, Where where) {
   FusedAttrs attrs{.ints = {activations_in_float32 ? 1 : 0}};
   return fused(w_down.graph(), kOutput,
                {rows.gate, rows.up, w_down, weights, rows.group_sizes, rows.order.slot_of_row, rows.order.row_of_slot},

@@ -6,7 +6,7 @@
 
 namespace fathom {
 
-struct ExpertRows {
+struct ProjectedRows {
   Value gate, up;     // [m f]: the two projections of the rows, sorted by expert
   Value group_sizes;  // [e] s32
   RowOrder order;
@@ -14,7 +14,7 @@ struct ExpertRows {
 
 // y [tok d] in the rows' type: the sum over k of weights [tok k] (f32) times the choice's row of
 // (silu(gate) * up) w_down^T, w_down [e d f]. `activations_in_float32` as in gated_silu.
-Value expert_output(const ExpertRows& rows, Value w_down, Value weights, bool activations_in_float32,
+Value expert_output(const ProjectedRows& rows, Value w_down, Value weights, bool activations_in_float32,
                     Where where = Where::current());
 
 }  // namespace fathom

@@ -52,7 +52,7 @@ TEST(Residuals, ExpertOutputKeepsTheTwoProjectionsAlone) {
     Graph& g = x.graph();
     const Axis tok{"tok", kRows}, k{"k", 1}, m{"m", kRows}, e{"e", 1};
     auto as_rows = [](Value v) { return rename(rename(v, "s", "m"), "d", "f"); };
-    ExpertRows rows{
+    ProjectedRows rows{
         .gate = as_rows(x + scale),
         .up = as_rows(x + 2),
         .group_sizes = g.arg("sizes", {DType::kS32, Shape{e}}),
