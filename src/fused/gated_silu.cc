@@ -32,7 +32,8 @@ void vjp(VjpContext& c) {
   if (c.wants(1)) c.add(1, d.up);
 }
 
-const FusedOp kGatedSilu{.name = "gated_silu", .infer = infer, .reference = reference, .vjp = vjp, .lower = lower};
+const FusedOp kGatedSilu{
+    .name = "gated_silu", .infer = infer, .reference = reference, .vjp = vjp, .lower = lower, .light = true};
 
 }  // namespace
 

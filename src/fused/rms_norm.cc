@@ -55,7 +55,8 @@ void vjp(VjpContext& c) {
   }
 }
 
-const FusedOp kRmsNorm{.name = "rms_norm", .infer = infer, .reference = reference, .vjp = vjp, .lower = lower};
+const FusedOp kRmsNorm{
+    .name = "rms_norm", .infer = infer, .reference = reference, .vjp = vjp, .lower = lower, .light = true};
 
 }  // namespace
 

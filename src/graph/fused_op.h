@@ -64,6 +64,8 @@ struct FusedOp {
   std::vector<Value> (*lower)(LoweringContext&, std::string& reason);
   // The op on a mesh of several devices. Null, or nothing returned: the reference, which the partitioner splits.
   std::optional<ShardedForm> (*shard)(const Node& node, const Partition& partition, const Target& target) = nullptr;
+  // Making the results costs about as much as reading them from memory: a reverse scan makes them again.
+  bool light = false;
 };
 
 // A node of the fused op.

@@ -28,7 +28,9 @@ bool cheap(Op op) {
 }
 
 // Ops that cost about as much as reading their result from memory: arithmetic element by element, and movements.
-bool light(Op op) {
+bool light(const Node& node) {
+  const Op op = node.op;
+  if (op == Op::kFused) return node.attr<FusedAttrs>().op->light;
   if (cheap(op) || (op >= Op::kNeg && op <= Op::kClamp)) return true;
   return op == Op::kConcatenate || op == Op::kSlice || op == Op::kSplit || op == Op::kPad || op == Op::kReverse ||
          op == Op::kGather;
@@ -205,7 +207,7 @@ class ReverseScan {
   bool lightly_made(Value v) {
     if (auto it = lightly_made_.find(v); it != lightly_made_.end()) return it->second;
     const std::vector<Value>& operands = v.node().operands;
-    bool is = light(v.node().op) &&
+    bool is = light(v.node()) &&
               std::all_of(operands.begin(), operands.end(), [&](Value o) { return at_hand(o) || lightly_made(o); });
     return lightly_made_[v] = is;
   }
