@@ -28,7 +28,7 @@ class StepProfiler {
   static Usage usage();
 
   std::shared_ptr<const Client> client_;
-  double limit_flops_ = 0;
+  double flops_limit_ = 0;
   std::string module_;
   std::vector<ProgramOp> ops_;
   std::unique_ptr<ThunkMap> thunks_;

@@ -22,7 +22,7 @@ struct Measured {
   int64_t page_faults = 0;
   int64_t lost = 0;  // samples that found no room
   int cores = 0;
-  double limit_flops = 0;  // of the machine, a second: one large product on all cores
+  double flops_limit = 0;  // of the machine, for a second of CPU time: one large product on all cores
 };
 
 struct ProfileRow {

@@ -23,8 +23,9 @@ std::string head(const Profile& p) {
       "system, {:.0f} page faults a step\n",
       m.steps, p.step_seconds(), p.cpu_seconds(), m.cores, 100 * idle, m.kernel_seconds / steps,
       static_cast<double>(m.page_faults) / steps);
-  out += fmt::format("limit {:.0f} GFLOP/s: one float32 product of 2048 x 2048 x 2048 on all cores\n",
-                     m.limit_flops * 1e-9);
+  out += fmt::format(
+      "limit {:.0f} GFLOP for a second of CPU time: one float32 product of 2048 x 2048 x 2048 on all cores\n",
+      m.flops_limit * 1e-9);
   out += fmt::format("{} samples, {} lost; {:.1f} % of the CPU time belongs to no operation", p.samples, m.lost,
                      100 * unknown / p.cpu_seconds());
   if (p.checked > 0) {
@@ -64,19 +65,19 @@ std::string by_part(const Profile& p) {
   return out;
 }
 
-// GFLOP of a CPU second, and of the limit; or what the copies reach, in GB of a CPU second.
+// GFLOP in a CPU second, and the part of the limit; or the GB that copies read and write.
 std::string rate_text(const Profile& p, double seconds, double flops, double moved) {
   if (seconds <= 0) return "";
   if (flops > 0) {
-    double of_limit = 100 * flops / seconds * p.measured.cores / p.measured.limit_flops;
-    return fmt::format("{:.0f} GFLOP/s ({:.0f} %)", flops / seconds * 1e-9, of_limit);
+    double of_limit = 100 * flops / seconds / p.measured.flops_limit;
+    return fmt::format("{:.0f} GFLOP ({:.0f} %)", flops / seconds * 1e-9, of_limit);
   }
-  return moved > 0 ? fmt::format("{:.1f} GB/s", moved / seconds * 1e-9) : "";
+  return moved > 0 ? fmt::format("{:.1f} GB", moved / seconds * 1e-9) : "";
 }
 
 std::string by_kind(const Profile& p) {
   std::string out = fmt::format("\n{:<28}{:>6}{:>10}{:>10}{:>8}{:>7}  {}\n", "CPU ms a step, by kind", "ops", "GFLOP",
-                                "GB moved", "all", "%", "of a CPU second (of the limit)");
+                                "GB moved", "all", "%", "in a CPU second (of the limit)");
   for (const Group& g : grouped(p, &ProgramOp::kind)) {
     out += fmt::format("{:<28}{:6}{:10.1f}{:10.2f}{:8.1f}{:7.1f}  {}\n", g.name, g.ops, g.flops * 1e-9, g.moved * 1e-9,
                        g.total() * 1e3, share(p, g.total()), rate_text(p, g.total(), g.flops, g.moved));
@@ -87,7 +88,7 @@ std::string by_kind(const Profile& p) {
 
 std::string longest(const Profile& p) {
   std::string out = fmt::format("\n{:<36}{:<24}{:<12}{:<22}{:>5}{:>8}{:>7}  {}\n", "the longest operations", "part",
-                                "pass", "kind", "runs", "CPU ms", "%", "shape, of a CPU second (of the limit)");
+                                "pass", "kind", "runs", "CPU ms", "%", "shape, in a CPU second (of the limit)");
   size_t listed = 0;
   for (const ProfileRow& row : p.rows) {
     if (listed++ == kListedOperations) break;
@@ -113,7 +114,7 @@ std::string profile_json(const Profile& p) {
                                 {"kernel_seconds", m.kernel_seconds / static_cast<double>(m.steps)},
                                 {"page_faults", m.page_faults / m.steps},
                                 {"cores", m.cores},
-                                {"limit_flops", m.limit_flops},
+                                {"flops_limit", m.flops_limit},
                                 {"samples", p.samples},
                                 {"lost", m.lost},
                                 {"checked", p.checked},

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "profile/memory_map.h"
+#include "profile/unwind.h"
 
 namespace fathom {
 namespace {
@@ -86,6 +87,13 @@ struct Sampler::Recorder {
 
 std::atomic<Sampler::Recorder*> Sampler::Recorder::active{nullptr};
 
+uint64_t Sampler::call_under_way() {
+  const Recorder* recorder = Recorder::active.load(std::memory_order_acquire);
+  std::array<uint64_t, 1> mark = {};
+  if (recorder != nullptr) marks_of_callers(0, recorder->search.marks(), mark);
+  return mark[0];
+}
+
 SampledThread* Sampler::Recorder::thread(int id) {
   auto found = std::lower_bound(threads.begin(), threads.end(), id,
                                 [](const SampledThread& thread, int wanted) { return thread.id < wanted; });
@@ -115,8 +123,11 @@ void Sampler::Recorder::handle(ucontext_t& context) {
   }
   size_t slot = taken.fetch_add(1);
   if (slot >= capacity) return;
-  samples[slot] = {
-      .pc = register_of(context, REG_RIP), .thread = self->id, .marks = search.find(stack_pointer, self->stack)};
+  uint64_t pc = register_of(context, REG_RIP);
+  FoundMarks marks = search.find(stack_pointer, self->stack);
+  std::array<uint64_t, 4> exact = {};
+  if (marks_of_callers(pc, search.marks(), exact) > 0) marks.own = exact;
+  samples[slot] = {.pc = pc, .thread = self->id, .marks = marks};
 }
 
 // Every thread gets one signal while it waits: its handler notes where the stack is and gives the thread another stack

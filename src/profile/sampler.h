@@ -37,6 +37,10 @@ class Sampler {
   void start();
   void stop();
 
+  // The innermost mark of the calling thread's callers while a sampler runs, else 0. Who hands work to other threads
+  // can put it on their stacks.
+  static uint64_t call_under_way();
+
   // After stop().
   std::span<const Sample> samples() const;
   // Interruptions that found the memory for samples full.

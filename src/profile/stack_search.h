@@ -41,7 +41,9 @@ class StackSearch {
   explicit StackSearch(std::span<const uint64_t> marks) : marks_(marks) {}
   // Of all threads that may be met; before the first find().
   void set_stacks(std::vector<StackRegion> stacks);
-  // Of a thread that stands still at `stack_pointer`. Allocates nothing, takes no lock.
+  const MarkTable& marks() const { return marks_; }
+  // Of a thread that stands still at `stack_pointer`; every word counts, also one that a finished call has left behind.
+  // Allocates nothing, takes no lock.
   FoundMarks find(uint64_t stack_pointer, const StackRegion& own) const;
 
  private:

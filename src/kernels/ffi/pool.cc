@@ -6,17 +6,21 @@
 #include <memory>
 #include <mutex>
 
+#include "kernels/ffi/handlers.h"
+
 namespace fathom {
 namespace {
 
+std::atomic<CallProbe> call_probe{nullptr};
+
 // Outlives run(): a pool thread that starts late finds no task left and drops its share.
 struct Work {
-  Work(int64_t count, const std::function<void(int64_t)>& task, const void* caller)
-      : count(count), task(&task), caller(caller) {}
+  Work(int64_t count, const std::function<void(int64_t)>& task, uint64_t call)
+      : count(count), task(&task), call(call) {}
 
   void take_all() {
-    // A profile finds whose work this is by a pointer on the stack to the caller's (profile/sampler.h).
-    const void* volatile profiled = caller;
+    // A profiler finds it on the stack.
+    const volatile uint64_t profiled = call;
     static_cast<void>(profiled);
     for (int64_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
       try {
@@ -31,7 +35,7 @@ struct Work {
 
   const int64_t count;
   const std::function<void(int64_t)>* task;  // valid while tasks are left
-  const void* const caller;                  // run()'s place on its stack
+  const uint64_t call;                       // what it is done for, as the probe says
   std::atomic<int64_t> next{0};
   std::atomic<int64_t> done{0};
   std::mutex mutex;
@@ -40,13 +44,16 @@ struct Work {
 
 }  // namespace
 
+void set_call_probe(CallProbe probe) { call_probe.store(probe); }
+
 void PluginPool::run(int64_t count, const std::function<void(int64_t)>& task) {
   int64_t helpers = std::min(pool_.num_threads(), count) - 1;
   if (helpers <= 0) {
     for (int64_t i = 0; i < count; ++i) task(i);
     return;
   }
-  auto work = std::make_shared<Work>(count, task, __builtin_frame_address(0));
+  CallProbe probe = call_probe.load(std::memory_order_relaxed);
+  auto work = std::make_shared<Work>(count, task, probe != nullptr ? probe() : 0);
   for (int64_t i = 0; i < helpers; ++i) pool_.Schedule([work] { work->take_all(); });
   work->take_all();
   // Only tasks that a pool thread has begun can be open now.
