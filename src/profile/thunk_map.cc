@@ -12,6 +12,7 @@ constexpr uint64_t kLongestName = 512;
 constexpr size_t kLastNameWord = 4;
 // Words of a std::string in libstdc++: {char* data, size_t size, 16 bytes of its own}.
 constexpr size_t kStringWords = 4;
+constexpr uint64_t kSmallestBlock = 32;
 constexpr uint64_t kLargestThunk = 16384;
 
 const uint64_t* words_at(uint64_t address) { return reinterpret_cast<const uint64_t*>(address); }
@@ -59,7 +60,8 @@ void ThunkMap::find_thunks(const MemoryRegion& region) {
   for (const uint64_t* word = words_at(region.begin); word < end; ++word) {
     if (*word < plugin_begin_ || *word >= plugin_end_) continue;
     int instruction = instruction_of_object(word, end);
-    if (instruction != kNoThunk) thunks_[reinterpret_cast<uint64_t>(word)] = instruction;
+    uint64_t address = reinterpret_cast<uint64_t>(word);
+    if (instruction != kNoThunk && block_size(address) > 0) thunks_[address] = instruction;
   }
 }
 
@@ -69,11 +71,18 @@ bool ThunkMap::compiled_code(uint64_t address) const {
   return region != nullptr && region->executable && region->path.empty();
 }
 
+// glibc's malloc keeps the size in front of each block, its low bits used as flags; the lowest says that the block
+// before is in use.
+uint64_t ThunkMap::block_size(uint64_t address) const {
+  if (address % 16 != 0) return 0;
+  uint64_t size = *words_at(address - 8) & ~uint64_t{7};
+  if (size < kSmallestBlock || size > kLargestThunk || size % 16 != 0 || !readable(address, size)) return 0;
+  bool in_use = (*words_at(address + size - 8) & 1U) != 0;
+  return in_use ? size - 8 : 0;
+}
+
 void ThunkMap::find_code(uint64_t thunk, int instruction) {
-  // glibc's malloc keeps the size in front of each block, its low bits used as flags.
-  uint64_t bytes = *words_at(thunk - 8) & ~uint64_t{7};
-  if (bytes > kLargestThunk || !readable(thunk, bytes)) return;
-  for (uint64_t i = 0; i < bytes / 8; ++i) {
+  for (uint64_t i = 0; i < block_size(thunk) / 8; ++i) {
     uint64_t word = words_at(thunk)[i];
     if (compiled_code(word)) {
       code_[word].push_back(instruction);

@@ -39,6 +39,9 @@ class ThunkMap {
   // Of the object that starts at `words`.
   int instruction_of_object(const uint64_t* words, const uint64_t* end) const;
   std::string_view string_at(const uint64_t* words, const uint64_t* end) const;
+  // Of the block of memory in use that starts at `address`; 0 where none does, as in what freed thunks have left
+  // behind.
+  uint64_t block_size(uint64_t address) const;
   void find_code(uint64_t thunk, int instruction);
   bool compiled_code(uint64_t address) const;
   bool readable(uint64_t address, uint64_t bytes) const;
