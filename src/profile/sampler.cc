@@ -123,11 +123,9 @@ void Sampler::Recorder::handle(ucontext_t& context) {
   }
   size_t slot = taken.fetch_add(1);
   if (slot >= capacity) return;
-  uint64_t pc = register_of(context, REG_RIP);
-  FoundMarks marks = search.find(stack_pointer, self->stack);
-  std::array<uint64_t, 4> exact = {};
-  if (marks_of_callers(pc, search.marks(), exact) > 0) marks.own = exact;
-  samples[slot] = {.pc = pc, .thread = self->id, .marks = marks};
+  // Not by unwinding: libgcc takes a lock for it, which the interrupted code may hold.
+  samples[slot] = {
+      .pc = register_of(context, REG_RIP), .thread = self->id, .marks = search.find(stack_pointer, self->stack)};
 }
 
 // Every thread gets one signal while it waits: its handler notes where the stack is and gives the thread another stack
