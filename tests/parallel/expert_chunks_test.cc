@@ -13,7 +13,7 @@ namespace fathom {
 namespace {
 
 const Axis kB{"b", 4}, kS{"s", 6}, kD{"d", 8}, kE{"e", 8}, kF{"f", 10}, kK{"k", 3};
-constexpr int64_t kMatrixBytes = 8 * 10 * 4;  // of one expert
+constexpr int64_t kMatrixBytes = 320;  // of one expert: 8 x 10 floats
 
 // Arguments: the experts chosen, x, their weights, w_gate, w_up, w_down and dy. Results: y and the gradients of <y,
 // dy>.
