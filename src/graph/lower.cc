@@ -46,6 +46,7 @@ class Lowering {
   }
 
   void lower_node(Node& node) {
+    ScopePath scope(to_, node.scope);
     switch (node.op) {
       case Op::kTag:
       case Op::kSaved:
@@ -276,7 +277,6 @@ bool Lowering::lower_on_mesh(const Node& node) {
 void Lowering::lower_fused(Node& node) {
   const FusedAttrs& attrs = node.attr<FusedAttrs>();
   const FusedOp& op = *attrs.op;
-  ScopePath scope(to_, node.scope);
   if (lower_on_mesh(node)) return;
   std::string reason = "it has no kernel for " + options_.target.platform;
   if (op.lower != nullptr) {

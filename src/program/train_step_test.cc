@@ -113,6 +113,21 @@ TEST(TrainStep, IsTheSameGraphForEveryPlatform) {
   }
 }
 
+void count_products_without_scope(const Region& region, int64_t& count) {
+  for (const Node* node : region.nodes()) {
+    count += node->op == Op::kDot && node->scope.empty() ? 1 : 0;
+    for (const auto& body : node->regions) count_products_without_scope(*body, count);
+  }
+}
+
+TEST(TrainStep, EveryProductKeepsItsScopeWhenItIsLowered) {
+  Config config = configured(tiny({"sparse_matmul=True"}));
+  std::unique_ptr<Graph> graph = lower(*staged(config, {kRows, kLength}).graph, {});
+  int64_t count = 0;
+  count_products_without_scope(graph->root(), count);
+  EXPECT_EQ(count, 0);
+}
+
 TEST(TrainStep, StaysWithinTheTextBudgetAtFullSize) {
   Config config = configured({"model_name=deepseek3-671b", "dtype=bfloat16", "weight_dtype=bfloat16", "attention=flash",
                               "per_device_batch_size=1", "max_target_length=1024"});
