@@ -1,7 +1,7 @@
 #include "fused/gathered_experts.h"
 
 #include "fused/expert_chunks.h"
-#include "fused/gated_activation.h"
+#include "fused/gated_silu.h"
 #include "graph/fused_op.h"
 #include "graph/manual.h"
 #include "graph/region_ops.h"
@@ -67,7 +67,7 @@ std::vector<Value> forward_here(const FusedAttrs& attrs, const Spread& over, std
   auto chunk_of = [&](std::span<const Value> carry, std::span<const Value> chunk) {
     Value gate = dot(x, all_gather(chunk[1], "d", over.model), "d");  // [b s e f]
     Value up = dot(x, all_gather(chunk[2], "d", over.model), "d");
-    Value hidden = convert(GatedActivation(gate, up, in_float32(attrs)).hidden(), x.dtype());
+    Value hidden = gated_silu(gate, up, in_float32(attrs));
     Value part =
         dot(weighted(hidden, chunk[0], x.dtype()), all_gather(chunk[3], "d", over.model), "e f", {.out = DType::kF32});
     return ScanBody{.carry = {carry[0] + part}, .stack = {}};
@@ -84,11 +84,11 @@ ScanBody grad_of_chunk(const FusedAttrs& attrs, const Spread& over, std::span<co
   const Value &x = in[0], &dy = in[5];
   Value w_gate = all_gather(chunk[1], "d", over.model);
   Value w_up = all_gather(chunk[2], "d", over.model);
-  GatedActivation h(dot(x, w_gate, "d"), dot(x, w_up, "d"), in_float32(attrs));
-  Value hidden = convert(h.hidden(), x.dtype());
+  Value gate = dot(x, w_gate, "d"), up = dot(x, w_up, "d");
+  Value hidden = gated_silu(gate, up, in_float32(attrs));
   Value unscaled = convert(dot(dy, all_gather(chunk[3], "d", over.model), "d"), DType::kF32);  // dy Wd [b s e f]
   Value d_weights = reduce_sum(unscaled * convert(hidden, DType::kF32), "f");
-  auto [d_gate, d_up] = h.gradient(weighted(unscaled, chunk[0], x.dtype()), x.dtype());
+  auto [d_gate, d_up] = gated_silu_grad(gate, up, weighted(unscaled, chunk[0], x.dtype()), in_float32(attrs));
   Value dx = dot(d_gate, w_gate, "e f", {.out = DType::kF32}) + dot(d_up, w_up, "e f", {.out = DType::kF32});
   std::vector<Value> d_matrices{dot(d_gate, x, "b s"), dot(d_up, x, "b s"),
                                 transpose(dot(dy, weighted(hidden, chunk[0], x.dtype()), "b s"), "e d f")};

@@ -2,7 +2,7 @@
 
 #include "fused/expert_chunks.h"
 #include "fused/expert_exchange.h"
-#include "fused/gated_activation.h"
+#include "fused/gated_silu.h"
 #include "fused/grouped_matmul.h"
 #include "graph/fused_op.h"
 #include "graph/manual.h"
@@ -55,15 +55,19 @@ std::vector<Value> gathered(const Spread& over, std::vector<Value> matrices) {
   return matrices;
 }
 
-GatedActivation activate(const FusedAttrs& attrs, const ExpertRows& in, const std::vector<Value>& w) {
-  return {grouped_matmul(in.rows[0], w[0], in.sizes), grouped_matmul(in.rows[0], w[1], in.sizes), in_float32(attrs)};
+struct Activated {
+  Value gate, up, hidden;  // [m f]
+};
+
+Activated activate(const FusedAttrs& attrs, const ExpertRows& in, const std::vector<Value>& w) {
+  Value gate = grouped_matmul(in.rows[0], w[0], in.sizes), up = grouped_matmul(in.rows[0], w[1], in.sizes);
+  return {gate, up, gated_silu(gate, up, in_float32(attrs))};
 }
 
 // Rows [m d] -> their experts' outputs [m d].
 ChunkResults forward_of(const FusedAttrs& attrs, const Spread& over, const ExpertRows& in) {
   std::vector<Value> w = gathered(over, in.matrices);
-  GatedActivation h = activate(attrs, in, w);
-  return {.rows = {grouped_matmul(convert(h.hidden(), in.rows[0].dtype()), w[2], in.sizes)}, .matrices = {}};
+  return {.rows = {grouped_matmul(activate(attrs, in, w).hidden, w[2], in.sizes)}, .matrices = {}};
 }
 
 std::vector<Value> forward_here(const FusedAttrs& attrs, const ExpertPlan& plan, const Spread& over,
@@ -81,16 +85,16 @@ ChunkResults grad_of(const FusedAttrs& attrs, const Spread& over, const ExpertRo
   const Value &rows = in.rows[0], &d_rows = in.rows[1], &weight = in.rows[2], &sizes = in.sizes;
   DType dtype = rows.dtype();
   std::vector<Value> w = gathered(over, in.matrices);
-  GatedActivation h = activate(attrs, in, w);
+  Activated h = activate(attrs, in, w);
 
   Value unscaled = grouped_matmul(d_rows, w[2], sizes, {.transposed = true});  // dy Wd [m f]
-  Value products = convert(unscaled, DType::kF32) * convert(h.hidden(), DType::kF32);
+  Value products = convert(unscaled, DType::kF32) * convert(h.hidden, DType::kF32);
   Value d_weight = reduce_sum(products, "f");  // [m]
   Value d_hidden = convert(unscaled, DType::kF32) * weight;
-  Value scaled = convert(convert(h.hidden(), DType::kF32) * weight, dtype);
+  Value scaled = convert(convert(h.hidden, DType::kF32) * weight, dtype);
   Value d_down = grouped_outer(d_rows, scaled, sizes);
 
-  auto [d_gate, d_up] = h.gradient(d_hidden, dtype);
+  auto [d_gate, d_up] = gated_silu_grad(h.gate, h.up, d_hidden, in_float32(attrs));
   Value d_w_gate = grouped_outer(d_gate, rows, sizes);
   Value d_w_up = grouped_outer(d_up, rows, sizes);
   Value d_x = grouped_matmul(d_gate, w[0], sizes, {.transposed = true}) +
