@@ -73,12 +73,16 @@ double state_bytes(const Config& config, const StateLayout& layout, const Mesh* 
   return bytes;
 }
 
+double machine_memory() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+}
+
 // The state must fit, on the CPU into the machine's memory, which its devices share, otherwise into each device's; said
 // before anything is compiled.
 void require_memory(const Config& config, const StateLayout& layout, const Session& session) {
   if (config.hardware == Hardware::kCpu) {
     double bytes = state_bytes(config, layout, nullptr);
-    double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+    double memory = machine_memory();
     if (bytes <= memory) return;
     throw ConfigError(
         fmt::format("model_name={}: parameters and optimizer state take {:.1f} GB, this machine has {:.1f} GB; take a "
@@ -95,6 +99,20 @@ void require_memory(const Config& config, const StateLayout& layout, const Sessi
       config.model_name, bytes * 1e-9, static_cast<double>(*limit) * 1e-9,
       config.hardware == Hardware::kGpu ? "; XLA_PYTHON_CLIENT_MEM_FRACTION sets the part of a GPU that is taken"
                                         : ""));
+}
+
+// A step of all devices must fit into the machine's memory too, or the kernel ends the process without a word. Other
+// hardware says so itself.
+void require_work_space(const Config& config, const MemoryStats& step, int64_t devices) {
+  if (config.hardware != Hardware::kCpu) return;
+  double state = static_cast<double>(step.argument + step.output - step.alias) * static_cast<double>(devices);
+  double work = static_cast<double>(step.temp) * static_cast<double>(devices);
+  if (state + work <= machine_memory()) return;
+  throw ConfigError(fmt::format(
+      "per_device_batch_size={} max_target_length={}: a step takes {:.1f} GB beside {:.1f} GB of state and batch, this "
+      "machine has {:.1f} GB; take fewer or shorter rows{}",
+      config.per_device_batch_size, config.max_target_length, work * 1e-9, state * 1e-9, machine_memory() * 1e-9,
+      config.remat ? "" : ", or remat_policy=full"));
 }
 
 }  // namespace
@@ -137,6 +155,7 @@ Trainer::Trainer(const Config& config)
         return train_step(config_, layout_, {sizes_.to_train, length});
       },
       config_.compiled_trainstep_file);
+  require_work_space(config_, step_->executable.program().memory_stats(), session_.mesh().devices());
   if (eval_data_) eval_ = session_.compile([&] { return eval_step(config_, layout_, {sizes_.eval, length}); });
   write_run_folder();
 }

@@ -50,6 +50,18 @@ TEST(TrainMistakes, BatchMustBeWholeRows) {
   EXPECT_THAT(refusal({"per_device_batch_size=0"}), HasSubstr("per_device_batch_size=0: must be above 0"));
 }
 
+// Found after the compilation, which alone knows it; the kernel would end the process without a word.
+TEST(TrainMistakes, StepThatTakesMoreThanTheMachineHasIsToldInTime) {
+  TemporaryFolder output;
+  Outcome outcome = train(keys_with({"dataset_type=synthetic", "attention=dot_product", "per_device_batch_size=4000",
+                                     "max_target_length=2048", "steps=1"},
+                                    output.path()));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("per_device_batch_size=4000 max_target_length=2048: a step takes "),
+                                 HasSubstr("take fewer or shorter rows")));
+  EXPECT_TRUE(std::filesystem::is_empty(output.path())) << "a run folder is left behind";
+}
+
 TEST(TrainMistakes, DataSetMustBeNamedAndBeThere) {
   EXPECT_THAT(refusal({}, {"dataset_path"}), HasSubstr("no data set: give dataset_path="));
   EXPECT_THAT(refusal({"dataset_path=tests/data/nothing.txt"}), HasSubstr("tests/data/nothing.txt: no such file"));
