@@ -131,7 +131,7 @@ class Reader {
     size_t best = kOrder.size();
     for (const HloInstruction& i : fused.instructions) {
       if (moves_only(i) && i.opcode != "reduce") continue;
-      std::string_view inner = i.opcode == "fusion" ? fusion_kind(module_.computation(i.called.at(0))) : kind(i);
+      const std::string inner = kind(i);
       best = std::min(best, static_cast<size_t>(std::find(kOrder.begin(), kOrder.end(), inner) - kOrder.begin()));
     }
     return best < kOrder.size() ? std::string(kOrder[best]) : "copy";
