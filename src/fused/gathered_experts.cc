@@ -1,5 +1,6 @@
 #include "fused/gathered_experts.h"
 
+#include "fused/derivative.h"
 #include "fused/expert_chunks.h"
 #include "fused/gated_silu.h"
 #include "graph/fused_op.h"
@@ -156,8 +157,6 @@ std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, cons
   return form;
 }
 
-void vjp(VjpContext& c);
-
 const FusedOp kGrad{.name = "gathered_experts_grad",
                     .infer = infer_grad,
                     .reference = reference_grad,
@@ -165,22 +164,14 @@ const FusedOp kGrad{.name = "gathered_experts_grad",
                     .lower = nullptr,
                     .shard = shard_grad};
 
+void vjp(VjpContext& c) { vjp_by(kGrad, c, {0, 1, 2, 3, 4}); }
+
 const FusedOp kForward{.name = "gathered_experts",
                        .infer = infer_forward,
                        .reference = reference_forward,
                        .vjp = vjp,
                        .lower = nullptr,
                        .shard = shard_forward};
-
-void vjp(VjpContext& c) {
-  Value dy = c.cotangent();
-  if (!dy) return;
-  std::vector<Value> operands;
-  for (int i = 0; i < 5; ++i) operands.push_back(c.operand(i));
-  operands.push_back(dy);
-  std::vector<Value> d = fused(dy.graph(), kGrad, std::move(operands), c.node().attr<FusedAttrs>(), Where::current());
-  for (int i = 0; i < 5; ++i) c.add(i, d[static_cast<size_t>(i)]);
-}
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include "fused/routed_experts.h"
 
+#include "fused/derivative.h"
 #include "fused/expert_chunks.h"
 #include "fused/expert_exchange.h"
 #include "fused/gated_silu.h"
@@ -170,8 +171,6 @@ std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, cons
   return form;
 }
 
-void vjp(VjpContext& c);
-
 const FusedOp kGrad{.name = "routed_experts_grad",
                     .infer = infer_grad,
                     .reference = reference_grad,
@@ -179,23 +178,14 @@ const FusedOp kGrad{.name = "routed_experts_grad",
                     .lower = nullptr,
                     .shard = shard_grad};
 
+void vjp(VjpContext& c) { vjp_by(kGrad, c, {0, 2, 3, 4, 5}); }
+
 const FusedOp kForward{.name = "routed_experts",
                        .infer = infer_forward,
                        .reference = reference_forward,
                        .vjp = vjp,
                        .lower = nullptr,
                        .shard = shard_forward};
-
-void vjp(VjpContext& c) {
-  Value dy = c.cotangent();
-  if (!dy) return;
-  std::vector<Value> operands;
-  for (int i = 0; i < 6; ++i) operands.push_back(c.operand(i));
-  operands.push_back(dy);
-  std::vector<Value> d = fused(dy.graph(), kGrad, std::move(operands), c.node().attr<FusedAttrs>(), Where::current());
-  constexpr int kOf[] = {0, 2, 3, 4, 5};
-  for (size_t i = 0; i < d.size(); ++i) c.add(kOf[i], d[i]);
-}
 
 }  // namespace
 
