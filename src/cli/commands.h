@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cli/command_line.h"
-#include "config/resolve.h"
+#include "config/resolve/resolve.h"
 
 namespace fathom {
 

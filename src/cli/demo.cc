@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "drive/complete.h"
+#include "decode/complete.h"
 #include "drive/train_loop.h"
 #include "runtime/plugin_search.h"
 

@@ -12,9 +12,9 @@
 #include "cli/commands.h"
 #include "cli/install_plugin.h"
 #include "cli/memory_advice.h"
-#include "config/keys.h"
-#include "drive/ahead_of_time.h"
-#include "drive/session.h"
+#include "config/keys/keys.h"
+#include "aot/ahead_of_time.h"
+#include "session/session.h"
 #include "runtime/compiled_file.h"
 #include "runtime/plugin_search.h"
 

@@ -1,7 +1,7 @@
 // How the processes of one job find each other: from keys, or from what the cluster puts into the environment.
 #pragma once
 
-#include "config/derive.h"
+#include "config/resolve/derive.h"
 
 namespace fathom {
 

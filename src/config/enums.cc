@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "config/binding.h"
+#include "config/keys/binding.h"
 
 namespace fathom {
 

@@ -1,7 +1,7 @@
 // How much of a GPU's memory the process takes, and when: from the environment variables that users of JAX know.
 #pragma once
 
-#include "config/derive.h"
+#include "config/resolve/derive.h"
 
 namespace fathom {
 

@@ -1,7 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "base/error.h"
-#include "config/resolve.h"
+#include "config/resolve/resolve.h"
 
 namespace fathom {
 namespace {

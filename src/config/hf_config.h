@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "config/layers.h"
+#include "config/resolve/layers.h"
 
 namespace fathom {
 

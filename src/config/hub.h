@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "config/resolve.h"
+#include "config/resolve/resolve.h"
 
 namespace fathom {
 

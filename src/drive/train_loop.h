@@ -9,9 +9,9 @@
 
 #include "config/mesh.h"
 #include "data/streams.h"
-#include "drive/metrics_writer.h"
-#include "drive/progress.h"
-#include "drive/state_io.h"
+#include "metrics/metrics_writer.h"
+#include "metrics/progress.h"
+#include "session/state_io.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "drive/state_io.h"
+#include "session/state_io.h"
 #include "eval/references.h"
 
 namespace fathom {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "config/resolve.h"
+#include "config/resolve/resolve.h"
 
 namespace fathom {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "config/resolve.h"
+#include "config/resolve/resolve.h"
 #include "graph/fused_op.h"
 #include "graph/lower.h"
 #include "program/programs.h"

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "config/resolve.h"
+#include "config/resolve/resolve.h"
 #include "kernels/abi.h"
 #include "program/programs.h"
 

@@ -8,7 +8,7 @@
 #include <random>
 
 #include "config/mesh.h"
-#include "config/resolve.h"
+#include "config/resolve/resolve.h"
 #include "kernels/ffi/handlers.h"
 #include "runtime/array_slice.h"
 #include "runtime/buffer.h"

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "config/mesh.h"
-#include "config/resolve.h"
+#include "config/resolve/resolve.h"
 #include "program/programs.h"
 #include "runtime/plugin_search.h"
 #include "train_run.h"

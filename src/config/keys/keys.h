@@ -1,0 +1,88 @@
+// The table of all configuration keys: ours and the union of the peer's over its revisions. `fathom keys` and
+// docs/keys.md are printed from it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/resolve/value.h"
+
+namespace fathom {
+
+enum class KeyClass : uint8_t {
+  kBuilt,    // does what its line says
+  kIgnored,  // has no effect on results or layout here; accepted, with one line in the log when it is set
+  kRefused,  // its value would change results and is not built: an error away from its default
+};
+
+enum class KeyType : uint8_t {
+  kBool,
+  kInt,
+  kFloat,
+  kString,
+  kStrings,   // a list of texts; one plain text is a list of one
+  kChoice,    // one of binding->choices(); none or "" where the default is ""
+  kOptBool,   // or none
+  kOptInt,    // or none
+  kOptFloat,  // or none
+  kCap,       // a number; 0 and none both mean "off"
+  kRules,     // [[logical axis, [mesh axis, ...]], ...]
+  kAny,       // lists of numbers, maps: compared as text only
+};
+
+// How a key reaches its field of Config.
+struct KeyBinding {
+  KeyType type;
+  void (*set)(Config&, const KeyValue&);
+  KeyValue (*get)(const Config&);
+  std::span<const std::string_view> (*choices)();  // of a kChoice; null otherwise
+};
+
+struct KeyRow {
+  std::string_view name;
+  KeyType type;
+  std::string_view default_text;  // YAML; the default's type is checked by a test
+  KeyClass key_class;
+  std::string_view help;  // what it does; for ignored and refused keys the reason
+  const KeyBinding* binding = nullptr;
+
+  constexpr KeyRow(std::string_view row_name, const KeyBinding& row_binding, std::string_view row_default,
+                   KeyClass row_class, std::string_view row_help)
+      : name(row_name),
+        type(row_binding.type),
+        default_text(row_default),
+        key_class(row_class),
+        help(row_help),
+        binding(&row_binding) {}
+  constexpr KeyRow(std::string_view row_name, KeyType row_type, std::string_view row_default, KeyClass row_class,
+                   std::string_view row_help)
+      : name(row_name), type(row_type), default_text(row_default), key_class(row_class), help(row_help) {}
+};
+
+struct KeyGroup {
+  std::string_view title;
+  std::span<const KeyRow> rows;
+};
+
+// All keys, in the order of docs/keys.md; no name stands twice.
+std::span<const KeyGroup> key_groups();
+// Null for a name the table does not have.
+const KeyRow* find_key(std::string_view name);
+// The names nearest to an unknown one, best first; at most three, none when nothing is near.
+std::vector<std::string> nearest_keys(std::string_view name);
+// The nearest of `names` likewise.
+std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> names);
+
+// The raw value as the key's type. Throws ConfigError with what the key needs, the key's name not included.
+KeyValue typed_value(const KeyRow& row, const RawValue& raw);
+KeyValue default_value(const KeyRow& row);
+// "int", "one of: a, b".
+std::string type_text(const KeyRow& row);
+
+// The text of docs/keys.md and of `fathom keys`.
+std::string keys_markdown();
+
+}  // namespace fathom

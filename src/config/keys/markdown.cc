@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/keys/keys.h"
+
+namespace fathom {
+
+namespace {
+
+std::string_view class_name(KeyClass key_class) {
+  switch (key_class) {
+    case KeyClass::kBuilt:
+      return "built";
+    case KeyClass::kIgnored:
+      return "ignored";
+    case KeyClass::kRefused:
+      return "refused";
+  }
+  return "";
+}
+
+std::string cell(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '|') out += '\\';
+    out += c == '\n' ? ' ' : c;
+  }
+  return out;
+}
+
+// Long defaults (the sharding table) are told by their length.
+std::string default_cell(const KeyRow& row) {
+  if (row.default_text.empty()) return "";
+  if (row.default_text.size() <= 60) return fmt::format("`{}`", cell(row.default_text));
+  RawValue value = parse_yaml(std::string(row.default_text), std::string(row.name));
+  return fmt::format("{} entries", value.items.size());
+}
+
+}  // namespace
+
+std::string keys_markdown() {
+  size_t total = 0;
+  size_t built = 0;
+  for (const KeyGroup& group : key_groups()) {
+    total += group.rows.size();
+    built += static_cast<size_t>(std::count_if(group.rows.begin(), group.rows.end(),
+                                               [](const KeyRow& row) { return row.key_class == KeyClass::kBuilt; }));
+  }
+  std::string out = fmt::format(
+      "# Keys\n\n"
+      "Printed by `fathom keys`. {} keys, {} of them built: fathom's own and those of MaxText over its revisions.\n\n"
+      "- **built**: does what its line says.\n"
+      "- **ignored**: has no effect on results or layout here; accepted, with one line in the log when it is set.\n"
+      "- **refused**: would change results and is not built; any value but the default is an error.\n",
+      total, built);
+  for (const KeyGroup& group : key_groups()) {
+    out += fmt::format("\n## {}\n\n| key | type | default | class | |\n|---|---|---|---|---|\n", group.title);
+    for (const KeyRow& row : group.rows) {
+      out += fmt::format("| {} | {} | {} | {} | {} |\n", row.name, cell(type_text(row)), default_cell(row),
+                         class_name(row.key_class), cell(row.help));
+    }
+  }
+  return out;
+}
+
+}  // namespace fathom

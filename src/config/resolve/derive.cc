@@ -1,0 +1,277 @@
+#include "config/resolve/derive.h"
+
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <filesystem>
+
+#include "base/error.h"
+#include "config/coordination.h"
+#include "config/gpu_memory.h"
+#include "config/hub.h"
+
+namespace fathom {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Whether some layer gives the key a value other than none and empty.
+bool is_set(const Layer& settings, std::string_view key) {
+  const Setting* setting = find_setting(settings, key);
+  return setting != nullptr && !setting->raw.is_none() && !(setting->raw.text.empty() && setting->raw.items.empty());
+}
+
+// The peer deals the doublings of global_parameter_scale out in turn: heads and MLP width, hidden width, layers.
+void derive_dimensions(Config& c, Problems& problems) {
+  int64_t scale = c.global_parameter_scale;
+  if (scale < 1 || (scale & (scale - 1)) != 0) {
+    problems.add("global_parameter_scale={} is not a power of two", scale);
+    scale = 1;
+  }
+  int doublings = 0;
+  while ((int64_t{2} << doublings) <= scale) ++doublings;
+  int rounds = doublings / 3;
+  int rest = doublings % 3;
+  int64_t heads_and_mlp = int64_t{1} << (rounds + (rest > 0 ? 1 : 0));
+  c.emb_dim = c.base_emb_dim << (rounds + (rest > 1 ? 1 : 0));
+  c.num_query_heads = c.base_num_query_heads * heads_and_mlp;
+  c.num_kv_heads = c.base_num_kv_heads * heads_and_mlp;
+  c.mlp_dim = c.base_mlp_dim * heads_and_mlp;
+  c.moe_mlp_dim = c.base_moe_mlp_dim * heads_and_mlp;
+  c.num_decoder_layers = c.base_num_decoder_layers << rounds;
+}
+
+// yarn's scale for a weight m: 0.1 m ln(factor) + 1, and 1 where nothing is stretched.
+double yarn_scale(double factor, double m) { return factor <= 1 ? 1.0 : 0.1 * m * std::log(factor) + 1.0; }
+
+void derive_rope(Config& c) {
+  if (c.mscale_all_dim < 0) c.mscale_all_dim = c.mscale;
+  if (c.rope_type != RopeType::kYarn) return;
+  if (c.defaults == DefaultsKind::kMaxtext) {
+    // The peer scales the softmax by mscale, and only where positions beyond the original ones are allowed.
+    bool stretched = c.max_position_embeddings > c.original_max_position_embeddings;
+    c.softmax_scale_factor = stretched ? std::pow(yarn_scale(c.rope_factor, c.mscale), 2) : 1.0;
+  } else {
+    // Hugging Face: a missing or zero mscale_all_dim leaves the softmax alone, and then cos and sin carry the scale.
+    bool both = c.mscale != 0 && c.mscale_all_dim != 0;
+    double all = yarn_scale(c.rope_factor, c.mscale_all_dim);
+    c.softmax_scale_factor = c.mscale_all_dim != 0 ? all * all : 1.0;
+    c.rope_output_scale = both ? yarn_scale(c.rope_factor, c.mscale) / all : yarn_scale(c.rope_factor, 1.0);
+  }
+  if (c.rope_attention_scaling) c.rope_output_scale = yarn_scale(c.rope_factor, 1.0);
+}
+
+// Whether the group keys divide the experts as check_groups (validate.cc) demands.
+bool groups_fit(const Config& c) {
+  int64_t size = c.num_experts / c.n_routing_groups;
+  bool ranked = size >= (c.routing_group_score == GroupScore::kTop2Sum ? 2 : 1);
+  return c.num_experts % c.n_routing_groups == 0 && ranked && c.topk_routing_group * size >= c.num_experts_per_tok;
+}
+
+void derive_routing(Config& c, const DeriveInput& in, std::vector<std::string>& notices) {
+  auto from_model = [&](std::string_view key) {
+    const Setting* setting = find_setting(in.settings, key);
+    const Setting* model = find_setting(in.model, key);
+    return setting != nullptr && model != nullptr && setting->origin == model->origin;
+  };
+  bool ours = from_model("n_routing_groups") && from_model("topk_routing_group");
+  // The peer's model files do not limit the groups: only what the user gives counts.
+  if (c.defaults == DefaultsKind::kMaxtext && c.model_name != "auto") {
+    if (from_model("n_routing_groups")) c.n_routing_groups = -1;
+    if (from_model("topk_routing_group")) c.topk_routing_group = -1;
+  }
+  bool other_experts = !from_model("num_experts") || !from_model("num_experts_per_tok");
+  if (ours && other_experts && c.n_routing_groups > 1 && !groups_fit(c)) {
+    notices.push_back(fmt::format(
+        "the model's n_routing_groups={} does not fit num_experts={} and num_experts_per_tok={}: experts are "
+        "chosen from all of them",
+        c.n_routing_groups, c.num_experts, c.num_experts_per_tok));
+    c.n_routing_groups = -1;
+  }
+  // One group out of one keeps everything.
+  if (c.n_routing_groups <= 1) {
+    c.n_routing_groups = 0;
+    c.topk_routing_group = 0;
+  }
+}
+
+void derive_steps(Config& c, Problems& problems) {
+  if (c.steps == -1) c.steps = c.learning_rate_schedule_steps;
+  if (c.learning_rate_schedule_steps == -1) c.learning_rate_schedule_steps = c.steps;
+  if (c.steps == -1) problems.add("steps=-1 and learning_rate_schedule_steps=-1: give one of them");
+}
+
+std::string variable(const Environment& environment, const std::string& name) {
+  auto found = environment.find(name);
+  return found == environment.end() ? "" : found->second;
+}
+
+std::string minute_stamp() {
+  std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm local = {};
+  localtime_r(&now, &local);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%d-%H-%M", &local)};
+}
+
+void derive_folders(Config& c, const DeriveInput& in, std::vector<std::string>& notices) {
+  if (c.base_output_directory.empty()) {
+    c.base_output_directory = "./fathom_output";
+    notices.emplace_back("base_output_directory is not given: writing to ./fathom_output");
+  }
+  if (c.run_name.empty()) c.run_name = variable(in.environment, "JOBSET_NAME");
+  if (c.run_name.empty()) c.run_name = c.model_name + "_" + minute_stamp();
+  std::string base = expand_home(c.base_output_directory, in.environment);
+  while (base.size() > 1 && base.ends_with('/')) base.pop_back();
+  c.base_output_directory = base;
+  c.run_directory = base + "/" + c.run_name;
+  c.checkpoint_directory = c.run_directory + "/checkpoints";
+  c.tensorboard_directory = c.run_directory + "/tensorboard";
+  c.jax_cache_dir = expand_home(c.jax_cache_dir, in.environment);
+}
+
+void derive_dataset(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
+  if (is_set(in.settings, "dataset_type")) return;
+  c.dataset_type = DatasetType::kSynthetic;
+  if (c.defaults == DefaultsKind::kMaxtext || !in.options.needs_data) return;
+  if (!c.dataset_path.empty() && !c.hf_path.empty()) {
+    problems.add("dataset_path and hf_path are both given: dataset_type=files or dataset_type=hf says which counts");
+  } else if (!c.dataset_path.empty()) {
+    c.dataset_type = DatasetType::kFiles;
+    notices.emplace_back("dataset_type is not given: files, for dataset_path is");
+  } else if (!c.hf_path.empty()) {
+    c.dataset_type = DatasetType::kHf;
+    notices.emplace_back("dataset_type is not given: hf, for hf_path is");
+  } else {
+    problems.add(
+        "no data set: give dataset_path=<file or folder>, hf_path=<data set>, or dataset_type=synthetic for random "
+        "tokens");
+  }
+}
+
+bool has_tokenizer(const std::string& folder) {
+  return !folder.empty() && fs::is_regular_file(fs::path(folder) / "tokenizer.json");
+}
+
+void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
+  bool text = in.options.needs_data && c.dataset_type != DatasetType::kSynthetic;
+  bool needed = text || in.options.needs_tokenizer;
+  if (c.tokenizer_path.empty()) {
+    // Folders that were converted carry the tokenizer beside `items`.
+    std::string model = in.options.model_folder.empty() ? c.load_parameters_path : in.options.model_folder;
+    for (const std::string& folder : {model, fs::path(model).parent_path().string()}) {
+      if (has_tokenizer(folder)) c.tokenizer_path = folder;
+      if (!c.tokenizer_path.empty()) break;
+    }
+    if (!c.tokenizer_path.empty() && needed) {
+      notices.push_back(fmt::format("tokenizer_path is not given: the model folder's own, {}", c.tokenizer_path));
+    }
+    if (c.tokenizer_path.empty() && needed) {
+      problems.add(
+          "no tokenizer: give tokenizer_path=<folder with tokenizer.json, or a name such as "
+          "deepseek-ai/DeepSeek-V3>");
+    }
+    return;
+  }
+  if (needed && c.tokenizer_type != "huggingface") {
+    problems.add("tokenizer_type={}: only tokenizer.json is read (tokenizer_type=huggingface)", c.tokenizer_type);
+  }
+  try {
+    c.tokenizer_path = find_in_hub("tokenizer_path", c.tokenizer_path, HubKind::kModel, in.environment);
+  } catch (const ConfigError& e) {
+    if (needed) problems.add("{}", e.what());
+  }
+}
+
+void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
+  auto look_up = [&](std::string& path, const char* key, HubKind kind) {
+    try {
+      path = find_in_hub(key, path, kind, in.environment);
+    } catch (const ConfigError& e) {
+      problems.add("{}", e.what());
+    }
+  };
+  if (!c.load_parameters_path.empty()) look_up(c.load_parameters_path, "load_parameters_path", HubKind::kModel);
+  if (!in.options.needs_data) return;
+  bool loader = c.hf_path == "parquet" || c.hf_path == "json" || c.hf_path == "text";
+  if (c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !loader) {
+    look_up(c.hf_path, "hf_path", HubKind::kDataset);
+  }
+  if (c.dataset_type == DatasetType::kFiles && !c.dataset_path.empty()) {
+    c.dataset_path = expand_home(c.dataset_path, in.environment);
+    if (!is_remote(c.dataset_path) && !fs::exists(c.dataset_path)) {
+      problems.add("dataset_path={}: no such file or folder", c.dataset_path);
+    }
+  }
+}
+
+const std::vector<std::string> kProjections = {"query_proj", "key_proj", "value_proj", "kv_proj", "qkv_proj"};
+
+std::vector<std::string> projections_and(std::initializer_list<const char*> more) {
+  std::vector<std::string> out = kProjections;
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
+std::vector<std::string> custom_tensors(const Config& config) {
+  std::vector<std::string> out;
+  for (const KeyGroup& group : key_groups()) {
+    for (const KeyRow& row : group.rows) {
+      if (row.binding == nullptr || row.type != KeyType::kChoice || row.name == "decoder_layer_input") continue;
+      bool per_tensor = row.binding->choices().data() == enum_names(RematChoice::kRemat).data();
+      if (per_tensor && row.binding->get(config) == KeyValue(std::string("device"))) out.emplace_back(row.name);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> saved_tensors(const Config& config) {
+  switch (config.remat_policy) {
+    case RematPolicy::kNone:
+    case RematPolicy::kFull:
+      return {};
+    case RematPolicy::kMinimal:
+      return projections_and({"out_proj", "mlpwi_0", "mlpwi_1", "mlpwi", "mlpwo"});
+    case RematPolicy::kMinimalWithContext:
+    case RematPolicy::kMinimalFlash:
+      return projections_and({"out_proj", "mlpwi_0", "mlpwi_1", "mlpwi", "mlpwo", "context"});
+    case RematPolicy::kSaveDotWithContextExceptMlp:
+      return projections_and({"out_proj", "context"});
+    case RematPolicy::kSaveDotExceptMlpwi:
+      return projections_and({"out_proj", "mlpwo"});
+    case RematPolicy::kSaveDotExceptMlp:
+      return projections_and({"out_proj"});
+    case RematPolicy::kSaveQkvProj:
+      return kProjections;
+    case RematPolicy::kSaveOutProj:
+      return {"out_proj"};
+    case RematPolicy::kCustom:
+      return custom_tensors(config);
+  }
+  return {};
+}
+
+void derive(Config& config, const DeriveInput& input, std::vector<std::string>& notices, Problems& problems) {
+  if (!is_set(input.settings, "hardware")) config.hardware = input.options.found_hardware;
+  if (!is_set(input.settings, "mu_dtype")) config.mu_dtype = config.weight_dtype;
+  if (config.eval_per_device_batch_size == 0) config.eval_per_device_batch_size = config.per_device_batch_size;
+  derive_dimensions(config, problems);
+  derive_rope(config);
+  derive_routing(config, input, notices);
+  derive_steps(config, problems);
+  config.indexer_dense_warmup = config.use_indexer && !config.indexer_sparse_training &&
+                                (config.indexer_loss_scaling_factor > 0 || config.defaults == DefaultsKind::kMaxtext);
+  config.remat = config.remat_policy != RematPolicy::kNone;
+  config.remat_saved = saved_tensors(config);
+  derive_folders(config, input, notices);
+  derive_dataset(config, input, notices, problems);
+  derive_paths(config, input, problems);
+  derive_tokenizer(config, input, notices, problems);
+  derive_coordination(config, input, notices, problems);
+  derive_gpu_memory(config, input, problems);
+}
+
+}  // namespace fathom

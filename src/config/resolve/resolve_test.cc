@@ -1,0 +1,457 @@
+#include "config/resolve/resolve.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/temporary_folder.h"
+#include "config/keys/keys.h"
+#include "config/resolve/layers.h"
+#include "config/resolve/summary.h"
+
+namespace fathom {
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+
+namespace fs = std::filesystem;
+
+using Args = std::vector<std::string>;
+
+// A small model and synthetic data, on one CPU device; `more` follows.
+Args tiny(Args more = {}) {
+  Args args = {"configs/base.yml", "model_name=deepseek3-tiny", "dataset_type=synthetic", "run_name=r",
+               "base_output_directory=out"};
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+Resolved resolve(const Args& args, const Environment& environment = {}) { return resolve_config(args, environment); }
+
+// The message of a configuration that must not be accepted.
+std::string refusal(const Args& args, const Environment& environment = {}, const ResolveOptions& options = {}) {
+  try {
+    resolve_config(args, environment, options);
+  } catch (const ConfigError& e) {
+    return e.what();
+  }
+  return "accepted";
+}
+
+class ResolveFiles : public testing::Test {
+ protected:
+  std::string write(const std::string& name, const std::string& text) { return temporary_.write(name, text); }
+
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
+};
+
+using ResolveHub = ResolveFiles;
+
+TEST(Resolve, TakesTheLastOfDefaultFileModelAndCommandLine) {
+  Resolved r = resolve(tiny({"steps=7"}));
+  EXPECT_EQ(r.config.adam_b2, 0.95);  // table
+  EXPECT_EQ(r.config.emb_dim, 64);    // model file, over the file's default of 2048
+  EXPECT_EQ(r.config.steps, 7);       // command line
+  EXPECT_EQ(resolve(tiny(), {{"M_STEPS", "9"}}).config.steps, 9);
+}
+
+TEST(Resolve, RefusesAKeyFromBothCommandLineAndEnvironment) {
+  EXPECT_THAT(refusal(tiny({"steps=7"}), {{"M_STEPS", "7"}}), HasSubstr("steps is on the command line as well"));
+}
+
+TEST(Resolve, ReadsTheEnvironmentByTheKeysType) {
+  EXPECT_FALSE(resolve(tiny(), {{"M_SCAN_LAYERS", "n"}}).config.scan_layers);
+  EXPECT_THAT(refusal(tiny(), {{"M_STEPS", "x"}}), HasSubstr("environment M_STEPS: steps needs an integer"));
+  EXPECT_THAT(refusal(tiny(), {{"M_ADAMW_MASK", "bias"}}), HasSubstr("a list cannot come from the environment"));
+}
+
+TEST(Resolve, ProtectsTheModelsDimensions) {
+  EXPECT_THAT(refusal(tiny({"base_emb_dim=128"})),
+              AllOf(HasSubstr("base_emb_dim=128 contradicts 64"), HasSubstr("deepseek3-tiny.yml: line"),
+                    HasSubstr("override_model_config=True")));
+  EXPECT_THAT(refusal(tiny(), {{"M_BASE_EMB_DIM", "128"}}), HasSubstr("contradicts 64"));
+  EXPECT_EQ(resolve(tiny({"base_emb_dim=64"})).config.emb_dim, 64);
+  Config c = resolve(tiny({"base_emb_dim=128", "override_model_config=True"})).config;
+  EXPECT_EQ(c.emb_dim, 128);
+  EXPECT_EQ(c.kv_lora_rank, 16);
+}
+
+TEST(Resolve, LetsGroupsBeGivenAsThePeerDoes) {
+  Config c = resolve(tiny({"n_routing_groups=4", "topk_routing_group=2"})).config;
+  EXPECT_EQ(c.n_routing_groups, 4);
+  EXPECT_EQ(c.topk_routing_group, 2);
+}
+
+TEST(Resolve, DropsTheModelsGroupsWhereOtherExpertsDoNotFitThem) {
+  Resolved r = resolve(tiny({"override_model_config=True", "num_experts=4", "num_experts_per_tok=2"}));
+  EXPECT_EQ(r.config.n_routing_groups, 0);
+  EXPECT_THAT(r.notices, Contains(HasSubstr("n_routing_groups=8 does not fit num_experts=4")));
+  EXPECT_THAT(refusal(tiny({"n_routing_groups=3", "topk_routing_group=2"})),
+              HasSubstr("n_routing_groups=3 does not divide num_experts=16"));
+}
+
+TEST(Resolve, ReportsAllMistakesTogether) {
+  std::string message = refusal(tiny(
+      {"stesp=3", "dtype=float8", "per_device_batch_size=0.3", "scan_layers=perhaps", "capacity_factor=1.25", "bare"}));
+  EXPECT_THAT(message, HasSubstr("6 mistakes in the configuration"));
+  EXPECT_THAT(message, HasSubstr("unknown key 'stesp' (nearest: steps"));
+  EXPECT_THAT(message, HasSubstr("dtype is float8, which is not one of"));
+  EXPECT_THAT(message, HasSubstr("0.3 rows"));
+  EXPECT_THAT(message, HasSubstr("scan_layers needs true or false, got perhaps"));
+  EXPECT_THAT(message, HasSubstr("capacity_factor=1.25 is refused"));
+  EXPECT_THAT(message, HasSubstr("expected key=value, got 'bare'"));
+}
+
+TEST(Resolve, TakesRefusedKeysAtTheirDefault) {
+  Config c = resolve(tiny({"capacity_factor=-1", "mtp_num_layers=0", "quantization=", "weight_sparsity_n=none",
+                           "attn_logits_soft_cap=0", "lora.enable_lora=false"}))
+                 .config;
+  EXPECT_EQ(c.capacity_factor, -1);
+  EXPECT_THAT(refusal(tiny({"mtp_num_layers=1"})), HasSubstr("mtp_num_layers=1 is refused"));
+  EXPECT_THAT(refusal(tiny({"quantization=int8"})), HasSubstr("quantised training"));
+  EXPECT_THAT(refusal(tiny({"lora.enable_lora=true"})), HasSubstr("adapters are not built"));
+  EXPECT_THAT(refusal(tiny({"emb_dim=8"})), HasSubstr("follows from the key of the same name with base_"));
+}
+
+TEST(Resolve, SaysWhichKeysHaveNoEffect) {
+  Resolved r = resolve(tiny({"enable_goodput_recording=False", "wi_tile_fwd_mlp_dim=256"}));
+  EXPECT_THAT(r.notices, Contains(HasSubstr("enable_goodput_recording=False has no effect")));
+  EXPECT_THAT(r.notices, Contains(HasSubstr("wi_tile_fwd_mlp_dim=256 has no effect: tile size")));
+  EXPECT_THAT(resolve(tiny()).notices, Not(Contains(HasSubstr("has no effect"))));
+}
+
+TEST(Resolve, ParsesCommandLineValuesByTheKeysType) {
+  Config c = resolve(tiny({"steps=10_000", "learning_rate=1e-3", "adamw_mask=['norm','bias']", "packing=False",
+                           "prompt=a: [b} #c", "trainable_parameters_mask=.*experts.*", "jax_cache_dir=None"}))
+                 .config;
+  EXPECT_EQ(c.steps, 10000);
+  EXPECT_EQ(c.learning_rate, 1e-3);
+  EXPECT_THAT(c.adamw_mask, ElementsAre("norm", "bias"));
+  EXPECT_THAT(c.trainable_parameters_mask, ElementsAre(".*experts.*"));
+  EXPECT_FALSE(c.packing);
+  EXPECT_EQ(c.prompt, "a: [b} #c");
+  EXPECT_EQ(c.jax_cache_dir, "");
+  EXPECT_THAT(resolve(tiny({"adamw_mask=[a-z]+_norm"})).config.adamw_mask, ElementsAre("[a-z]+_norm"));
+}
+
+TEST(Resolve, NeedsAModelAndKnowsTheirNames) {
+  EXPECT_THAT(refusal({"dataset_type=synthetic"}), HasSubstr("model_name is not given: one of deepseek2-16b"));
+  EXPECT_THAT(refusal({"model_name=deepseek3-tny", "dataset_type=synthetic"}),
+              AllOf(HasSubstr("nearest: deepseek3-tiny"), HasSubstr("deepseek3.2-671b")));
+  EXPECT_EQ(resolve({"model_name=deepseek3-671b-Instruct", "dataset_type=synthetic"}).config.num_experts, 256);
+}
+
+TEST(Resolve, TakesDimensionsWithoutAModelFile) {
+  Config c = resolve({"model_name=default", "dataset_type=synthetic", "base_moe_mlp_dim=32", "num_experts=4"}).config;
+  EXPECT_EQ(c.emb_dim, 2048);
+  EXPECT_EQ(c.moe_mlp_dim, 32);
+}
+
+TEST(Resolve, HasTheDimensionsOfEveryModel) {
+  struct Case {
+    const char* name;
+    int64_t emb, layers, dense, experts, chosen, groups, kept;
+    double mscale;
+  };
+  for (const Case& m :
+       {Case{"deepseek2-16b", 2048, 27, 1, 64, 6, 0, 0, 0.707},
+        Case{"deepseek2-236b", 5120, 60, 1, 160, 6, 8, 3, 0.707},
+        Case{"deepseek3-671b", 7168, 61, 3, 256, 8, 8, 4, 1.0}, Case{"deepseek3-test", 512, 61, 3, 256, 8, 8, 4, 1.0},
+        Case{"deepseek3-tiny", 64, 61, 3, 16, 8, 8, 4, 1.0}, Case{"deepseek3-mini", 256, 6, 1, 16, 2, 4, 2, 1.0}}) {
+    Config c = resolve({std::string("model_name=") + m.name, "dataset_type=synthetic"}).config;
+    EXPECT_EQ(c.emb_dim, m.emb) << m.name;
+    EXPECT_EQ(c.num_decoder_layers, m.layers) << m.name;
+    EXPECT_EQ(c.first_num_dense_layers, m.dense) << m.name;
+    EXPECT_EQ(c.num_experts, m.experts) << m.name;
+    EXPECT_EQ(c.num_experts_per_tok, m.chosen) << m.name;
+    EXPECT_EQ(c.n_routing_groups, m.groups) << m.name;
+    EXPECT_EQ(c.topk_routing_group, m.kept) << m.name;
+    EXPECT_EQ(c.mscale, m.mscale) << m.name;
+    bool v3 = std::string(m.name).starts_with("deepseek3");
+    EXPECT_EQ(c.routed_bias, v3) << m.name;
+    EXPECT_EQ(c.norm_topk_prob, v3) << m.name;
+    EXPECT_EQ(c.routed_score_func, v3 ? ScoreFunc::kSigmoid : ScoreFunc::kSoftmax) << m.name;
+  }
+  EXPECT_EQ(resolve({"model_name=deepseek2-236b", "dataset_type=synthetic"}).config.routing_group_score,
+            GroupScore::kMaximum);
+}
+
+TEST(Resolve, RunsV32WithPlainAttentionOnly) {
+  Args v32 = {"model_name=deepseek3.2-671b", "dataset_type=synthetic"};
+  EXPECT_THAT(refusal(v32), AllOf(HasSubstr("deepseek3.2-671b.yml"), HasSubstr("use_indexer=true is refused")));
+  v32.insert(v32.end(), {"use_indexer=False", "override_model_config=True"});
+  EXPECT_FALSE(resolve(v32).config.use_indexer);
+}
+
+TEST(Resolve, ScalesTheSoftmaxAsTheReleasedModelsDo) {
+  auto config = [](const char* model) {
+    return resolve({std::string("model_name=") + model, "dataset_type=synthetic"}).config;
+  };
+  // (0.1 mscale ln 40 + 1)^2
+  EXPECT_NEAR(config("deepseek3-671b").softmax_scale_factor, 1.873854, 1e-6);
+  EXPECT_NEAR(config("deepseek2-16b").softmax_scale_factor, 1.589626, 1e-6);
+  EXPECT_EQ(config("deepseek3-671b").rope_output_scale, 1.0);
+  Config c = resolve(tiny({"mscale_all_dim=0"})).config;
+  EXPECT_EQ(c.softmax_scale_factor, 1.0);
+  EXPECT_NEAR(c.rope_output_scale, 0.1 * std::log(40.0) + 1, 1e-12);
+}
+
+TEST(Resolve, RestoresThePeersDefaultsOnRequest) {
+  Args args = {"model_name=deepseek3-671b", "defaults=maxtext"};
+  Config c = resolve(args).config;
+  EXPECT_EQ(c.n_routing_groups, 0);
+  EXPECT_EQ(c.dataset_type, DatasetType::kSynthetic);
+  args.insert(args.end(), {"n_routing_groups=8", "topk_routing_group=4"});
+  EXPECT_EQ(resolve(args).config.n_routing_groups, 8);
+  args.insert(args.end(), {"max_position_embeddings=4096", "override_model_config=True"});
+  EXPECT_EQ(resolve(args).config.softmax_scale_factor, 1.0);
+}
+
+TEST(Resolve, NeedsADataSetAndATokenizer) {
+  EXPECT_THAT(refusal({"model_name=deepseek3-tiny"}), HasSubstr("no data set: give dataset_path="));
+  EXPECT_THAT(refusal({"model_name=deepseek3-tiny", "dataset_path=tests/data"}), HasSubstr("no tokenizer"));
+  EXPECT_THAT(refusal({"model_name=deepseek3-tiny", "dataset_path=tests/no_such_file.txt"}),
+              HasSubstr("dataset_path=tests/no_such_file.txt: no such file or folder"));
+  EXPECT_THAT(refusal(tiny({"dataset_type=hf"})), HasSubstr("dataset_type=hf needs hf_path"));
+  EXPECT_THAT(refusal({"model_name=deepseek3-tiny", "hf_path=a/b", "dataset_path=tests"}),
+              HasSubstr("dataset_path and hf_path are both given"));
+  std::string message = refusal(tiny({"dataset_type=tfds", "dataset_path=x", "tokenizer_path=tests"}));
+  EXPECT_THAT(message, HasSubstr("TFDS folders are not read"));
+}
+
+TEST(Resolve, AsksForNoDataWhereTheCommandReadsNone) {
+  ResolveOptions options{.needs_data = false};
+  EXPECT_EQ(refusal({"model_name=deepseek3-tiny"}, {}, options), "accepted");
+  options.needs_tokenizer = true;
+  EXPECT_THAT(refusal({"model_name=deepseek3-tiny"}, {}, options), HasSubstr("no tokenizer"));
+}
+
+TEST(Resolve, FindsConflictsBetweenKeys) {
+  auto says = [](const Args& more) { return refusal(tiny(more)); };
+  EXPECT_THAT(says({"override_model_config=True", "first_num_dense_layers=62"}),
+              HasSubstr("first_num_dense_layers=62 is more than the 61 layers"));
+  EXPECT_THAT(says({"override_model_config=True", "base_num_kv_heads=2"}),
+              HasSubstr("base_num_kv_heads=2 differs from base_num_query_heads=4"));
+  EXPECT_THAT(says({"override_model_config=True", "qk_rope_head_dim=15"}), HasSubstr("rotation needs pairs"));
+  EXPECT_THAT(says({"override_model_config=True", "num_experts_per_tok=32"}),
+              HasSubstr("num_experts_per_tok=32 is more than num_experts=16"));
+  EXPECT_THAT(says({"warmup_steps_fraction=1.5"}), HasSubstr("must lie between 0 and 1"));
+  EXPECT_THAT(says({"adamw_mask=("}), HasSubstr("no regular expression"));
+  EXPECT_THAT(says({"eval_interval=2"}), HasSubstr("eval_steps=-1 never ends"));
+  EXPECT_THAT(says({"dataset_type=hf", "hf_path=json", "tokenizer_path=tests", "eval_interval=2"}),
+              HasSubstr("give hf_eval_split or hf_eval_files"));
+  EXPECT_THAT(says({"ici_tensor_parallelism=2"}), HasSubstr("ici_tensor_parallelism=2 = 2 does not divide the 1 "));
+  EXPECT_THAT(says({"cpu_device_count=4", "per_device_batch_size=0.5"}), HasSubstr("cannot be split over fsdp=4"));
+  EXPECT_THAT(says({"steps=-1"}), HasSubstr("give one of them"));
+  EXPECT_THAT(says({"global_parameter_scale=3"}), HasSubstr("not a power of two"));
+}
+
+TEST(Resolve, DerivesStepsDtypesAndFolders) {
+  Config c = resolve(tiny({"steps=-1", "learning_rate_schedule_steps=40", "weight_dtype=bfloat16"})).config;
+  EXPECT_EQ(c.steps, 40);
+  EXPECT_EQ(c.mu_dtype, DType::kBF16);
+  EXPECT_EQ(c.run_directory, "out/r");
+  EXPECT_EQ(c.tensorboard_directory, "out/r/tensorboard");
+  EXPECT_EQ(c.eval_per_device_batch_size, c.per_device_batch_size);
+  EXPECT_EQ(resolve(tiny({"steps=5"})).config.learning_rate_schedule_steps, 5);
+  Resolved unnamed = resolve({"model_name=deepseek3-tiny", "dataset_type=synthetic"}, {{"JOBSET_NAME", "job"}});
+  EXPECT_EQ(unnamed.config.run_directory, "./fathom_output/job");
+  EXPECT_THAT(unnamed.notices, Contains(HasSubstr("base_output_directory is not given")));
+  EXPECT_THAT(resolve({"model_name=deepseek3-tiny", "dataset_type=synthetic"}).config.run_name,
+              testing::StartsWith("deepseek3-tiny_2"));
+}
+
+TEST(Resolve, ScalesDimensionsAsThePeerDoes) {
+  Config c = resolve(tiny({"global_parameter_scale=4"})).config;
+  EXPECT_EQ(c.emb_dim, 128);
+  EXPECT_EQ(c.num_query_heads, 8);
+  EXPECT_EQ(c.moe_mlp_dim, 128);
+  EXPECT_EQ(c.num_decoder_layers, 61);
+  EXPECT_EQ(resolve(tiny({"global_parameter_scale=8"})).config.num_decoder_layers, 122);
+}
+
+TEST(Resolve, NamesTheTensorsARematPolicyKeeps) {
+  EXPECT_TRUE(resolve(tiny()).config.remat);
+  EXPECT_TRUE(resolve(tiny()).config.remat_saved.empty());
+  EXPECT_FALSE(resolve(tiny({"remat_policy=none"})).config.remat);
+  EXPECT_THAT(resolve(tiny({"remat_policy=save_out_proj"})).config.remat_saved, ElementsAre("out_proj"));
+  EXPECT_THAT(resolve(tiny({"remat_policy=minimal_flash"})).config.remat_saved, Contains("context"));
+  EXPECT_THAT(resolve(tiny({"remat_policy=custom", "mla_q=device", "mlpwo=device"})).config.remat_saved,
+              testing::UnorderedElementsAre("mla_q", "mlpwo"));
+  EXPECT_THAT(refusal(tiny({"mlpwo=offload"})), HasSubstr("mlpwo is offload, which is not one of"));
+}
+
+TEST(Resolve, MergesShardingRulesByName) {
+  Config before = resolve(tiny()).config;
+  Config c = resolve(tiny({"logical_axis_rules=[[embed, [tensor]], [extra, [data]]]"})).config;
+  auto count = [](const Config& config, const std::string& name) {
+    return std::count_if(config.logical_axis_rules.begin(), config.logical_axis_rules.end(),
+                         [&](const AxisRule& rule) { return rule.logical == name; });
+  };
+  EXPECT_EQ(count(before, "embed"), 2);
+  EXPECT_EQ(count(c, "embed"), 1);
+  EXPECT_EQ(count(c, "extra"), 1);
+  EXPECT_EQ(count(c, "vocab"), count(before, "vocab"));
+  Config replaced =
+      resolve(tiny({"logical_axis_rules=[[embed, [tensor]]]", "override_logical_axis_rules=True"})).config;
+  EXPECT_THAT(replaced.logical_axis_rules, ElementsAre(AxisRule{"embed", {"tensor"}}));
+}
+
+TEST(Resolve, NeverShowsTheAccessToken) {
+  Resolved r = resolve(tiny({"hf_access_token=hf_secret"}), {{"HF_TOKEN", "hf_other"}});
+  std::string all = to_yaml(r.config);
+  for (const std::string& notice : r.notices) all += notice;
+  for (const KeySource& source : r.sources) all += source.value;
+  EXPECT_THAT(all, AllOf(Not(HasSubstr("hf_secret")), Not(HasSubstr("hf_other")), HasSubstr("(hidden)")));
+  EXPECT_THAT(refusal(tiny({"hf_access_token=\"['hf_secret']\"", "stesp=1"})), Not(HasSubstr("hf_secret")));
+}
+
+TEST(Resolve, TellsWhereAValueCameFrom) {
+  Resolved r = resolve(tiny({"steps=3"}), {{"M_LOG_PERIOD", "5"}});
+  auto origin = [&](const std::string& key) -> std::string {
+    for (const KeySource& source : r.sources) {
+      if (source.key == key) return source.origin;
+    }
+    return "";
+  };
+  EXPECT_EQ(origin("steps"), "command line");
+  EXPECT_EQ(origin("log_period"), "environment M_LOG_PERIOD");
+  EXPECT_THAT(origin("base_emb_dim"), HasSubstr("models/deepseek3-tiny.yml: line"));
+  EXPECT_THAT(origin("adam_b1"), HasSubstr("base.yml: line"));
+  EXPECT_EQ(origin("mscale_all_dim"), "");
+}
+
+TEST(Resolve, WritesAConfigurationThatReadsBack) {
+  Resolved r = resolve(tiny({"steps=12", "adamw_mask=[norm]", "learning_rate=1e-4", "prompt=\"a\\nb\""}));
+  std::string yaml = to_yaml(r.config);
+  EXPECT_THAT(yaml, HasSubstr("\nsteps: 12\n"));
+  RawValue document = parse_yaml(yaml, "yaml");
+  std::string before;
+  for (const auto& [key, raw] : document.fields) {
+    EXPECT_LT(before, key);
+    before = key;
+    const KeyRow* row = find_key(key);
+    ASSERT_NE(row, nullptr) << key;
+    EXPECT_EQ(typed_value(*row, raw), row->binding->get(r.config)) << key;
+  }
+}
+
+TEST(Resolve, KeepsTheBaseFileAtTheTablesDefaults) {
+  Problems problems;
+  for (const auto& [key, setting] : file_layer("configs/base.yml", ".", {}, problems)) {
+    EXPECT_EQ(typed_value(*setting.row, setting.raw), default_value(*setting.row)) << key;
+  }
+  EXPECT_TRUE(problems.empty());
+}
+
+TEST(Resolve, FindsFilesByThePeersPaths) {
+  Args args = tiny();
+  args[0] = "src/maxtext/configs/base.yml";
+  EXPECT_EQ(resolve(args).config.emb_dim, 64);
+  args[0] = "base.yml";
+  EXPECT_EQ(resolve(args).config.emb_dim, 64);
+  args[0] = "no/such.yml";
+  EXPECT_THAT(refusal(args), HasSubstr("no/such.yml: no such configuration file"));
+  args[0] = "src/maxtext/configs/gpu/none.yml";
+  EXPECT_THAT(refusal(args), HasSubstr("there is no configs/gpu/none.yml"));
+}
+
+TEST(Resolve, RefusesFineTuningWhileItIsNotBuilt) {
+  Args args = {"src/maxtext/configs/post_train/sft.yml", "model_name=deepseek3-tiny"};
+  EXPECT_THAT(refusal(args), AllOf(HasSubstr("use_sft=true is refused"), HasSubstr("sft.yml: line")));
+}
+
+TEST_F(ResolveFiles, IncludesABaseFileBelowTheChild) {
+  write("child.yml", "base_config: parent.yml\nsteps: 5\n");
+  write("parent.yml", "base_config: base.yml\nsteps: 3\nlog_period: 7\n");
+  Config c = resolve({(folder_ / "child.yml").string(), "model_name=deepseek3-tiny", "dataset_type=synthetic"}).config;
+  EXPECT_EQ(c.steps, 5);
+  EXPECT_EQ(c.log_period, 7);
+  EXPECT_EQ(c.adam_b1, 0.9);
+  write("parent.yml", "base_config: child.yml\n");
+  EXPECT_THAT(refusal({(folder_ / "child.yml").string()}), HasSubstr("includes the file itself"));
+}
+
+TEST_F(ResolveFiles, NamesTheLineOfAnUnknownKey) {
+  std::string file = write("my.yml", "# comment\nsteps: 5\nsteppes: 6\n");
+  EXPECT_THAT(refusal({file, "model_name=deepseek3-tiny", "dataset_type=synthetic"}),
+              HasSubstr("my.yml: line 3: unknown key 'steppes' (nearest: steps)"));
+  file = write("list.yml", "- a\n");
+  EXPECT_THAT(refusal({file}), HasSubstr("holds `key: value` lines"));
+}
+
+TEST_F(ResolveFiles, TakesValuesFromTheEnvironmentByName) {
+  std::string file = write("my.yml", "run_name: job-${oc.env:ID}\nprompt: ${oc.env:NONE,hello}\n");
+  Args args = {file, "model_name=deepseek3-tiny", "dataset_type=synthetic"};
+  Config c = resolve(args, {{"ID", "7"}}).config;
+  EXPECT_EQ(c.run_name, "job-7");
+  EXPECT_EQ(c.prompt, "hello");
+  EXPECT_THAT(refusal(args), HasSubstr("the environment variable ID is not set"));
+}
+
+TEST_F(ResolveFiles, PrefersAModelFileBesideTheConfiguration) {
+  fs::create_directories(folder_ / "models");
+  write("models/mine.yml", "base_emb_dim: 96\nbase_moe_mlp_dim: 8\n");
+  std::string file = write("my.yml", "model_name: mine\n");
+  EXPECT_EQ(resolve({file, "dataset_type=synthetic"}).config.emb_dim, 96);
+}
+
+TEST_F(ResolveFiles, UsesTheTokenizerOfTheModelsFolder) {
+  fs::create_directories(folder_ / "items");
+  write("tokenizer.json", "{}");
+  write("text.txt", "hello");
+  Args args = {"model_name=deepseek3-tiny", "dataset_path=" + (folder_ / "text.txt").string(),
+               "load_parameters_path=" + (folder_ / "items").string()};
+  Resolved r = resolve(args);
+  EXPECT_EQ(r.config.tokenizer_path, folder_.string());
+  EXPECT_EQ(r.config.dataset_type, DatasetType::kFiles);
+  EXPECT_THAT(r.notices, Contains(HasSubstr("the model folder's own")));
+}
+
+TEST_F(ResolveHub, FindsTheSnapshotThatMainNames) {
+  fs::path repository = folder_ / "models--org--name";
+  for (const char* revision : {"aaa", "bbb"}) fs::create_directories(repository / "snapshots" / revision);
+  write("models--org--name/refs/main", "aaa\n");
+  Args args = tiny({"load_parameters_path=org/name"});
+  EXPECT_THAT(resolve(args, {{"HF_HUB_CACHE", folder_.string()}}).config.load_parameters_path,
+              EndsWith("models--org--name/snapshots/aaa"));
+  fs::create_directories(folder_ / "hub");
+  fs::rename(repository, folder_ / "hub" / "models--org--name");
+  EXPECT_THAT(resolve(args, {{"HF_HOME", folder_.string()}}).config.load_parameters_path, EndsWith("snapshots/aaa"));
+}
+
+TEST_F(ResolveHub, SaysHowToDownloadWhatIsMissing) {
+  Environment environment = {{"HF_HUB_CACHE", folder_.string()}};
+  EXPECT_THAT(refusal(tiny({"load_parameters_path=deepseek-ai/DeepSeek-V3"}), environment),
+              HasSubstr("run `hf download deepseek-ai/DeepSeek-V3`"));
+  EXPECT_THAT(refusal(tiny({"dataset_type=hf", "hf_path=org/data", "tokenizer_path=tests"}), environment),
+              HasSubstr("run `hf download org/data --repo-type dataset`"));
+  EXPECT_THAT(refusal(tiny({"load_parameters_path=/no/such/folder"}), environment),
+              HasSubstr("load_parameters_path=/no/such/folder: no such file or folder"));
+}
+
+TEST_F(ResolveHub, NeedsNoTokenizerForSyntheticData) {
+  Environment environment = {{"HF_HUB_CACHE", folder_.string()}};
+  EXPECT_EQ(refusal(tiny({"tokenizer_path=deepseek-ai/DeepSeek-V3", "tokenizer_type=sentencepiece"}), environment),
+            "accepted");
+}
+
+TEST(Summary, IsShortAndNamesWhatMatters) {
+  Config c = resolve(tiny({"gradient_accumulation_steps=2"})).config;
+  std::string text = summarize(c, resolve_mesh(c, 1), {.parameters = 12'345'678, .device = ""});
+  EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 12);
+  EXPECT_THAT(text, AllOf(HasSubstr("deepseek3-tiny: 61 layers"), HasSubstr("12.3 million parameters"),
+                          HasSubstr("24 rows of 2048 tokens a step, in 2 micro-batches"), HasSubstr("synthetic"),
+                          HasSubstr("out/r")));
+}
+
+}  // namespace
+}  // namespace fathom

@@ -1,0 +1,77 @@
+#include "config/resolve/summary.h"
+
+#include <fmt/format.h>
+
+namespace fathom {
+
+namespace {
+
+std::string count(int64_t n) {
+  double value = static_cast<double>(n);
+  if (value >= 1e9) return fmt::format("{:.2f} billion", value / 1e9);
+  if (value >= 1e6) return fmt::format("{:.1f} million", value / 1e6);
+  return fmt::format("{}", n);
+}
+
+std::string model_line(const Config& c, const SummaryFacts& facts) {
+  std::string line = fmt::format("{}: {} layers ({} dense), width {}, {} heads, {} experts, {} chosen, {} shared",
+                                 c.model_name, c.num_decoder_layers, c.first_num_dense_layers, c.emb_dim,
+                                 c.num_query_heads, c.num_experts, c.num_experts_per_tok, c.shared_experts);
+  if (facts.parameters > 0) line += fmt::format("; {} parameters", count(facts.parameters));
+  return line;
+}
+
+std::string mesh_text(const DeviceMesh& mesh) {
+  std::string out;
+  for (const Axis& axis : mesh.mesh.axes) out += fmt::format("{}{}={}", out.empty() ? "" : " x ", axis.name, axis.size);
+  return out.empty() ? "one device" : out;
+}
+
+std::string data_text(const Config& c) {
+  switch (c.dataset_type) {
+    case DatasetType::kSynthetic:
+      return "synthetic (random tokens)";
+    case DatasetType::kHf:
+      return c.hf_train_files.empty() ? c.hf_path : c.hf_train_files;
+    case DatasetType::kFiles:
+    case DatasetType::kTfds:
+      break;
+  }
+  return c.dataset_path;
+}
+
+std::string batch_text(const Config& c, const DeviceMesh& mesh) {
+  BatchSizes batch = resolve_batch(c, mesh.devices());
+  std::string out = fmt::format("{} rows of {} tokens a step", batch.to_train, c.max_target_length);
+  if (c.gradient_accumulation_steps > 1) out += fmt::format(", in {} micro-batches", c.gradient_accumulation_steps);
+  return out;
+}
+
+std::string schedule_text(const Config& c) {
+  return fmt::format("{} steps, {} at {} ({}), weight decay {}", c.steps, name_of(c.opt_type), c.learning_rate,
+                     name_of(c.lr_schedule_type), c.adam_weight_decay);
+}
+
+}  // namespace
+
+std::string summarize(const Config& c, const DeviceMesh& mesh, const SummaryFacts& facts) {
+  std::string device =
+      facts.device.empty() ? fmt::format("{} x {}", name_of(c.hardware), mesh.devices()) : facts.device;
+  std::string out;
+  auto line = [&](std::string_view title, std::string_view text) { out += fmt::format("{:<10} {}\n", title, text); };
+  line("model", model_line(c, facts));
+  line("devices", fmt::format("{}; {}", device, mesh_text(mesh)));
+  line("batch", batch_text(c, mesh));
+  line("training", schedule_text(c));
+  line("numbers", fmt::format("activations {}, parameters {}, products {}", name(c.dtype), name(c.weight_dtype),
+                              name_of(c.matmul_precision)));
+  line("layers", fmt::format("{}, remat {}, attention {}", c.scan_layers ? "scanned" : "unrolled",
+                             name_of(c.remat_policy), name_of(c.attention)));
+  line("data", data_text(c));
+  if (!c.tokenizer_path.empty()) line("tokenizer", c.tokenizer_path);
+  if (!c.load_parameters_path.empty()) line("weights", c.load_parameters_path);
+  line("output", c.run_directory);
+  return out;
+}
+
+}  // namespace fathom

@@ -1,0 +1,223 @@
+// Conflicts between keys, found before anything is compiled.
+#include <cmath>
+#include <regex>
+
+#include "base/error.h"
+#include "config/resolve/derive.h"
+#include "config/mesh.h"
+
+namespace fathom {
+
+namespace {
+
+void at_least(std::string_view key, int64_t value, int64_t least, Problems& problems) {
+  if (value < least) problems.add("{}={}: must be at least {}", key, value, least);
+}
+
+void fraction(std::string_view key, double value, Problems& problems) {
+  if (!(value >= 0 && value <= 1)) problems.add("{}={}: must lie between 0 and 1", key, value);
+}
+
+void not_negative(std::string_view key, double value, Problems& problems) {
+  if (!(value >= 0)) problems.add("{}={}: must not be negative", key, value);
+}
+
+void check_dimensions(const Config& c, Problems& p) {
+  at_least("base_emb_dim", c.base_emb_dim, 1, p);
+  at_least("base_num_query_heads", c.base_num_query_heads, 1, p);
+  at_least("base_num_decoder_layers", c.base_num_decoder_layers, 1, p);
+  at_least("vocab_size", c.vocab_size, 2, p);
+  at_least("first_num_dense_layers", c.first_num_dense_layers, 0, p);
+  if (c.first_num_dense_layers > c.num_decoder_layers) {
+    p.add("first_num_dense_layers={} is more than the {} layers of base_num_decoder_layers", c.first_num_dense_layers,
+          c.num_decoder_layers);
+  }
+  if (c.first_num_dense_layers > 0) at_least("base_mlp_dim", c.base_mlp_dim, 1, p);
+  if (!(c.normalization_layer_epsilon > 0)) {
+    p.add("normalization_layer_epsilon={}: must be above 0", c.normalization_layer_epsilon);
+  }
+}
+
+void check_attention(const Config& c, Problems& p) {
+  at_least("q_lora_rank", c.q_lora_rank, 0, p);
+  at_least("kv_lora_rank", c.kv_lora_rank, 1, p);
+  at_least("qk_nope_head_dim", c.qk_nope_head_dim, 1, p);
+  at_least("v_head_dim", c.v_head_dim, 1, p);
+  if (c.qk_rope_head_dim < 2 || c.qk_rope_head_dim % 2 != 0) {
+    p.add("qk_rope_head_dim={}: rotation needs pairs, an even number of at least 2", c.qk_rope_head_dim);
+  }
+  if (c.base_num_kv_heads != c.base_num_query_heads) {
+    p.add("base_num_kv_heads={} differs from base_num_query_heads={}: latent attention has one key and value a head",
+          c.base_num_kv_heads, c.base_num_query_heads);
+  }
+  if (!(c.rope_max_timescale > 1)) p.add("rope_max_timescale={}: must be above 1", c.rope_max_timescale);
+  if (c.rope_type != RopeType::kYarn) return;
+  if (!(c.rope_factor > 0)) p.add("rope_factor={}: must be above 0", c.rope_factor);
+  if (!(c.beta_fast > c.beta_slow)) p.add("beta_fast={} must be above beta_slow={}", c.beta_fast, c.beta_slow);
+  at_least("original_max_position_embeddings", c.original_max_position_embeddings, 1, p);
+}
+
+void check_groups(const Config& c, Problems& p) {
+  int64_t groups = c.n_routing_groups;
+  if (groups == 0) return;
+  if (c.num_experts % groups != 0) {
+    p.add("n_routing_groups={} does not divide num_experts={}", groups, c.num_experts);
+    return;
+  }
+  int64_t size = c.num_experts / groups;
+  if (c.topk_routing_group < 1 || c.topk_routing_group > groups) {
+    p.add("topk_routing_group={} must lie between 1 and n_routing_groups={}", c.topk_routing_group, groups);
+  } else if (c.topk_routing_group * size < c.num_experts_per_tok) {
+    p.add("topk_routing_group={} keeps {} experts, fewer than num_experts_per_tok={}", c.topk_routing_group,
+          c.topk_routing_group * size, c.num_experts_per_tok);
+  }
+  if (c.routing_group_score == GroupScore::kTop2Sum && size < 2) {
+    p.add("n_routing_groups={} leaves one expert a group, which is ranked by its two best", groups);
+  }
+}
+
+void check_experts(const Config& c, Problems& p) {
+  at_least("num_experts", c.num_experts, 1, p);
+  at_least("num_experts_per_tok", c.num_experts_per_tok, 1, p);
+  at_least("shared_experts", c.shared_experts, 0, p);
+  if (c.first_num_dense_layers < c.num_decoder_layers) at_least("base_moe_mlp_dim", c.base_moe_mlp_dim, 1, p);
+  if (c.num_experts_per_tok > c.num_experts) {
+    p.add("num_experts_per_tok={} is more than num_experts={}", c.num_experts_per_tok, c.num_experts);
+  }
+  not_negative("load_balance_loss_weight", c.load_balance_loss_weight, p);
+  if (c.routed_bias_update_rate > 0 && !c.routed_bias) {
+    p.add("routed_bias_update_rate={} needs routed_bias=True", c.routed_bias_update_rate);
+  }
+  if (c.mtp_eval_target_module > c.mtp_num_layers) {
+    p.add("mtp_eval_target_module={} is beyond mtp_num_layers={}", c.mtp_eval_target_module, c.mtp_num_layers);
+  }
+  check_groups(c, p);
+}
+
+void check_indexer(const Config& c, Problems& p) {
+  if (!c.use_indexer) return;
+  if (c.q_lora_rank == 0) p.add("use_indexer=True needs the compressed query: q_lora_rank above 0");
+  if (c.indexer_head_dim < c.qk_rope_head_dim) {
+    p.add("indexer_head_dim={} is less than qk_rope_head_dim={}", c.indexer_head_dim, c.qk_rope_head_dim);
+  }
+  if (c.indexer_loss_scaling_factor > 0 && c.indexer_topk >= c.max_target_length) {
+    p.add("indexer_topk={} keeps every key of max_target_length={}: indexer_loss_scaling_factor needs it below",
+          c.indexer_topk, c.max_target_length);
+  }
+}
+
+void check_schedule(const Config& c, Problems& p) {
+  fraction("warmup_steps_fraction", c.warmup_steps_fraction, p);
+  fraction("learning_rate_final_fraction", c.learning_rate_final_fraction, p);
+  fraction("wsd_decay_steps_fraction", c.wsd_decay_steps_fraction, p);
+  if (c.lr_schedule_type == LrScheduleType::kWsd && c.warmup_steps_fraction + c.wsd_decay_steps_fraction > 1) {
+    p.add("warmup_steps_fraction={} and wsd_decay_steps_fraction={} are more than the whole schedule",
+          c.warmup_steps_fraction, c.wsd_decay_steps_fraction);
+  }
+  not_negative("learning_rate", c.learning_rate, p);
+  not_negative("gradient_clipping_threshold", c.gradient_clipping_threshold, p);
+  for (auto [key, beta] : {std::pair{"adam_b1", c.adam_b1}, {"adam_b2", c.adam_b2}}) {
+    if (!(beta >= 0 && beta < 1)) p.add("{}={}: must be at least 0 and below 1", key, beta);
+  }
+  not_negative("adam_eps", c.adam_eps, p);
+  not_negative("adam_eps_root", c.adam_eps_root, p);
+}
+
+void check_masks(const Config& c, Problems& p) {
+  for (auto [key, masks] :
+       {std::pair{"adamw_mask", &c.adamw_mask}, {"trainable_parameters_mask", &c.trainable_parameters_mask}}) {
+    for (const std::string& mask : *masks) {
+      try {
+        std::regex compiled(mask);
+      } catch (const std::regex_error& e) {
+        p.add("{}: '{}' is no regular expression: {}", key, mask, e.what());
+      }
+    }
+  }
+}
+
+void check_loop(const Config& c, Problems& p) {
+  at_least("steps", c.steps, c.steps == -1 ? -1 : 0, p);
+  at_least("max_target_length", c.max_target_length, 1, p);
+  at_least("gradient_accumulation_steps", c.gradient_accumulation_steps, 1, p);
+  at_least("num_epoch", c.num_epoch, 1, p);
+  at_least("log_period", c.log_period, 1, p);
+  at_least("skip_first_n_steps_for_profiler", c.skip_first_n_steps_for_profiler, 0, p);
+  at_least("profiler_steps", c.profiler_steps, 1, p);
+  if (!c.profiler.empty() && c.profiler != "xplane" && c.profiler != "nsys") {
+    p.add("profiler={}: must be empty, xplane or nsys", c.profiler);
+  }
+  at_least("cpu_device_count", c.cpu_device_count, 1, p);
+  at_least("jax_distributed_initialization_timeout", c.jax_distributed_initialization_timeout, 1, p);
+  if (c.max_segments_per_seq == 0) p.add("max_segments_per_seq=0: must be at least 1, or -1 for any number");
+  if (!(c.per_device_batch_size > 0)) p.add("per_device_batch_size={}: must be above 0", c.per_device_batch_size);
+}
+
+void check_data(const Config& c, Problems& p) {
+  if (c.dataset_type == DatasetType::kFiles && c.dataset_path.empty()) p.add("dataset_type=files needs dataset_path");
+  if (c.dataset_type == DatasetType::kHf && c.hf_path.empty()) p.add("dataset_type=hf needs hf_path");
+  if (c.dataset_type == DatasetType::kTfds) {
+    p.add(
+        "dataset_type=tfds: TFDS folders are not read; name text, JSONL or parquet files by dataset_path and leave "
+        "dataset_type out");
+  }
+  if (c.eval_interval <= 0) return;
+  if (c.dataset_type == DatasetType::kHf && c.hf_eval_split.empty() && c.hf_eval_files.empty()) {
+    p.add("eval_interval={} needs evaluation data: give hf_eval_split or hf_eval_files", c.eval_interval);
+  }
+  if (c.dataset_type == DatasetType::kSynthetic && c.eval_steps < 0) {
+    p.add("eval_steps=-1 never ends with dataset_type=synthetic: give a number");
+  }
+}
+
+void check_devices(const Config& c, Problems& p) {
+  // What other machines have is known when their client is; mesh.h then says the same.
+  if (c.hardware != Hardware::kCpu || !c.compile_topology.empty() || c.cpu_device_count < 1) return;
+  try {
+    DeviceMesh mesh = resolve_mesh(c, c.cpu_device_count);
+    if (c.per_device_batch_size > 0) check_batch_split(c, mesh);
+  } catch (const ConfigError& e) {
+    p.add("{}", e.what());
+  }
+}
+
+void check_loading(const Config& c, Problems& p) {
+  if (!c.load_parameters_path.empty() && !c.load_full_state_path.empty()) {
+    p.add("load_parameters_path and load_full_state_path exclude each other");
+  }
+  if (!c.load_full_state_path.empty() && !c.enable_checkpointing) {
+    p.add("load_full_state_path needs enable_checkpointing=True");
+  }
+}
+
+void check_decoding(const Config& c, Problems& p) {
+  bool topk = c.decode_sampling_strategy == DecodeStrategy::kTopk;
+  bool nucleus = c.decode_sampling_strategy == DecodeStrategy::kNucleus;
+  bool composite = c.decode_sampling_strategy == DecodeStrategy::kComposite;
+  if ((topk || composite) && c.decode_sampling_top_k <= 0) {
+    p.add("decode_sampling_strategy={} needs decode_sampling_top_k above 0", name_of(c.decode_sampling_strategy));
+  }
+  double mass = c.decode_sampling_nucleus_p;
+  if ((nucleus || composite) && !(mass > 0 && mass <= 1)) {
+    p.add("decode_sampling_strategy={} needs decode_sampling_nucleus_p above 0 and at most 1",
+          name_of(c.decode_sampling_strategy));
+  }
+}
+
+}  // namespace
+
+void validate(const Config& config, const ResolveOptions& options, Problems& problems) {
+  check_dimensions(config, problems);
+  check_attention(config, problems);
+  check_experts(config, problems);
+  check_indexer(config, problems);
+  check_schedule(config, problems);
+  check_masks(config, problems);
+  check_loop(config, problems);
+  check_loading(config, problems);
+  check_decoding(config, problems);
+  check_devices(config, problems);
+  if (options.needs_data) check_data(config, problems);
+}
+
+}  // namespace fathom

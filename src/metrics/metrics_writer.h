@@ -1,0 +1,46 @@
+// The metrics of a run, as files: <folder>/metrics.jsonl and <folder>/tensorboard/.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "metrics/record_file.h"
+#include "metrics/step_log.h"
+#include "metrics/tensorboard.h"
+
+namespace fathom {
+
+struct MetricsWriterOptions {
+  std::string folder;      // of the run; made if need be
+  std::string copy;        // a second file for the records of metrics.jsonl; empty for none
+  int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
+  bool tensorboard = true;
+  int64_t tensorboard_flush_steps = 100;
+};
+
+// Not thread-safe. All functions throw RuntimeFault naming the file when it cannot be written.
+class MetricsWriter {
+ public:
+  // Throws FormatError when the metrics.jsonl of an earlier run, of which records are kept, holds something else.
+  explicit MetricsWriter(const MetricsWriterOptions& options);
+
+  // One line {"step": 1, "learning/loss": 5.5, ...}, in the file when the call returns; an evaluation after the step
+  // goes into the same object. See json_number for values that are not finite.
+  void write(const StepMetrics& metrics, const EvalMetrics* eval = nullptr);
+  // A text for TensorBoard alone: the number of parameters, the configuration.
+  void write_text(std::string_view tag, std::string_view text);
+  void flush();
+
+ private:
+  RecordFile records_;
+  std::optional<RecordFile> copy_;
+  int64_t first_step_;
+  int64_t flush_steps_;
+  int64_t unflushed_steps_ = 0;
+  std::unique_ptr<TensorBoardWriter> tensorboard_;
+};
+
+}  // namespace fathom

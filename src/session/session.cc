@@ -1,0 +1,99 @@
+#include "session/session.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "kernels/abi.h"
+#include "kernels/ffi/handlers.h"
+#include "runtime/compiled_file.h"
+#include "runtime/ffi_table.h"
+#include "runtime/host_memory.h"
+#include "runtime/plugin_search.h"
+
+namespace fathom {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void add_memory_options(const GpuMemory& memory, NamedValues& to) {
+  if (memory.fraction) to["memory_fraction"] = *memory.fraction;
+  if (memory.preallocate) to["preallocate"] = *memory.preallocate;
+  if (!memory.allocator.empty()) to["allocator"] = memory.allocator;
+}
+
+}  // namespace
+
+Session::Session(const Config& config)
+    : job_(config),
+      require_kernels_(config.kernels == KernelUse::kRequire),
+      xla_flags_(config.compile_xla_flags),
+      cache_({.folder = config.jax_cache_dir, .kernel_abi = std::to_string(abi::kVersion)}) {
+  if (config.hardware == Hardware::kCpu) keep_large_blocks();
+  plugin_ = &Plugin::load(find_plugin(config.plugin, config.hardware));
+  target_.platform = name(config.hardware);
+  if (config.hardware == Hardware::kCpu && config.kernels != KernelUse::kOff) {
+    std::vector<FfiHandler> handlers;
+    for (const KernelHandler& k : cpu_kernel_handlers()) {
+      handlers.push_back({k.name, k.handler});
+      target_.kernels.emplace_back(k.name);
+    }
+    register_handlers(*plugin_, handlers);
+  }
+  ClientOptions options = job_.client_options();
+  if (config.hardware == Hardware::kCpu) options.cpu_device_count = static_cast<int>(config.cpu_device_count);
+  add_memory_options(config.gpu_memory, options.plugin_options);
+  client_ = Client::create(*plugin_, options);
+  mesh_ = resolve_mesh(config, static_cast<int64_t>(client_->devices().size()), client_->slice_count());
+  AssignmentOptions slices;
+  for (size_t i = 0; i < mesh_.dcn.size(); ++i) {
+    if (mesh_.ici[i].size * mesh_.dcn[i].size > 1) slices.slices.push_back(mesh_.dcn[i].size);
+  }
+  assignment_ = DeviceAssignment::create(client_, mesh_.mesh, slices);
+}
+
+std::string Session::description() const {
+  return fmt::format("{} x {} ({}, {})", client_->platform(), client_->devices().size(),
+                     std::filesystem::path(plugin_->path()).filename().string(), plugin_->description());
+}
+
+std::string Session::kernel_version() const { return target_.kernels.empty() ? "" : std::to_string(abi::kVersion); }
+
+Compiled Session::compile(const std::function<Program()>& stage, const std::string& file) const {
+  auto start = std::chrono::steady_clock::now();
+  Program program = stage();
+  std::string text = emit(program, {.target = target_, .require_kernels = require_kernels_});
+  double text_seconds = seconds_since(start);
+  start = std::chrono::steady_clock::now();
+  CompileOptions options;
+  options.device_ids = assignment_->device_ids();
+  options.xla_flags = parse_xla_flags(xla_flags_);
+  CachedExecutable made =
+      file.empty()
+          ? cache_.compile(client_, text, options)
+          : CachedExecutable{load_compiled_file(file, client_, compiled_for(text, *client_, kernel_version()), options),
+                             true};
+  check_donation(made.executable.program(), program.signature);
+  Compiled out{.executable = std::move(made.executable),
+               .signature = std::move(program.signature),
+               .text_seconds = text_seconds,
+               .compile_seconds = seconds_since(start),
+               .from_cache = made.from_cache};
+  log_info("{}: {} kB of StableHLO in {:.2f} s, {} in {:.2f} s", program.name, text.size() / 1000, out.text_seconds,
+           !file.empty()    ? "loaded from " + file
+           : out.from_cache ? "loaded from the compile cache"
+                            : "compiled",
+           out.compile_seconds);
+  return out;
+}
+
+ShardedArray Session::upload(const HostArray& whole, const Sharding& sharding, HostMemory memory) const {
+  return ShardedArray::from_host(assignment_, whole, sharding, memory);
+}
+
+}  // namespace fathom
