@@ -91,8 +91,8 @@ StagedStep stage_train_step(const Config& config, int64_t devices, int64_t slice
   Clock::time_point start = Clock::now();
   StagedStep out{.mesh = resolve_mesh(config, devices, slices)};
   check_batch_split(config, out.mesh);
-  StateLayout layout = state_layout(config, out.mesh.mesh);
-  Program program = train_step(config, layout, {resolve_batch(config, devices).to_train, config.max_target_length});
+  StateSpec spec = state_spec(config, out.mesh.mesh);
+  Program program = train_step(config, spec, {resolve_batch(config, devices).to_train, config.max_target_length});
   out.text = emit(program, {.target = target, .require_kernels = config.kernels == KernelUse::kRequire});
   out.signature = std::move(program.signature);
   out.seconds = seconds_since(start);

@@ -55,6 +55,8 @@ struct ResultSpec {
   std::string name;
   TensorType type;
   Sharding sharding;
+  // Of a vector of scalars: what each of them is.
+  std::vector<std::string> elements = {};
 };
 
 struct Signature {

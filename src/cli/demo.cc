@@ -29,8 +29,8 @@ void complete(Trainer& trainer, const Config& config, const std::string& prompt,
   std::vector<int32_t> ids = tokenizer.encode(prompt);
   if (config.add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
   int32_t eos = tokenizer.eos_id().value_or(-1);
-  std::vector<int32_t> made = complete_greedily(trainer.session(), config, trainer.layout(), trainer.parameters(), ids,
-                                                count, eos, [](int32_t) {});
+  std::vector<int32_t> made =
+      complete_greedily(trainer.session(), config, trainer.spec(), trainer.state(), ids, count, eos, [](int32_t) {});
   fmt::print("Input `{}` -> `{}`\n", prompt, tokenizer.decode(made, true));
 }
 

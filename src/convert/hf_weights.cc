@@ -84,8 +84,8 @@ std::vector<HfPart> hf_parts(const ModelConfig& config, const Param& param, cons
   bool experts = param.hf.find("{expert}") != std::string::npos;
   int64_t pieces = experts ? param.type.shape[0].size : 1;
   int64_t elements = param.type.shape.elements() / pieces;
-  StackInfo stack = stack_info(config, param.stack);
-  bool one_layer = param.stack == Stack::kNone || array.layer >= 0;
+  const Stack stack = param.stack ? stacks(config)[*param.stack] : Stack{.count = 1};
+  bool one_layer = !param.stack || array.layer >= 0;
   int64_t first = one_layer ? std::max<int64_t>(array.layer, 0) : 0;
   int64_t count = one_layer ? 1 : stack.count;
   std::vector<HfPart> out;

@@ -8,15 +8,17 @@
 namespace fathom {
 
 Batch Batch::allocate(int64_t rows, int64_t length) {
-  auto array = [&] { return HostArray::allocate(DType::kS32, {rows, length}); };
-  return {.rows = rows,
-          .length = length,
-          .inputs = array(),
-          .inputs_position = array(),
-          .inputs_segmentation = array(),
-          .targets = array(),
-          .targets_position = array(),
-          .targets_segmentation = array()};
+  Batch out;
+  out.rows = rows;
+  out.length = length;
+  for (const auto& field : fields()) out.*field.member = HostArray::allocate(DType::kS32, {rows, length});
+  return out;
+}
+
+Batch Batch::padding(int64_t rows, int64_t length) {
+  Batch out = allocate(rows, length);
+  for (const auto& field : fields()) std::ranges::fill((out.*field.member).mutable_view<int32_t>(), 0);
+  return out;
 }
 
 int64_t Batch::weights() const {

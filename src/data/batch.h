@@ -6,23 +6,20 @@
 #include <string>
 #include <string_view>
 
+#include "base/batch_fields.h"
 #include "base/host_array.h"
 
 namespace fathom {
 
-// Six int32 arrays [rows, length]. Segmentation is 0 for padding and 1, 2, ... for the documents of a row.
-struct Batch {
+// Int32 arrays [rows, length]. Segmentation is 0 for padding and 1, 2, ... for the documents of a row.
+struct Batch : BatchFields<HostArray> {
   int64_t rows = 0;
   int64_t length = 0;
-  HostArray inputs;                // token ids
-  HostArray inputs_position;       // from 0 in each document
-  HostArray inputs_segmentation;   // attention stays inside a document
-  HostArray targets;               // the next token of the row
-  HostArray targets_position;      // as inputs_position
-  HostArray targets_segmentation;  // 0 where there is no loss
 
   // Arrays of the given sizes, not initialised.
   static Batch allocate(int64_t rows, int64_t length);
+  // Rows of padding alone: what a process gives whose data has ended before that of the others.
+  static Batch padding(int64_t rows, int64_t length);
   // Number of places with a loss.
   int64_t weights() const;
 };

@@ -40,7 +40,7 @@ DataOptions corpus_options(const std::string& ending = ".txt") {
 std::vector<int32_t> values(const Batch& batch) {
   std::vector<int32_t> all;
   for (const HostArray* array : {&batch.inputs, &batch.inputs_position, &batch.inputs_segmentation, &batch.targets,
-                                 &batch.targets_position, &batch.targets_segmentation}) {
+                                 &batch.targets_segmentation}) {
     std::span<const int32_t> view = array->view<int32_t>();
     all.insert(all.end(), view.begin(), view.end());
   }

@@ -65,11 +65,9 @@ void RowPacker::write_inputs(const Row& row, int64_t index, Batch& batch) const 
 
 void RowPacker::write_targets(int64_t index, Batch& batch) const {
   std::span<const int32_t> inputs = row_of(batch.inputs, index, options_.length);
-  std::span<const int32_t> positions = row_of(batch.inputs_position, index, options_.length);
   std::span<const int32_t> segments = row_of(batch.inputs_segmentation, index, options_.length);
   std::span<int32_t> targets = row_of(batch.targets, index, options_.length);
   std::span<int32_t> target_segments = row_of(batch.targets_segmentation, index, options_.length);
-  std::copy(positions.begin(), positions.end(), row_of(batch.targets_position, index, options_.length).begin());
   for (size_t i = 0; i + 1 < inputs.size(); ++i) {
     targets[i] = inputs[i + 1];
     bool counts = segments[i + 1] == segments[i] && targets[i] != options_.pad_id && targets[i] != options_.bos_id;

@@ -33,7 +33,6 @@ TEST(RowPacker, DocumentsGoIntoTheFirstRowWithRoom) {
   EXPECT_THAT(row(batch.inputs_position, 0), ElementsAre(0, 1, 2, 3, 4, 0, 1, 2));
   EXPECT_THAT(row(batch.inputs_segmentation, 0), ElementsAre(1, 1, 1, 1, 1, 2, 2, 2));
   EXPECT_THAT(row(batch.targets, 0), ElementsAre(10, 11, 12, 13, kBos, 30, 31, kPad));
-  EXPECT_THAT(row(batch.targets_position, 0), ElementsAre(0, 1, 2, 3, 4, 0, 1, 2));
   EXPECT_THAT(row(batch.targets_segmentation, 0), ElementsAre(1, 1, 1, 1, 0, 2, 2, 0));
   EXPECT_THAT(row(batch.inputs, 1), ElementsAre(kBos, 20, 21, 22, kPad, kPad, kPad, kPad));
   EXPECT_THAT(row(batch.inputs_position, 1), ElementsAre(0, 1, 2, 3, 0, 0, 0, 0));

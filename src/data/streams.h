@@ -53,9 +53,8 @@ struct DataOptions {
 // Opens the data (synthetic data needs no encoder). Throws ConfigError or FormatError for what can be seen at once.
 std::unique_ptr<BatchStream> open_batches(const DataOptions& options, TextEncoder encoder);
 
-// One batch, the same at each step: ids uniform in [0, vocab_size), one document a row, positions from 0 (targets: from
-// 1). Row r of process p is row p x rows + r of a table that depends on the seed alone. Never ends (but for
-// max_batches).
+// One batch, the same at each step: ids uniform in [0, vocab_size), one document a row, positions from 0. Row r of
+// process p is row p x rows + r of a table that depends on the seed alone. Never ends (but for max_batches).
 std::unique_ptr<BatchStream> open_synthetic(const DataOptions& options);
 
 // Documents in a seeded order, encoded (begin- and end-of-sentence per add_bos and add_eos), cut to `length` with the

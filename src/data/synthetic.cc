@@ -23,7 +23,6 @@ class SyntheticStream final : public BatchStream {
         batch_.inputs.mutable_view<int32_t>()[at] = id(i);
         batch_.targets.mutable_view<int32_t>()[at] = id(i + 1);
         batch_.inputs_position.mutable_view<int32_t>()[at] = static_cast<int32_t>(i);
-        batch_.targets_position.mutable_view<int32_t>()[at] = static_cast<int32_t>(i + 1);
         batch_.inputs_segmentation.mutable_view<int32_t>()[at] = 1;
         batch_.targets_segmentation.mutable_view<int32_t>()[at] = 1;
       }

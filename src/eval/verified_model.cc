@@ -28,12 +28,6 @@ int64_t numbers_of_row(const ModelConfig& m, int64_t length, bool capture) {
   return length * (m.vocab + (capture ? captured : 0));
 }
 
-// "moe.scores" of a stack's layer in the references' words: "layers.1.router.scores".
-std::string reference_name(const std::string& leaf, int64_t layer) {
-  bool router = leaf == "scores" || leaf == "experts" || leaf == "weights";
-  return fmt::format("layers.{}.{}{}", layer, router ? "router." : "", leaf);
-}
-
 // Row `row` of [rows padded ...], its first `length` positions.
 HostArray row_of(const HostArray& batch, int64_t first_row, int64_t length) {
   std::vector<int64_t> sizes(batch.sizes().begin() + 1, batch.sizes().end());
@@ -53,21 +47,10 @@ HostArray comparable(const HostArray& array) {
   return convert(array, is_float(array.dtype()) ? DType::kF32 : DType::kS32);
 }
 
-size_t result_index(const Signature& signature, std::string_view name) {
-  for (size_t i = 0; i < signature.results.size(); ++i) {
-    if (signature.results[i].name == name) return i;
-  }
-  throw std::logic_error("the program has no result " + std::string(name));
-}
-
 double norm(const HostArray& array) {
   double sum = 0;
   for (float x : array.view<float>()) sum += static_cast<double>(x) * static_cast<double>(x);
   return std::sqrt(sum);
-}
-
-void append(std::vector<ShardedArray*>& arguments, std::vector<ShardedArray>& buffers) {
-  for (ShardedArray& b : buffers) arguments.push_back(&b);
 }
 
 // The reference's plain AdamW: constant rate, no clipping, every parameter decayed.
@@ -91,7 +74,8 @@ Config with_optimizer(Config config, const OptimizerSettings& o) {
 VerifiedModel::VerifiedModel(const Session& session, Config config) : session_(session), config_(std::move(config)) {
   config_.adamw_mask.clear();
   config_.trainable_parameters_mask.clear();
-  layout_ = state_layout(config_, session_.mesh().mesh);
+  spec_ = state_spec(config_, session_.mesh().mesh);
+  stacks_ = stacks(spec_.model);
 }
 
 const std::vector<std::string>& VerifiedModel::tensor_names() {
@@ -99,16 +83,19 @@ const std::vector<std::string>& VerifiedModel::tensor_names() {
   return *names_;
 }
 
-std::vector<ShardedArray>& VerifiedModel::parameters() {
-  if (parameters_.empty()) parameters_ = load_parameters(session_, config_.load_parameters_path, layout_);
-  return parameters_;
+State& VerifiedModel::state() {
+  if (!state_) {
+    state_.emplace(spec_);
+    load_parameters(session_, config_.load_parameters_path, spec_, *state_);
+  }
+  return *state_;
 }
 
 void VerifiedModel::check_tokens(const std::string& where, const std::vector<int32_t>& tokens) const {
   for (int32_t id : tokens) {
-    if (id < layout_.model.vocab) continue;
-    throw ConfigError(fmt::format("{}: token {} is outside of the vocabulary of {} ({})", where, id,
-                                  layout_.model.vocab, config_.load_parameters_path));
+    if (id < spec_.model.vocab) continue;
+    throw ConfigError(fmt::format("{}: token {} is outside of the vocabulary of {} ({})", where, id, spec_.model.vocab,
+                                  config_.load_parameters_path));
   }
 }
 
@@ -147,36 +134,41 @@ void VerifiedModel::compute_announced() {
 }
 
 void VerifiedModel::compile_forward(int64_t rows, int64_t length, bool capture) {
-  int64_t at_once = kLaunchNumbers / numbers_of_row(layout_.model, length, capture);
+  int64_t at_once = kLaunchNumbers / numbers_of_row(spec_.model, length, capture);
   BatchShape shape{std::clamp<int64_t>(at_once, 1, rows), length};
   if (forward_ && fits(forward_->shape, shape) && forward_->capture >= capture) return;
   forward_.reset();
-  forward_.emplace(session_.compile([&] { return forward(config_, layout_, shape, capture); }), shape, capture);
+  forward_.emplace(session_.compile([&] { return forward(config_, spec_, shape, capture); }), shape, capture);
+}
+
+const Stack* VerifiedModel::stack_of(const std::string& result) const {
+  auto at = std::ranges::find_if(stacks_, [&](const Stack& s) { return result.starts_with(s.label + "."); });
+  return at == stacks_.end() ? nullptr : &*at;
 }
 
 // Rows are padded on the right with segment 0: attention is causal and looks at the own segment only, so that real
 // positions are as they would be alone.
 void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
   const auto [batch_rows, length] = forward_->shape;
-  std::array<HostArray, 3> arrays;  // tokens, positions, segments
-  for (HostArray& a : arrays) {
+  BatchFields<HostArray> batch;
+  for (const auto& field : batch.fields()) {
+    HostArray& a = batch.*field.member;
     a = HostArray::allocate(DType::kS32, {batch_rows, length});
     std::ranges::fill(a.mutable_view<int32_t>(), 0);
   }
   for (size_t r = 0; r < rows.size(); ++r) {
     size_t first = r * static_cast<size_t>(length);
     for (size_t i = 0; i < rows[r].size(); ++i) {
-      arrays[0].mutable_view<int32_t>()[first + i] = rows[r][i];
-      arrays[1].mutable_view<int32_t>()[first + i] = static_cast<int32_t>(i);
-      arrays[2].mutable_view<int32_t>()[first + i] = 1;
+      batch.inputs.mutable_view<int32_t>()[first + i] = rows[r][i];
+      batch.inputs_position.mutable_view<int32_t>()[first + i] = static_cast<int32_t>(i);
+      batch.inputs_segmentation.mutable_view<int32_t>()[first + i] = 1;
     }
   }
-  std::vector<ShardedArray> inputs;
-  for (const HostArray& a : arrays) inputs.push_back(session_.upload(a));
-  std::vector<ShardedArray*> arguments;
-  append(arguments, parameters());
-  append(arguments, inputs);
-  ShardedExecution execution = session_.run(forward_->compiled, arguments);
+  NamedArrays inputs;
+  for (const auto& field : batch.fields()) {
+    if (field.read_by_model) inputs.emplace(field.name, session_.upload(batch.*field.member));
+  }
+  NamedArrays results = run_on(session_, forward_->compiled, state(), inputs);
 
   for (const auto& tokens : rows) results_[tokens] = {.captured = forward_->capture, .tensors = {}};
   auto keep = [&](const std::string& name, const HostArray& batch) {
@@ -185,45 +177,47 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
       results_[rows[r]].tensors.insert_or_assign(name, row_of(batch, static_cast<int64_t>(r), own_length));
     }
   };
-  const auto& results = forward_->compiled.signature.results;
-  for (size_t i = 0; i < results.size(); ++i) {
-    HostArray values = comparable(execution.results[i].to_host());
-    const std::string& name = results[i].name;
-    size_t dot = name.find('.');
-    if (dot == std::string::npos) {
+  for (auto& [name, array] : results) {
+    HostArray values = comparable(array.to_host());
+    const Stack* stack = stack_of(name);
+    if (stack == nullptr) {
       keep(name, values);
       continue;
     }
-    StackInfo stack = stack_info(layout_.model, name.starts_with("dense.") ? Stack::kDense : Stack::kMoe);
-    for (int64_t l = 0; l < stack.count; ++l) {
-      keep(reference_name(name.substr(dot + 1), stack.first + l), slice(values, l));
+    // "moe.router.scores" of a stack's layer is "layers.1.router.scores" in the references' words.
+    for (int64_t l = 0; l < stack->count; ++l) {
+      keep(fmt::format("layers.{}.{}", stack->first + l, name.substr(stack->label.size() + 1)), slice(values, l));
     }
   }
 }
 
 // ---- training ----
 
-void VerifiedModel::cut(const ParamArray& array, const HostArray& values,
+void VerifiedModel::cut(const StateEntry& parameter, const HostArray& values,
                         std::map<std::string, HostArray>& into) const {
   HostArray whole = convert(values, DType::kF32);
-  for (const HfPart& part : hf_parts(layout_.model, layout_.param(array), array)) {
+  for (const HfPart& part : hf_parts(spec_.model, spec_.param(parameter), spec_.arrays[parameter.array])) {
     const std::byte* first = whole.data() + part.offset * byte_size(DType::kF32);
     into.insert_or_assign(part.name, HostArray(DType::kF32, part.sizes, first, whole.owner()));
   }
 }
 
-std::vector<ShardedArray> VerifiedModel::upload_training(const TrainingTokens& batch) const {
-  std::array<HostArray, kBatchArguments.size()> arrays;
-  for (HostArray& a : arrays) a = HostArray::allocate(DType::kS32, {batch.rows, batch.length});
-  for (int64_t i = 0; i < batch.rows * batch.length; ++i) {
-    int64_t row = i / batch.length, place = i % batch.length;
-    size_t from = static_cast<size_t>(row * (batch.length + 1) + place);
-    std::array<int32_t, kBatchArguments.size()> values = {batch.tokens[from], static_cast<int32_t>(place), 1,
-                                                          batch.tokens[from + 1], 1};
-    for (size_t k = 0; k < arrays.size(); ++k) arrays[k].mutable_view<int32_t>()[static_cast<size_t>(i)] = values[k];
+NamedArrays VerifiedModel::upload_training(const TrainingTokens& batch) const {
+  BatchFields<HostArray> fields;
+  for (const auto& field : fields.fields()) {
+    fields.*field.member = HostArray::allocate(DType::kS32, {batch.rows, batch.length});
   }
-  std::vector<ShardedArray> out;
-  for (const HostArray& a : arrays) out.push_back(session_.upload(a));
+  for (int64_t i = 0; i < batch.rows * batch.length; ++i) {
+    const int64_t row = i / batch.length, place = i % batch.length;
+    const size_t from = static_cast<size_t>(row * (batch.length + 1) + place), to = static_cast<size_t>(i);
+    fields.inputs.mutable_view<int32_t>()[to] = batch.tokens[from];
+    fields.inputs_position.mutable_view<int32_t>()[to] = static_cast<int32_t>(place);
+    fields.inputs_segmentation.mutable_view<int32_t>()[to] = 1;
+    fields.targets.mutable_view<int32_t>()[to] = batch.tokens[from + 1];
+    fields.targets_segmentation.mutable_view<int32_t>()[to] = 1;
+  }
+  NamedArrays out;
+  for (const auto& field : fields.fields()) out.emplace(field.name, session_.upload(fields.*field.member));
   return out;
 }
 
@@ -233,19 +227,14 @@ const Gradients& VerifiedModel::gradients(const TrainingTokens& batch) {
   BatchShape shape{batch.rows, batch.length};
   if (!gradient_program_ || !same_shape(gradient_program_->key, shape)) {
     gradient_program_.reset();
-    gradient_program_.emplace(shape, session_.compile([&] { return gradient_step(config_, layout_, shape); }));
+    gradient_program_.emplace(shape, session_.compile([&] { return gradient_step(config_, spec_, shape); }));
   }
-  const Compiled& program = gradient_program_->result;
-  std::vector<ShardedArray> inputs = upload_training(batch);
-  std::vector<ShardedArray*> arguments;
-  append(arguments, parameters());
-  append(arguments, inputs);
-  ShardedExecution execution = session_.run(program, arguments);
+  NamedArrays inputs = upload_training(batch);
+  NamedArrays results = run_on(session_, gradient_program_->result, state(), inputs);
   Gradients out;
-  for (size_t i : layout_.trained) {
-    const ParamArray& array = layout_.arrays[i];
-    size_t result = result_index(program.signature, "gradient." + array.name);
-    cut(array, execution.results[result].to_host(), out.by_name);
+  for (size_t i : spec_.with_role(StateRole::kTrained)) {
+    const StateEntry& entry = spec_.entries[i];
+    cut(entry, results.at("gradient." + spec_.array_name(entry)).to_host(), out.by_name);
   }
   gradients_.emplace(batch, std::move(out));
   return gradients_->result;
@@ -262,28 +251,22 @@ const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const Opt
   if (!there) {
     train_program_.reset();
     train_program_.emplace(std::pair(shape, optimizer),
-                           session_.compile([&] { return train_step(config, layout_, shape); }));
+                           session_.compile([&] { return train_step(config, spec_, shape); }));
   }
   const Compiled& program = train_program_->result;
-  size_t scalars = result_index(program.signature, "scalars");
-  TrainState state = make_state(session_, config, layout_);
-  std::vector<ShardedArray> inputs = upload_training(batch);
+  State state = make_state(session_, config, spec_);
+  NamedArrays inputs = upload_training(batch);
+  inputs.emplace("stop", upload_for_devices(session_.assignment(), argument(program.signature, "stop"), 0));
   TrainingCurve curve;
   for (int64_t done = 0; done <= optimizer.steps; ++done) {
     if (done == optimizer.steps) {
       std::map<std::string, HostArray> tensors;
-      for (size_t i : layout_.trained) cut(layout_.arrays[i], state.parameters[i].to_host(), tensors);
+      for (size_t i : spec_.with_role(StateRole::kTrained)) cut(spec_.entries[i], state[i].to_host(), tensors);
       for (const auto& [name, values] : tensors) curve.norms.emplace(name, norm(values));
     }
-    std::vector<ShardedArray*> arguments = state.arguments();
-    append(arguments, inputs);
-    ShardedExecution execution = session_.run(program, arguments);
-    std::vector<ShardedArray>& results = execution.results;
-    curve.losses.push_back(static_cast<double>(results[scalars].to_host().view<float>()[kLoss]));
-    for (size_t i = 0; i < arguments.size(); ++i) {
-      const auto& taken_over_by = program.signature.args[i].donated_to;
-      if (taken_over_by) *arguments[i] = std::move(results[static_cast<size_t>(*taken_over_by)]);
-    }
+    NamedArrays results = run_on(session_, program, state, inputs);
+    auto scalars = named_scalars(program.signature, "scalars", results.at("scalars").to_host());
+    curve.losses.push_back(static_cast<double>(scalars.at("loss")));
   }
   curve_.emplace(std::move(key), std::move(curve));
   return curve_->result;

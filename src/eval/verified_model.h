@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "session/state_io.h"
 #include "eval/references.h"
+#include "session/batch_io.h"
 
 namespace fathom {
 
@@ -58,20 +58,24 @@ class VerifiedModel {
     Result result;
   };
 
-  std::vector<ShardedArray>& parameters();
+  // With the parameters in it.
+  State& state();
   void check_tokens(const std::string& where, const std::vector<int32_t>& tokens) const;
   void compute_announced();
   void compile_forward(int64_t rows, int64_t length, bool capture);
   void run_forward(std::span<const std::vector<int32_t>> rows);
-  // The results of one array as tensors of the checkpoint.
-  void cut(const ParamArray& array, const HostArray& values, std::map<std::string, HostArray>& into) const;
-  std::vector<ShardedArray> upload_training(const TrainingTokens& batch) const;
+  // The stack of whose layers a result of the forward pass is; null for others.
+  const Stack* stack_of(const std::string& result) const;
+  // The numbers of one parameter as tensors of the checkpoint.
+  void cut(const StateEntry& parameter, const HostArray& values, std::map<std::string, HostArray>& into) const;
+  NamedArrays upload_training(const TrainingTokens& batch) const;
 
   const Session& session_;
   Config config_;
-  StateLayout layout_;
+  StateSpec spec_;
+  std::vector<Stack> stacks_;
   std::optional<std::vector<std::string>> names_;
-  std::vector<ShardedArray> parameters_;
+  std::optional<State> state_;
   std::map<std::vector<int32_t>, bool> announced_;  // and whether with intermediates
   std::map<std::vector<int32_t>, RowResult> results_;
   std::optional<ForwardProgram> forward_;

@@ -24,10 +24,7 @@ StepMetrics metrics(int64_t step, float loss) {
           .seconds = 0.1,
           .tokens_per_device = 512,
           .total_weights = 500,
-          .loss = loss,
-          .lm_loss = loss,
-          .moe_lb_loss = 0.25F,
-          .learning_rate = 1e-5F};
+          .values = {{"loss", loss}, {"lm_loss", loss}, {"moe_lb_loss", 0.25F}, {"learning_rate", 1e-5F}}};
 }
 
 std::vector<json> records(const TemporaryFolder& folder) {
@@ -64,7 +61,7 @@ TEST(MetricsWriter, RecordIsOnDiskWhenTheCallReturns) {
   MetricsWriter writer({.folder = folder / "a/run", .tensorboard = false});
   writer.write(metrics(0, 5.5486F));
   std::string text = read_file(folder / "a/run/metrics.jsonl");
-  EXPECT_THAT(text, HasSubstr(R"({"step": 0, "learning/loss": 5.5486, )"));
+  EXPECT_THAT(text, HasSubstr(R"({"step": 0, "learning/total_weights": 500, "learning/loss": 5.5486, )"));
   json record = json::parse(text);
   EXPECT_TRUE(record["step"].is_number_integer());
   EXPECT_EQ(record["learning/loss"].get<float>(), 5.5486F);
@@ -77,7 +74,7 @@ TEST(MetricsWriter, RecordIsOnDiskWhenTheCallReturns) {
 TEST(MetricsWriter, EvaluationGoesIntoTheStepsObject) {
   TemporaryFolder folder;
   MetricsWriter writer({.folder = folder.path(), .tensorboard = false});
-  EvalMetrics eval{.seconds = 1, .batches = 2, .total_loss = 30, .total_weights = 10};
+  EvalMetrics eval{.seconds = 1, .batches = 2, .total_weights = 10, .sums = {{"lm_loss", 30}}};
   writer.write(metrics(0, 4), &eval);
   writer.write(metrics(1, 3));
   std::vector<json> all = records(folder);
@@ -147,7 +144,7 @@ TEST(MetricsWriter, TensorBoardReadsScalarsAndTexts) {
   {
     MetricsWriter writer({.folder = folder.path()});
     writer.write_text("num_model_parameters", "10,485,760");
-    EvalMetrics eval{.seconds = 1, .batches = 1, .total_loss = 30, .total_weights = 10};
+    EvalMetrics eval{.seconds = 1, .batches = 1, .total_weights = 10, .sums = {{"lm_loss", 30}}};
     writer.write(metrics(0, 5.5F));
     writer.write(metrics(1, 4.25F), &eval);
   }

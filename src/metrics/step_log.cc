@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+
+#include "metrics/step_scalars.h"
 
 namespace fathom {
 namespace {
-
-double mean(double sum, int64_t count) { return sum / static_cast<double>(count); }
 
 template <class T>
 std::string json_float(T value) {
@@ -19,52 +22,67 @@ std::string json_float(T value) {
   return out;
 }
 
+using Number = std::variant<float, double, int64_t>;
+
+float derived(const StepMetrics& m, std::string_view name) {
+  if (name == "perplexity") return static_cast<float>(std::exp(static_cast<double>(m.value("lm_loss"))));
+  throw std::logic_error("nothing says how to derive " + std::string(name));
+}
+
+// Nothing when the step does not have it.
+std::optional<Number> number_of(const StepMetrics& m, const StepScalar& row) {
+  if (row.adds == Adds::kDerived) return derived(m, row.name);
+  if (row.name == "total_weights") return m.total_weights;
+  auto at = m.values.find(row.name);
+  if (at == m.values.end()) return std::nullopt;
+  return at->second;
+}
+
+std::string on_line(const StepScalar& row, const Number& number) {
+  if (const int64_t* whole = std::get_if<int64_t>(&number)) return fmt::format("{}: {}", row.name, *whole);
+  return fmt::format("{}: {:.{}f}", row.name, std::get<float>(number), row.line_decimals);
+}
+
 }  // namespace
 
-float StepMetrics::perplexity() const { return static_cast<float>(std::exp(static_cast<double>(lm_loss))); }
+float StepMetrics::value(std::string_view name) const {
+  auto at = values.find(name);
+  return at == values.end() ? std::numeric_limits<float>::quiet_NaN() : at->second;
+}
 
-double EvalMetrics::average_loss() const { return mean(total_loss, total_weights); }
+double EvalMetrics::mean(std::string_view name) const {
+  auto at = sums.find(name);
+  if (at == sums.end()) return std::numeric_limits<double>::quiet_NaN();
+  return at->second / static_cast<double>(total_weights);
+}
 
 std::string format_step_line(const StepMetrics& m) {
-  std::string line = fmt::format(
-      "completed step: {}, seconds: {:.3f}, TFLOP/s/device: {:.3f}, Tokens/s/device: {:.3f}, total_weights: {}, "
-      "loss: {:.3f}, lm_loss: {:.3f}, perplexity: {:.3f}",
-      m.step, m.seconds, m.tflops(), m.tokens_per_second(), m.total_weights, m.loss, m.lm_loss, m.perplexity());
-  if (m.moe_lb_loss) line += fmt::format(", moe_lb_loss: {:.6f}", *m.moe_lb_loss);
-  if (m.mtp_loss) {
-    line += fmt::format(", main_model_loss: {:.3f}, mtp_loss: {:.3f}", m.loss - *m.mtp_loss, *m.mtp_loss);
+  std::string line = fmt::format("completed step: {}, seconds: {:.3f}, TFLOP/s/device: {:.3f}, Tokens/s/device: {:.3f}",
+                                 m.step, m.seconds, m.tflops(), m.tokens_per_second());
+  for (const StepScalar& row : kStepScalars) {
+    if (row.line_decimals < 0) continue;
+    if (std::optional<Number> number = number_of(m, row)) line += ", " + on_line(row, *number);
   }
-  if (m.indexer_loss) line += fmt::format(", indexer_loss: {:.3f}", *m.indexer_loss);
   return line;
 }
 
 std::string format_eval_line(int64_t step, const EvalMetrics& m) {
-  double loss = m.average_loss();
-  std::string line = fmt::format(
-      "Completed eval after train step {}, loss={:.3f}, perplexity={:.3f}, total_weights={:.1f}, avg_z_loss={:.3f}",
-      step, loss, std::exp(loss), static_cast<double>(m.total_weights), mean(m.z_loss, m.batches));
-  if (m.moe_lb_loss) line += fmt::format(", avg_moe_lb_loss={:.6f}", mean(*m.moe_lb_loss, m.batches));
-  if (m.mtp_loss) line += fmt::format(", avg_mtp_loss={:.3f}", mean(*m.mtp_loss, m.batches));
-  if (m.mtp_acceptance_rate_percent) {
-    line += fmt::format(", avg_mtp_acceptance_rate={:.2f}%", mean(*m.mtp_acceptance_rate_percent, m.batches));
+  std::string line = fmt::format("Completed eval after train step {}", step);
+  for (const StepScalar& row : kStepScalars) {
+    if (row.eval_mean.empty() || !m.sums.contains(row.name)) continue;
+    line += fmt::format(", {}={:.{}f}", row.eval_label, m.mean(row.name), row.eval_decimals);
+    if (row.name != "lm_loss") continue;
+    line += fmt::format(", perplexity={:.3f}, total_weights={:.1f}", std::exp(m.mean(row.name)),
+                        static_cast<double>(m.total_weights));
   }
-  if (m.indexer_loss) line += fmt::format(", avg_indexer_loss={:.3f}", mean(*m.indexer_loss, m.batches));
   return line;
 }
 
 std::vector<Scalar> scalars(const StepMetrics& m) {
-  std::vector<Scalar> out = {{"learning/loss", m.loss},
-                             {"learning/lm_loss", m.lm_loss},
-                             {"learning/perplexity", m.perplexity()},
-                             {"learning/z_loss", m.z_loss},
-                             {"learning/total_weights", m.total_weights},
-                             {"learning/grad_norm", m.grad_norm},
-                             {"learning/raw_grad_norm", m.raw_grad_norm},
-                             {"learning/param_norm", m.param_norm},
-                             {"learning/current_learning_rate", m.learning_rate}};
-  if (m.moe_lb_loss) out.push_back({"learning/moe_lb_loss", *m.moe_lb_loss});
-  if (m.mtp_loss) out.push_back({"learning/mtp_loss", *m.mtp_loss});
-  if (m.indexer_loss) out.push_back({"learning/indexer_loss", *m.indexer_loss});
+  std::vector<Scalar> out;
+  for (const StepScalar& row : kStepScalars) {
+    if (std::optional<Number> number = number_of(m, row)) out.push_back({row.metric, *number});
+  }
   out.insert(out.end(), {{"perf/step_time_seconds", m.seconds},
                          {"perf/per_device_tflops", m.tflop_per_device},
                          {"perf/per_device_tflops_per_sec", m.tflops()},
@@ -74,22 +92,17 @@ std::vector<Scalar> scalars(const StepMetrics& m) {
 }
 
 std::vector<Scalar> scalars(const EvalMetrics& m) {
-  double loss = m.average_loss();
-  std::vector<Scalar> out = {{"eval/total_loss", m.total_loss},
-                             {"eval/total_weights", m.total_weights},
-                             {"eval/avg_loss", loss},
-                             {"eval/avg_perplexity", std::exp(loss)},
-                             {"eval/step_time_seconds", mean(m.seconds, m.batches)}};
-  auto add = [&](std::string_view sum_name, std::string_view mean_name, const std::optional<double>& sum) {
-    if (!sum) return;
-    out.push_back({sum_name, *sum});
-    out.push_back({mean_name, mean(*sum, m.batches)});
-  };
-  add("eval/z_loss", "eval/avg_z_loss", m.z_loss);
-  add("eval/moe_lb_loss", "eval/avg_moe_lb_loss", m.moe_lb_loss);
-  add("eval/mtp_loss", "eval/avg_mtp_loss", m.mtp_loss);
-  add("eval/mtp_acceptance_rate_percent", "eval/avg_mtp_acceptance_rate_percent", m.mtp_acceptance_rate_percent);
-  add("eval/indexer_loss", "eval/avg_indexer_loss", m.indexer_loss);
+  std::vector<Scalar> out = {{"eval/total_weights", m.total_weights},
+                             {"eval/avg_perplexity", std::exp(m.mean("lm_loss"))},
+                             {"eval/step_time_seconds", m.seconds / static_cast<double>(m.batches)}};
+  for (const StepScalar& row : kStepScalars) {
+    if (row.eval_mean.empty() || !m.sums.contains(row.name)) continue;
+    const double mean = m.mean(row.name);
+    // The peer's sums: of lm_loss over the targets, of the others over the batches.
+    const double times = static_cast<double>(m.batches);
+    out.push_back({row.eval_sum, row.name == "lm_loss" ? m.sums.at("lm_loss") : mean * times});
+    out.push_back({row.eval_mean, mean});
+  }
   return out;
 }
 

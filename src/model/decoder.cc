@@ -2,6 +2,7 @@
 
 #include "fused/rms_norm.h"
 #include "graph/region_ops.h"
+#include "metrics/step_scalars.h"
 #include "nn/linear.h"
 
 namespace fathom {
@@ -9,71 +10,62 @@ namespace {
 
 using LayerFunction = std::function<LayerOut(const LayerWeights&, Value)>;
 
-// The aux values that are there, and back.
-std::vector<Value> pack(const LayerAux& aux) {
-  std::vector<Value> out;
-  for (auto member : LayerAux::members()) {
-    if (aux.*member) out.push_back(aux.*member);
-  }
-  return out;
-}
-
-LayerAux unpack(const LayerAux& like, std::span<const Value> values) {
-  LayerAux out;
-  size_t i = 0;
-  for (auto member : LayerAux::members()) {
-    if (like.*member) out.*member = values[i++];
-  }
-  return out;
-}
-
 // The layer as a remat region.
 LayerFunction with_remat(LayerFunction layer, const std::set<std::string>& saved) {
   return [layer = std::move(layer), saved](const LayerWeights& w, Value x) {
-    LayerAux like;
+    NamedValues beside;
     auto results = remat(x.graph(), saved, [&] {
       LayerOut out = layer(w, x);
-      like = out.aux;
-      std::vector<Value> all = pack(out.aux);
+      beside = out.beside;
+      std::vector<Value> all = beside.values();
       all.insert(all.begin(), out.x);
       return all;
     });
-    return LayerOut{results[0], unpack(like, std::span(results).subspan(1))};
+    return LayerOut{results[0], beside.with(std::span(results).subspan(1))};
   };
 }
 
 LayerOut scan_stack(const LayerStack& stack, Value x, const LayerFunction& layer) {
-  LayerAux like;
+  NamedValues beside;
   auto done = scan(x.graph(), {.axis = "l", .length = stack.count()}, {x}, stack.stacked(),
                    [&](Value, std::span<const Value> carry, std::span<const Value> slices) {
                      LayerOut out = layer(stack.bind(slices), carry[0]);
-                     like = out.aux;
-                     return ScanBody{.carry = {out.x}, .stack = pack(out.aux)};
+                     beside = out.beside;
+                     return ScanBody{.carry = {out.x}, .stack = beside.values()};
                    });
-  return {done.carry[0], unpack(like, done.stack)};
+  return {done.carry[0], beside.with(done.stack)};
 }
 
 LayerOut unroll_stack(const LayerStack& stack, Value x, const LayerFunction& layer) {
-  LayerAux like;
-  std::vector<std::vector<Value>> parts;  // of each aux value, one a layer
+  NamedValues beside;
+  std::vector<std::vector<Value>> parts;  // of each value beside the output, one a layer
   for (int64_t i = 0; i < stack.count(); ++i) {
     Scope scope(x.graph(), std::to_string(i));
     LayerOut out = layer(stack.layer(i), x);
     x = out.x;
-    like = out.aux;
-    std::vector<Value> values = pack(out.aux);
+    beside = out.beside;
+    std::vector<Value> values = beside.values();
     parts.resize(values.size());
     for (size_t k = 0; k < values.size(); ++k) parts[k].push_back(expand(values[k], "l"));
   }
   std::vector<Value> stacked;
   for (auto& part : parts) stacked.push_back(concatenate(part, "l"));
-  return {x, unpack(like, stacked)};
+  return {x, beside.with(stacked)};
 }
 
-LayerOut run_stack(const LayerStack& stack, std::string_view name, Value x, const LayerFunction& layer) {
-  if (stack.count() == 0) return {x, {}};
-  Scope scope(x.graph(), name);
+LayerOut run_stack(const LayerStack& stack, Value x, const LayerFunction& layer) {
+  Scope scope(x.graph(), stack.info().layer_axis);
   return stack.stacked().empty() ? unroll_stack(stack, x, layer) : scan_stack(stack, x, layer);
+}
+
+// The scalars that the layers of all stacks give for one row, as one.
+Value over_layers(const StepScalar& row, const std::vector<StackOut>& stacks) {
+  std::vector<Value> parts;
+  for (const StackOut& stack : stacks) {
+    if (Value v = stack.beside.find(row.name)) parts.push_back(v);
+  }
+  if (parts.empty()) return {};
+  return reduce_mean(parts.size() == 1 ? parts[0] : concatenate(parts, "l"), "l");
 }
 
 }  // namespace
@@ -91,19 +83,13 @@ LayerOut decoder_layer(const LayerContext& c, const LayerWeights& w, Value x, bo
   } else {
     MoeOut routed = moe(c.config, w.moe, y);
     y = routed.y;
-    out.aux = {.balance_loss = routed.balance_loss, .load = routed.load};
-    if (capture) {
-      out.aux.scores = routed.routing.scores;
-      out.aux.experts = routed.routing.experts;
-      out.aux.weights = routed.routing.weights;
-    }
+    out.beside = routed.beside(capture);
   }
   out.x = shard_activation(h + y);
-  if (capture) {
-    out.aux.self_attn = attended;
-    out.aux.mlp = y;
-    out.aux.out = out.x;
-  }
+  if (!capture) return out;
+  out.beside.add("self_attn", attended);
+  out.beside.add("mlp", y);
+  out.beside.add("out", out.x);
   return out;
 }
 
@@ -125,12 +111,16 @@ ModelOut decoder(const ModelConfig& m, const Weights& w, const ModelInputs& in, 
 
   ModelOut out;
   out.embedding = shard_activation(embed(w.embedding, in.tokens, m.dtype));
-  LayerOut dense = run_stack(w.dense, "dense_layers", out.embedding, layer);
-  LayerOut moe = run_stack(w.moe, "moe_layers", dense.x, layer);
-  out.dense = dense.aux;
-  out.moe = moe.aux;
-  if (moe.aux.balance_loss) out.balance_loss = reduce_mean(moe.aux.balance_loss, "l");
-  out.hidden = moe.x;
+  Value x = out.embedding;
+  for (const LayerStack& stack : w.stacks) {
+    LayerOut done = run_stack(stack, x, layer);
+    x = done.x;
+    out.stacks.push_back({stack.info(), std::move(done.beside)});
+  }
+  for (const StepScalar& row : kStepScalars) {
+    if (row.layers != OverLayers::kNone) out.losses.add(row.name, over_layers(row, out.stacks));
+  }
+  out.hidden = x;
   out.normed = rms_norm(out.hidden, w.final_norm, "d", m.norm_epsilon);
   if (options.logits) out.logits = logits_head(m, w.logits, out.normed);
   return out;

@@ -1,13 +1,13 @@
 // The model: tokens to logits.
 #pragma once
 
-#include <array>
 #include <optional>
 #include <set>
 #include <string>
 
 #include "model/ffn.h"
 #include "model/mla.h"
+#include "model/named_values.h"
 
 namespace fathom {
 
@@ -16,51 +16,45 @@ struct ModelInputs {
   Value tokens, positions, segments;
 };
 
-// What a layer gives beside its output. Null where the layer has none or it was not asked for. For a whole stack each
-// has the layer axis "l" in front.
-struct LayerAux {
-  Value balance_loss;  // f32 scalar
-  Value load;          // [e] s32: tokens of the batch that chose each expert
-  // With ModelOptions::capture.
-  Value self_attn;  // [b s d], after the output projection
-  Value mlp;        // [b s d], of either kind
-  Value out;        // [b s d], the layer's output
-  Value scores;     // [b s e] f32, without bias
-  Value experts;    // [b s k] s32
-  Value weights;    // [b s k] f32
-
-  // Every member, for whoever visits them all.
-  static constexpr std::array<Value LayerAux::*, 8> members();
-};
-
-constexpr std::array<Value LayerAux::*, 8> LayerAux::members() {
-  return {&LayerAux::balance_loss, &LayerAux::load,   &LayerAux::self_attn, &LayerAux::mlp,
-          &LayerAux::out,          &LayerAux::scores, &LayerAux::experts,   &LayerAux::weights};
-}
-
 struct LayerOut {
   Value x;  // [b s d]
-  LayerAux aux;
+  // Beside it, by name; for a whole stack each has the layer axis "l" in front. Always, where the layer has the part:
+  //   moe_lb_loss     f32 scalar (and whatever other rows of metrics/step_scalars.h layers give)
+  //   load            [e] s32: tokens of the batch that chose each expert
+  // with ModelOptions::capture:
+  //   self_attn       [b s d], after the output projection
+  //   mlp             [b s d], of either kind
+  //   out             [b s d], the layer's output
+  //   router.scores   [b s e] f32, without bias
+  //   router.experts  [b s k] s32
+  //   router.weights  [b s k] f32
+  NamedValues beside;
 };
 
 struct ModelOptions {
   // Tags whose values a layer keeps for the backward pass, the rest being computed again; nothing: no
   // rematerialisation.
   std::optional<std::set<std::string>> remat_saved;
-  // Whether LayerAux carries the intermediates.
+  // Whether layers give their intermediates.
   bool capture = false;
   // Whether logits are made; otherwise the caller takes `normed` and logits_head() (tiled losses, prefill of one
   // place).
   bool logits = true;
 };
 
+struct StackOut {
+  Stack stack;
+  NamedValues beside;  // of its layers
+};
+
 struct ModelOut {
-  Value embedding;     // [b s d]
-  Value hidden;        // [b s d], after the last layer, before the final norm
-  Value normed;        // [b s d], after it
-  Value logits;        // [b s v], null unless asked for
-  Value balance_loss;  // f32 scalar, mean over the MoE layers; null when it is off
-  LayerAux dense, moe;
+  Value embedding;  // [b s d]
+  Value hidden;     // [b s d], after the last layer, before the final norm
+  Value normed;     // [b s d], after it
+  Value logits;     // [b s v], null unless asked for
+  // The scalars of a step that layers give, each as one f32 scalar for all of them.
+  NamedValues losses;
+  std::vector<StackOut> stacks;  // in the order in which a token passes them
 };
 
 // One layer. Dense when the weights have a plain MLP. x [b s d].

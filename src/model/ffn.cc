@@ -55,12 +55,12 @@ Value balance_loss(const ModelConfig& m, const Routing& r) {
 // ---- experts ----
 
 // The matrices in x's type, and their splits on the mesh.
-ExpertMatrices matrices_on_mesh(const Partition& p, const MlpWeights& w, DType dtype) {
+ExpertMatrices matrices_on_mesh(const MlpWeights& w, DType dtype) {
   return {.w_gate = convert(w.w_gate, dtype),
           .w_up = convert(w.w_up, dtype),
           .w_down = convert(w.w_down, dtype),
-          .gate_split = p.of({"exp", "mlp_moe", "embed_moe"}, w.w_gate.shape(), "experts.w_gate"),
-          .down_split = p.of({"exp", "embed_moe", "mlp_moe"}, w.w_down.shape(), "experts.w_down")};
+          .gate_split = w.gate_split,
+          .down_split = w.down_split};
 }
 
 // [b s e]: 0 where an expert was not chosen.
@@ -72,7 +72,7 @@ Value weights_of_all(const ModelConfig& m, const Routing& r) {
 // Every expert on every token; what was not chosen has weight 0. For small models and as a check of the grouped form.
 Value dense_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
   if (const auto& partition = x.graph().partition) {
-    ExpertMatrices matrices = matrices_on_mesh(*partition, w, x.dtype());
+    ExpertMatrices matrices = matrices_on_mesh(w, x.dtype());
     if (can_gather_experts(*partition, x.shape(), matrices)) {
       GatheredOptions options{.activations_in_float32 = m.activations_in_float32};
       return tag(gathered_experts(x, weights_of_all(m, r), matrices, options), "moe_mlpwo");
@@ -105,7 +105,7 @@ Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const 
 
 // The same on a mesh, where tokens travel to the devices of their experts.
 Value exchanged_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
-  return tag(routed_experts({x, r.experts, r.weights}, matrices_on_mesh(*x.graph().partition, w, x.dtype()),
+  return tag(routed_experts({x, r.experts, r.weights}, matrices_on_mesh(w, x.dtype()),
                             {.activations_in_float32 = m.activations_in_float32}),
              "moe_mlpwo");
 }
@@ -133,6 +133,17 @@ Routing route(const ModelConfig& m, const MoeWeights& w, Value x) {
   if (m.renormalise) r.weights = r.weights / (reduce_sum(r.weights, "k") + 1e-20);
   if (m.routed_scaling_factor != 1) r.weights = r.weights * m.routed_scaling_factor;
   return r;
+}
+
+NamedValues MoeOut::beside(bool capture) const {
+  NamedValues out;
+  out.add("moe_lb_loss", balance_loss);
+  out.add("load", load);
+  if (!capture) return out;
+  out.add("router.scores", routing.scores);
+  out.add("router.experts", routing.experts);
+  out.add("router.weights", routing.weights);
+  return out;
 }
 
 MoeOut moe(const ModelConfig& m, const MoeWeights& w, Value x) {

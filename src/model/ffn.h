@@ -1,6 +1,7 @@
 // The feed-forward half of a layer: a gated MLP, or routed experts with a shared one.
 #pragma once
 
+#include "model/named_values.h"
 #include "model/weights.h"
 
 namespace fathom {
@@ -23,6 +24,9 @@ struct MoeOut {
   Value balance_loss;  // f32 scalar, weight included; null when load_balance_loss_weight is 0
   Value load;          // [e] s32: tokens that chose each expert
   Routing routing;
+
+  // What a layer gives of it beside its output; the routing only with `capture`.
+  NamedValues beside(bool capture) const;
 };
 // Routed experts, dropless, and the shared expert. x [b s d].
 MoeOut moe(const ModelConfig& config, const MoeWeights& weights, Value x);

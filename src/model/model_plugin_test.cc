@@ -182,9 +182,11 @@ TEST_P(Model, IntermediatesAndRoutingEqualTheReference) {
     Staged staged(m, weights_);
     ModelOut out =
         staged.run(m, token_ids(golden->tensor("tokens")), golden->tensor("tokens").elements(), {.capture = true});
-    auto got = staged.results({squeeze(out.embedding, "b"), squeeze(out.normed, "b"), out.dense.self_attn,
-                               out.dense.mlp, out.dense.out, out.moe.self_attn, out.moe.mlp, out.moe.out,
-                               out.moe.scores, out.moe.experts, out.moe.weights});
+    const NamedValues &dense = out.stacks[0].beside, &moe = out.stacks[1].beside;
+    auto got =
+        staged.results({squeeze(out.embedding, "b"), squeeze(out.normed, "b"), dense.find("self_attn"),
+                        dense.find("mlp"), dense.find("out"), moe.find("self_attn"), moe.find("mlp"), moe.find("out"),
+                        moe.find("router.scores"), moe.find("router.experts"), moe.find("router.weights")});
     EXPECT_EQ(max_difference(got[0], golden->tensor("embedding")), 0) << form.name;
     EXPECT_LT(max_difference(got[1], golden->tensor("final_norm")), 2e-5) << form.name;
     for (int64_t i = 0; i < m.layers; ++i) {

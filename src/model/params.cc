@@ -11,14 +11,13 @@ namespace {
 // Writes the rows. The peer's names and logical axes are those of MaxText 0.2.5.
 class Table {
  public:
-  explicit Table(const ModelConfig& c) : c_(c) {}
+  explicit Table(const ModelConfig& c) : c_(c), stacks_(stacks(c)) {}
 
   std::vector<Param> make() {
     outside("embedding", {{"v", c_.vocab}, {"d", c_.d}}, {"vocab", "embed_vocab"}, "model.embed_tokens.weight",
             "token_embedder.embedding", "v d")
         .init = Init::kNormal;
-    layers(Stack::kDense);
-    layers(Stack::kMoe);
+    for (stack_index_ = 0; stack_index_ < stacks_.size(); ++stack_index_) layers();
     norm(
         outside("decoder.final_norm", {{"d", c_.d}}, {"norm"}, "model.norm.weight", "decoder.decoder_norm.scale", "d"));
     outside("decoder.logits", {{"v", c_.vocab}, {"d", c_.d}}, {"vocab", "embed_vocab"}, "lm_head.weight",
@@ -43,10 +42,11 @@ class Table {
   // A parameter of each layer of the current stack; `hf` and `peer` are relative to the layer.
   Param& layer(std::string_view name, Shape shape, std::vector<std::string> logical, std::string_view hf,
                std::string_view peer, std::string peer_axes) {
-    Param& p = outside(fmt::format("{}.{}", stack_.name, name), std::move(shape), std::move(logical),
-                       fmt::format("model.layers.{{layer}}.{}", hf), fmt::format("{}.{}", stack_.name, peer),
-                       std::move(peer_axes));
-    p.stack = kind_;
+    const std::string& stack = stacks_[stack_index_].name;
+    Param& p =
+        outside(fmt::format("{}.{}", stack, name), std::move(shape), std::move(logical),
+                fmt::format("model.layers.{{layer}}.{}", hf), fmt::format("{}.{}", stack, peer), std::move(peer_axes));
+    p.stack = stack_index_;
     return p;
   }
 
@@ -60,17 +60,14 @@ class Table {
     p.fan_in = low;
   }
 
-  void layers(Stack kind) {
-    kind_ = kind;
-    stack_ = stack_info(c_, kind);
-    if (stack_.count == 0) return;
+  void layers() {
     norm(layer("pre_norm", {{"d", c_.d}}, {"norm"}, "input_layernorm.weight", "pre_self_attention_layer_norm.scale",
                "d"));
     attention();
     if (c_.indexer) indexer();
     norm(layer("post_norm", {{"d", c_.d}}, {"norm"}, "post_attention_layernorm.weight",
                "post_self_attention_layer_norm.scale", "d"));
-    if (kind == Stack::kDense) {
+    if (stacks_[stack_index_].kind == LayerKind::kDense) {
       mlp("mlp", c_.mlp_dim, "mlp", "mlp.");
     } else {
       experts();
@@ -150,6 +147,7 @@ class Table {
       Param& p = layer(fmt::format("moe.experts.{}", name), {e, out, in}, std::move(logical),
                        fmt::format("mlp.experts.{{expert}}.{}.weight", hf), peer(peer_name), std::move(peer_axes));
       p.hf_sizes = {out.size, in.size};
+      p.routed = true;
     };
     expert("w_gate", f, d, {"exp", "mlp_moe", "embed_moe"}, "gate_proj", "wi_0", "e d f");
     expert("w_up", f, d, {"exp", "mlp_moe", "embed_moe"}, "up_proj", "wi_1", "e d f");
@@ -157,43 +155,44 @@ class Table {
   }
 
   const ModelConfig& c_;
-  Stack kind_ = Stack::kNone;
-  StackInfo stack_;
+  const std::vector<Stack> stacks_;
+  size_t stack_index_ = 0;  // whose rows are being written
   std::vector<Param> rows_;
 };
 
-bool routed(const Param& p) { return p.type.shape.has("e") && p.type.shape.rank() == 3; }
-
-std::string array_name(const StackInfo& stack, const Param& p, int64_t layer) {
+std::string array_name(const Stack& stack, const Param& p, int64_t layer) {
   return fmt::format("{}.{}{}", stack.name, layer, std::string_view(p.name).substr(stack.name.size()));
 }
 
 }  // namespace
 
-StackInfo stack_info(const ModelConfig& c, Stack stack) {
-  if (stack == Stack::kDense) return {"decoder.dense_layers", 0, c.dense_layers};
-  if (stack == Stack::kMoe) return {"decoder.moe_layers", c.dense_layers, c.moe_layers()};
-  return {};
+std::vector<Stack> stacks(const ModelConfig& c) {
+  std::vector<Stack> out = {
+      {LayerKind::kDense, "decoder.dense_layers", "dense", "dense_layers", 0, c.dense_layers},
+      {LayerKind::kMoe, "decoder.moe_layers", "moe", "moe_layers", c.dense_layers, c.moe_layers()}};
+  std::erase_if(out, [](const Stack& stack) { return stack.count == 0; });
+  return out;
 }
 
 std::vector<Param> param_table(const ModelConfig& config) { return Table(config).make(); }
 
 std::vector<ParamArray> param_arrays(const ModelConfig& config, const std::vector<Param>& table) {
+  const std::vector<Stack> all = stacks(config);
   std::vector<ParamArray> out;
   for (size_t row = 0; row < table.size(); ++row) {
     const Param& p = table[row];
-    if (p.stack == Stack::kNone) {
+    if (!p.stack) {
       out.push_back({p.name, p.type, row, -1, p.logical});
       continue;
     }
-    StackInfo stack = stack_info(config, p.stack);
+    const Stack& stack = all[*p.stack];
     if (!config.scan_layers) {
       for (int64_t i = 0; i < stack.count; ++i) out.push_back({array_name(stack, p, i), p.type, row, i, p.logical});
       continue;
     }
     std::vector<Axis> axes{{"l", stack.count}};
     axes.insert(axes.end(), p.type.shape.begin(), p.type.shape.end());
-    std::vector<std::string> logical{p.stack == Stack::kDense ? "dense_layers" : "moe_layers"};
+    std::vector<std::string> logical{stack.layer_axis};
     logical.insert(logical.end(), p.logical.begin(), p.logical.end());
     out.push_back({p.name, {p.type.dtype, Shape(std::move(axes))}, row, -1, std::move(logical)});
   }
@@ -201,13 +200,14 @@ std::vector<ParamArray> param_arrays(const ModelConfig& config, const std::vecto
 }
 
 ParamCount count_params(const ModelConfig& config, const std::vector<Param>& table) {
+  const std::vector<Stack> all = stacks(config);
   ParamCount n;
   for (const Param& p : table) {
-    int64_t layers = p.stack == Stack::kNone ? 1 : stack_info(config, p.stack).count;
+    int64_t layers = p.stack ? all[*p.stack].count : 1;
     int64_t elements = layers * p.type.shape.elements();
     n.parameters += elements;
     n.bytes += layers * p.type.bytes();
-    n.active += routed(p) ? elements / config.experts * config.top_k : elements;
+    n.active += p.routed ? elements / config.experts * config.top_k : elements;
   }
   return n;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,21 @@
 
 namespace fathom {
 
-// The layer stacks. A parameter of a stack exists once for each of its layers.
-enum class Stack : uint8_t { kNone, kDense, kMoe };
+// What a layer's feed-forward half is.
+enum class LayerKind : uint8_t { kDense, kMoe };
+
+// A run of equal layers. A parameter of a stack exists once for each of its layers.
+struct Stack {
+  LayerKind kind = LayerKind::kDense;
+  std::string name;        // of its parameters: "decoder.moe_layers"
+  std::string label;       // of what its layers give: "moe"
+  std::string layer_axis;  // logical name of the layer axis in the sharding rules: "moe_layers"
+  int64_t first = 0;       // which layers of the model they are: [first, first + count)
+  int64_t count = 0;
+};
+
+// The stacks that have layers, in the order in which a token passes them.
+std::vector<Stack> stacks(const ModelConfig& config);
 
 // How a parameter starts. Both fan-in forms have variance 1 / fan_in (MaxText's initialisers, maxtext 0.2.5).
 enum class Init : uint8_t {
@@ -29,7 +43,10 @@ struct Param {
   // One layer's tensor with named axes, in the dtype in which it is stored: weight_dtype, or float32 where the row says
   // so. Projections are [out, in] as in the released checkpoints.
   TensorType type;
-  Stack stack = Stack::kNone;
+  // Index in stacks(); nothing for a parameter outside of the layers.
+  std::optional<size_t> stack;
+  // Whether it holds a matrix for each routed expert: the first axis counts them.
+  bool routed = false;
   // For each axis its logical name in the sharding rules ("embed_attn"); empty: never split.
   std::vector<std::string> logical;
 
@@ -49,19 +66,11 @@ struct Param {
   // Position of the layer axis in MaxText's scanned array: param_scan_axis (-1), or fixed by its code.
   int peer_layer_axis = -1;
 
-  // Whether AdamW moves it. The router bias is moved by the loss-free balancing rule alone.
+  // Whether the optimizer moves it. The router bias is moved by the loss-free balancing rule alone.
   bool trained = true;
 };
 
-// "decoder.moe_layers", and which layers of the model they are: [first, first + count).
-struct StackInfo {
-  std::string name;
-  int64_t first = 0;
-  int64_t count = 0;
-};
-StackInfo stack_info(const ModelConfig& config, Stack stack);
-
-// All rows, in the order in which programs take them. Stacks without layers have none.
+// All rows, in the order in which programs take them.
 std::vector<Param> param_table(const ModelConfig& config);
 
 // One array of a program: a whole stack with the layer axis "l" in front (scan_layers), one layer's tensor, or a
@@ -71,7 +80,7 @@ struct ParamArray {
   TensorType type;
   size_t row = 0;      // in the table
   int64_t layer = -1;  // in its stack; -1: the whole stack, or none
-  // Logical names of the axes; that of the layer axis is "dense_layers" or "moe_layers".
+  // Logical names of the axes.
   std::vector<std::string> logical;
 };
 std::vector<ParamArray> param_arrays(const ModelConfig& config, const std::vector<Param>& table);

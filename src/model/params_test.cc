@@ -54,7 +54,7 @@ TEST(ParamTable, RowsMapToCheckpointMatricesWithoutTranspose) {
     EXPECT_EQ(p.logical.size(), static_cast<size_t>(p.type.shape.rank())) << p.name;
     std::vector<std::string> ours = p.type.shape.names(), theirs = split_names(p.peer_axes);
     EXPECT_THAT(theirs, ::testing::UnorderedElementsAreArray(ours)) << p.name;
-    EXPECT_EQ(p.stack != Stack::kNone, p.hf.find("{layer}") != std::string::npos) << p.name;
+    EXPECT_EQ(p.stack.has_value(), p.hf.find("{layer}") != std::string::npos) << p.name;
   }
 }
 
@@ -107,7 +107,8 @@ TEST(ParamTable, ScannedAndUnscannedArraysHoldTheSameElements) {
 TEST(ParamTable, AllDenseModelHasNoMoeRows) {
   ModelConfig m = tiny_v3();
   m.dense_layers = m.layers;
-  for (const Param& p : param_table(m)) EXPECT_NE(p.stack, Stack::kMoe) << p.name;
+  EXPECT_EQ(stacks(m).size(), 1u);
+  for (const Param& p : param_table(m)) EXPECT_FALSE(p.routed) << p.name;
 }
 
 // 2bt(...) formulas of MaxText's TFLOP count, by hand for the V2-Lite shape at 1,024 tokens.

@@ -13,45 +13,55 @@ struct Slot {
 };
 
 #define FATHOM_SLOT(path)                                    \
-  Slot {                                                     \
+  {                                                          \
 #path, [](LayerWeights & w) -> Value& { return w.path; } \
   }
 
+// clang-format off
 const Slot kSlots[] = {
-    FATHOM_SLOT(pre_norm),
-    FATHOM_SLOT(post_norm),
-    FATHOM_SLOT(mla.wq),
-    FATHOM_SLOT(mla.wq_a),
-    FATHOM_SLOT(mla.q_norm),
-    FATHOM_SLOT(mla.wq_b),
-    FATHOM_SLOT(mla.wkv_a),
-    FATHOM_SLOT(mla.kv_norm),
-    FATHOM_SLOT(mla.wkv_b),
-    FATHOM_SLOT(mla.wo),
-    FATHOM_SLOT(mla.indexer.wq_b),
-    FATHOM_SLOT(mla.indexer.wk),
-    FATHOM_SLOT(mla.indexer.k_norm),
-    FATHOM_SLOT(mla.indexer.k_norm_bias),
-    FATHOM_SLOT(mla.indexer.weights_proj),
-    FATHOM_SLOT(mlp.w_gate),
-    FATHOM_SLOT(mlp.w_up),
-    FATHOM_SLOT(mlp.w_down),
-    FATHOM_SLOT(moe.router),
-    FATHOM_SLOT(moe.router_bias),
-    FATHOM_SLOT(moe.experts.w_gate),
-    FATHOM_SLOT(moe.experts.w_up),
-    FATHOM_SLOT(moe.experts.w_down),
-    FATHOM_SLOT(moe.shared.w_gate),
-    FATHOM_SLOT(moe.shared.w_up),
-    FATHOM_SLOT(moe.shared.w_down),
+    FATHOM_SLOT(pre_norm), FATHOM_SLOT(post_norm),
+    FATHOM_SLOT(mla.wq), FATHOM_SLOT(mla.wq_a), FATHOM_SLOT(mla.q_norm), FATHOM_SLOT(mla.wq_b),
+    FATHOM_SLOT(mla.wkv_a), FATHOM_SLOT(mla.kv_norm), FATHOM_SLOT(mla.wkv_b), FATHOM_SLOT(mla.wo),
+    FATHOM_SLOT(mla.indexer.wq_b), FATHOM_SLOT(mla.indexer.wk), FATHOM_SLOT(mla.indexer.k_norm),
+    FATHOM_SLOT(mla.indexer.k_norm_bias), FATHOM_SLOT(mla.indexer.weights_proj),
+    FATHOM_SLOT(mlp.w_gate), FATHOM_SLOT(mlp.w_up), FATHOM_SLOT(mlp.w_down),
+    FATHOM_SLOT(moe.router), FATHOM_SLOT(moe.router_bias),
+    FATHOM_SLOT(moe.experts.w_gate), FATHOM_SLOT(moe.experts.w_up), FATHOM_SLOT(moe.experts.w_down),
+    FATHOM_SLOT(moe.shared.w_gate), FATHOM_SLOT(moe.shared.w_up), FATHOM_SLOT(moe.shared.w_down),
 };
+// clang-format on
 
 #undef FATHOM_SLOT
 
-Value& slot(LayerWeights& weights, std::string_view name) {
-  Value* found = layer_slot(weights, name);
-  if (found == nullptr) throw GraphError(fmt::format("no layer has a weight named {}", name));
-  return *found;
+// Parameters outside of the layers.
+struct OutsideSlot {
+  std::string_view name;
+  Value Weights::*member;
+};
+constexpr OutsideSlot kOutside[] = {{"embedding", &Weights::embedding},
+                                    {"decoder.final_norm", &Weights::final_norm},
+                                    {"decoder.logits", &Weights::logits}};
+
+[[noreturn]] void no_member(std::string_view name) {
+  throw GraphError(fmt::format("the model has no weight named {}", name));
+}
+
+Value& outside(Weights& weights, std::string_view name) {
+  for (const OutsideSlot& s : kOutside) {
+    if (s.name == name) return weights.*s.member;
+  }
+  no_member(name);
+}
+
+// Fills the member for the row `name` of the layer; `sharding` is null on one device.
+void fill(LayerWeights& weights, std::string_view name, Value value, const Sharding* sharding) {
+  Value* member = layer_slot(weights, name);
+  if (member == nullptr) no_member(name);
+  // Said of each layer's part, the split holds for its gradient too, before it is written into the stack.
+  *member = sharding == nullptr ? value : shard(value, *sharding);
+  if (sharding == nullptr) return;
+  if (name == "moe.experts.w_gate") weights.moe.experts.gate_split = *sharding;
+  if (name == "moe.experts.w_down") weights.moe.experts.down_split = *sharding;
 }
 
 }  // namespace
@@ -66,8 +76,7 @@ Value* layer_slot(LayerWeights& weights, std::string_view name) {
 LayerWeights LayerStack::bind(std::span<const Value> slices) const {
   LayerWeights out;
   for (size_t i = 0; i < names_.size(); ++i) {
-    // Said of each layer's part, the split holds for its gradient too, before it is written into the stack.
-    slot(out, names_[i]) = shardings_.empty() ? slices[i] : shard(slices[i], shardings_[i]);
+    fill(out, names_[i], slices[i], shardings_.empty() ? nullptr : &shardings_[i]);
   }
   return out;
 }
@@ -77,9 +86,9 @@ Weights::Weights(const ModelConfig& config, const std::vector<Param>& table, con
   if (values.size() != arrays.size()) {
     throw GraphError(fmt::format("{} weights for {} parameter arrays", values.size(), arrays.size()));
   }
-  for (auto [stack, kind] : {std::pair{&dense, Stack::kDense}, std::pair{&moe, Stack::kMoe}}) {
-    stack->count_ = stack_info(config, kind).count;
-    if (!config.scan_layers) stack->layers_.resize(static_cast<size_t>(stack->count_));
+  for (const Stack& stack : fathom::stacks(config)) {
+    LayerStack& layers = stacks.emplace_back(stack);
+    if (!config.scan_layers) layers.layers_.resize(static_cast<size_t>(stack.count));
   }
   for (size_t i = 0; i < arrays.size(); ++i) {
     const ParamArray& array = arrays[i];
@@ -88,23 +97,26 @@ Weights::Weights(const ModelConfig& config, const std::vector<Param>& table, con
       throw GraphError(fmt::format("weight {} is {}, and must be {}", array.name, values[i].type().to_string(),
                                    array.type.to_string()));
     }
-    if (row.stack == Stack::kNone) {
-      (row.name == "embedding" ? embedding : row.name == "decoder.final_norm" ? final_norm : logits) = values[i];
-      continue;
-    }
-    LayerStack& stack = row.stack == Stack::kDense ? dense : moe;
-    std::string within = row.name.substr(stack_info(config, row.stack).name.size() + 1);
-    if (array.layer >= 0) {
-      slot(stack.layers_[static_cast<size_t>(array.layer)], within) =
-          shardings.empty() ? values[i] : shard(values[i], shardings[i]);
+    if (row.stack) {
+      add_to_stack(row, array, values[i], shardings.empty() ? nullptr : &shardings[i]);
     } else {
-      stack.names_.push_back(std::move(within));
-      stack.stacked_.push_back(values[i]);
-      if (shardings.empty()) continue;
-      const auto& dims = shardings[i].dims;  // the layer axis in front is never split
-      stack.shardings_.push_back({{dims.begin() + 1, dims.end()}});
+      outside(*this, row.name) = values[i];
     }
   }
+}
+
+void Weights::add_to_stack(const Param& row, const ParamArray& array, Value value, const Sharding* sharding) {
+  LayerStack& stack = stacks[*row.stack];
+  std::string within = row.name.substr(stack.info().name.size() + 1);
+  if (array.layer >= 0) {
+    fill(stack.layers_[static_cast<size_t>(array.layer)], within, value, sharding);
+    return;
+  }
+  stack.names_.push_back(std::move(within));
+  stack.stacked_.push_back(value);
+  if (sharding == nullptr) return;
+  const auto& dims = sharding->dims;  // the layer axis in front is never split
+  stack.shardings_.push_back({{dims.begin() + 1, dims.end()}});
 }
 
 }  // namespace fathom

@@ -24,6 +24,8 @@ struct MlaWeights {
 struct MlpWeights {
   Value w_gate, w_up;  // [f d], experts [e f d]
   Value w_down;        // [d f], experts [e d f]
+  // How w_gate (as w_up) and w_down are split over the mesh; empty on one device.
+  Sharding gate_split, down_split;
 };
 
 struct MoeWeights {
@@ -43,7 +45,9 @@ struct LayerWeights {
 // The layers of one stack.
 class LayerStack {
  public:
-  int64_t count() const { return count_; }
+  explicit LayerStack(Stack stack) : stack_(std::move(stack)) {}
+  const Stack& info() const { return stack_; }
+  int64_t count() const { return stack_.count; }
   // The scanned form: one array a parameter, the layer axis "l" in front. Empty in the unscanned form.
   const std::vector<Value>& stacked() const { return stacked_; }
   // One layer's weights from the slices of stacked(), in its order.
@@ -53,7 +57,7 @@ class LayerStack {
 
  private:
   friend struct Weights;
-  int64_t count_ = 0;
+  Stack stack_;
   std::vector<std::string> names_;  // of stacked_, within the layer: "mla.wq_a"
   std::vector<Value> stacked_;
   std::vector<Sharding> shardings_;  // of one layer's part of stacked_; empty on one device
@@ -61,15 +65,18 @@ class LayerStack {
 };
 
 struct Weights {
-  Value embedding;   // [v d]
-  Value final_norm;  // [d]
-  Value logits;      // [v d]
-  LayerStack dense, moe;
+  Value embedding;                 // [v d]
+  Value final_norm;                // [d]
+  Value logits;                    // [v d]
+  std::vector<LayerStack> stacks;  // in the order in which a token passes them
 
   // `values`: one for each of `arrays`, in their order and of their types; `shardings`, if there are any, say how each
-  // is split.
+  // is split. Throws GraphError for a row that no member is for.
   Weights(const ModelConfig& config, const std::vector<Param>& table, const std::vector<ParamArray>& arrays,
           std::span<const Value> values, std::span<const Sharding> shardings = {});
+
+ private:
+  void add_to_stack(const Param& row, const ParamArray& array, Value value, const Sharding* sharding);
 };
 
 // The member of a layer's weights that a row fills, by the row's name within the layer ("mla.wq_a"); null for an

@@ -2,23 +2,33 @@
 
 namespace fathom {
 
-ProgramBuilder::ProgramBuilder(std::string name, Precision precision, const StateLayout& layout) {
+ProgramBuilder::ProgramBuilder(std::string name, Precision precision, const StateSpec& state) : spec_(state) {
   program_.name = std::move(name);
   program_.graph = std::make_unique<Graph>();
   program_.graph->precision = precision;
-  program_.graph->partition = layout.partition;
-  if (layout.partition) program_.signature.mesh = layout.partition->mesh();
+  program_.graph->partition = spec_.partition;
+  if (spec_.partition) program_.signature.mesh = spec_.partition->mesh();
 }
 
 Value ProgramBuilder::arg(std::string name, TensorType type, Sharding sharding) {
+  args_.emplace(name, program_.signature.args.size());
   program_.signature.args.push_back({.name = name, .type = type, .sharding = std::move(sharding), .donated_to = {}});
   return graph().arg(std::move(name), std::move(type));
 }
 
-std::vector<Value> ProgramBuilder::parameters(const StateLayout& layout) {
+std::vector<Value> ProgramBuilder::state(const StateChoice& choice) {
   std::vector<Value> out;
-  for (size_t i = 0; i < layout.arrays.size(); ++i) {
-    out.push_back(arg(layout.arrays[i].name, layout.arrays[i].type, layout.shardings[i]));
+  for (const StateEntry& e : spec_.entries) out.push_back(choice(e) ? arg(e.name, e.type, e.sharding) : Value());
+  return out;
+}
+
+BatchFields<Value> ProgramBuilder::batch(const BatchShape& shape, bool model_only) {
+  const ArgSpec spec = batch_argument(spec_, shape);
+  BatchFields<Value> out;
+  for (const auto& field : out.fields()) {
+    if (field.read_by_model || !model_only) {
+      out.*field.member = arg(std::string(field.name), spec.type, spec.sharding);
+    }
   }
   return out;
 }
@@ -29,41 +39,42 @@ void ProgramBuilder::result(std::string name, Value value, Sharding sharding) {
   graph().root().results.push_back(value);
 }
 
-void ProgramBuilder::result_in(size_t donor, std::string name, Value value) {
-  Signature& s = program_.signature;
-  s.args[donor].donated_to = static_cast<int>(s.results.size());
-  result(std::move(name), value, s.args[donor].sharding);
+void ProgramBuilder::state_result(const StateEntry& entry, Value value) {
+  if (auto donor = args_.find(entry.name); donor != args_.end()) {
+    program_.signature.args[donor->second].donated_to = static_cast<int>(program_.signature.results.size());
+  }
+  result(entry.name, value, entry.sharding);
 }
 
-namespace {
-
-Sharding batch_sharding(ProgramBuilder& builder, const Shape& shape) {
-  const auto& partition = builder.graph().partition;
-  return partition ? partition->activation(shape) : Sharding{};
+void ProgramBuilder::scalars(std::string name, const NamedValues& values) {
+  std::vector<Value> parts;
+  std::vector<std::string> elements;
+  for (const auto& [element, value] : values) {
+    elements.push_back(element);
+    parts.push_back(expand(value, "i"));
+  }
+  result(std::move(name), concatenate(parts, "i"));
+  program_.signature.results.back().elements = std::move(elements);
 }
 
-}  // namespace
-
-ModelInputs input_arguments(ProgramBuilder& builder, const BatchShape& shape) {
+ArgSpec batch_argument(const StateSpec& state, const BatchShape& shape) {
   TensorType type{DType::kS32, {{"b", shape.rows}, {"s", shape.length}}};
-  Sharding rows = batch_sharding(builder, type.shape);
-  auto arg = [&](int i) { return builder.arg(std::string(kBatchArguments[static_cast<size_t>(i)]), type, rows); };
-  Value inputs = arg(0);
-  Value positions = arg(1);
-  return {inputs, positions, arg(2)};
+  Sharding split = state.partition ? state.partition->activation(type.shape) : Sharding{};
+  return {.name = {}, .type = std::move(type), .sharding = std::move(split), .donated_to = {}};
 }
 
-BatchValues batch_arguments(ProgramBuilder& builder, const BatchShape& shape) {
-  ModelInputs in = input_arguments(builder, shape);
-  TensorType type = in.tokens.type();
-  Sharding rows = batch_sharding(builder, type.shape);
-  Value targets = builder.arg(std::string(kBatchArguments[3]), type, rows);
-  return {in.tokens, in.positions, in.segments, targets, builder.arg(std::string(kBatchArguments[4]), type, rows)};
+ModelInputs model_inputs(const BatchFields<Value>& batch) {
+  return {batch.inputs, batch.inputs_position, batch.inputs_segmentation};
 }
 
-Weights make_weights(const StateLayout& layout, std::span<const Value> parameters) {
-  return {layout.model, layout.table, layout.arrays, parameters,
-          layout.partition ? std::span(layout.shardings) : std::span<const Sharding>()};
+Weights make_weights(const StateSpec& spec, std::span<const Value> state) {
+  std::vector<Value> values;
+  std::vector<Sharding> shardings;
+  for (size_t i : spec.parameters()) {
+    values.push_back(state[i]);
+    if (spec.partition) shardings.push_back(spec.entries[i].sharding);
+  }
+  return {spec.model, spec.table, spec.arrays, values, shardings};
 }
 
 }  // namespace fathom

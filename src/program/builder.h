@@ -1,10 +1,12 @@
 // Puts a Program together: arguments and results are added to the graph and to the signature in one step.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/batch_fields.h"
 #include "model/decoder.h"
 #include "program/programs.h"
 
@@ -12,32 +14,35 @@ namespace fathom {
 
 class ProgramBuilder {
  public:
-  ProgramBuilder(std::string name, Precision precision, const StateLayout& layout);
+  ProgramBuilder(std::string name, Precision precision, const StateSpec& state);
 
   Graph& graph() { return *program_.graph; }
   // Adds an argument, whole on every device unless `sharding` says otherwise; its value is that of the graph.
   Value arg(std::string name, TensorType type, Sharding sharding = {});
-  // One argument for each array of the layout, in order.
-  std::vector<Value> parameters(const StateLayout& layout);
+  // One argument for each chosen entry of the state, in the order of the list. The values stand at the entries'
+  // indices; those that are not chosen are null.
+  std::vector<Value> state(const StateChoice& choice);
+  // The batch as arguments; `model_only`: without what only the loss reads, whose values are then null.
+  BatchFields<Value> batch(const BatchShape& shape, bool model_only = false);
+
   // Adds a result, whole on every device unless `sharding` says otherwise.
   void result(std::string name, Value value, Sharding sharding = {});
-  // A result that takes over the memory of an argument, and is split as that is.
-  void result_in(size_t donor, std::string name, Value value);
-  size_t args() const { return program_.signature.args.size(); }
+  // A state entry as a result; it takes over the memory of the argument of its name, if there is one.
+  void state_result(const StateEntry& entry, Value value);
+  // One vector of f32 scalars.
+  void scalars(std::string name, const NamedValues& values);
   Program finish() { return std::move(program_); }
 
  private:
+  const StateSpec& spec_;
+  std::map<std::string, size_t> args_;  // positions by name
   Program program_;
 };
 
-// The batch as arguments.
-struct BatchValues {
-  Value inputs, positions, segments, targets, target_segments;  // [b s] s32
-  ModelInputs model() const { return {inputs, positions, segments}; }
-};
-BatchValues batch_arguments(ProgramBuilder& builder, const BatchShape& shape);
-ModelInputs input_arguments(ProgramBuilder& builder, const BatchShape& shape);
+// The model's part of a batch.
+ModelInputs model_inputs(const BatchFields<Value>& batch);
 
-Weights make_weights(const StateLayout& layout, std::span<const Value> parameters);
+// The weights among the values of a state.
+Weights make_weights(const StateSpec& spec, std::span<const Value> state);
 
 }  // namespace fathom

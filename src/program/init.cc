@@ -38,28 +38,15 @@ Value initial(Graph& g, const Param& param, const ParamArray& array, Value seed)
 
 }  // namespace
 
-Program init_parameters(const StateLayout& layout) {
-  ProgramBuilder b("init_parameters", Precision::kDefault, layout);
+Program init_state(const StateSpec& spec, const StateChoice& choice) {
+  ProgramBuilder b("init_state", Precision::kDefault, spec);
   Value seed = b.arg("seed", {DType::kS32, {}});
-  for (size_t i = 0; i < layout.arrays.size(); ++i) {
-    const ParamArray& a = layout.arrays[i];
-    Scope scope(b.graph(), a.name);
-    b.result(a.name, initial(b.graph(), layout.param(a), a, seed), layout.shardings[i]);
+  for (const StateEntry& e : spec.entries) {
+    if (!choice(e)) continue;
+    Scope scope(b.graph(), e.name);
+    b.state_result(
+        e, e.is_parameter() ? initial(b.graph(), spec.param(e), spec.arrays[e.array], seed) : zeros(b.graph(), e.type));
   }
-  return b.finish();
-}
-
-Program init_optimizer(const Config& config, const StateLayout& layout) {
-  ProgramBuilder b("init_optimizer", Precision::kDefault, layout);
-  Graph& g = b.graph();
-  for (size_t i : layout.trained) {
-    b.result("mu." + layout.arrays[i].name, zeros(g, {config.mu_dtype, layout.arrays[i].type.shape}),
-             layout.shardings[i]);
-  }
-  for (size_t i : layout.trained) {
-    b.result("nu." + layout.arrays[i].name, zeros(g, layout.arrays[i].type), layout.shardings[i]);
-  }
-  b.result("step", zeros(g, {DType::kS32, {}}));
   return b.finish();
 }
 

@@ -1,8 +1,12 @@
-// The arrays that a run keeps on the device between steps, and their order in every program.
+// The arrays that a run keeps on the device between steps: one list. Programs take their arguments from it and give
+// their results back by its names; initial values, loading, memory counts and checks visit it.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/config.h"
@@ -11,23 +15,61 @@
 
 namespace fathom {
 
-// Parameters come in the order of `arrays`; the optimizer's moments in the order of `trained`.
-struct StateLayout {
+enum class StateRole : uint8_t {
+  kTrained,      // a parameter that the optimizer moves
+  kFrozen,       // a parameter that trainable_parameters_mask leaves out: no gradient, no moments, no decay
+  kMovedByRule,  // a parameter that another rule moves (the router's bias)
+  kMoment,       // of a trained parameter
+  kCounter,      // steps done
+};
+
+struct StateEntry {
+  // "params.decoder.moe_layers.mla.wq_a", "mu.decoder.moe_layers.mla.wq_a", "nu....", "step". A program's argument has
+  // the same name, and so has the result that takes over its memory.
+  std::string name;
+  StateRole role = StateRole::kTrained;
+  TensorType type;
+  std::vector<std::string> logical;  // for each axis its name in the sharding rules
+  Sharding sharding;
+  size_t array = 0;      // of a parameter and its moments: index in StateSpec::arrays
+  bool decayed = false;  // whether weight decay acts on it
+
+  bool is_parameter() const { return role <= StateRole::kMovedByRule; }
+};
+
+struct StateSpec {
   ModelConfig model;
   std::vector<Param> table;
   std::vector<ParamArray> arrays;
-  std::vector<size_t> trained;  // indices of the arrays that AdamW moves
-  std::vector<bool> decayed;    // for each trained array, whether weight decay acts on it
-  // The mesh and its rules, and how each array is split; null and replicated on one device.
+  // The mesh and its rules; null on one device.
   std::shared_ptr<const Partition> partition;
-  std::vector<Sharding> shardings;
+  std::vector<StateEntry> entries;
+  std::map<std::string, size_t, std::less<>> index_of;  // by name
 
-  const Param& param(const ParamArray& array) const { return table[array.row]; }
+  const Param& param(const StateEntry& entry) const { return table[arrays[entry.array].row]; }
+  // Name of the parameter that an entry is, or is a moment of, without "params.".
+  const std::string& array_name(const StateEntry& entry) const { return arrays[entry.array].name; }
+  // Indices of entries, in the order of the list. The parameters come in the order of `arrays`.
+  std::vector<size_t> parameters() const;
+  std::vector<size_t> with_role(StateRole role) const;
+  // Throws std::logic_error when there is none of that name.
+  size_t index(std::string_view name) const;
+  // The entry of a moment ("mu", "nu") of a trained parameter.
+  size_t moment(std::string_view moment, size_t parameter) const;
+  // Bytes that one device holds, or all together hold where an array is not repeated.
+  int64_t bytes_of_a_device() const;
+  int64_t bytes() const;
 };
 
 // `trainable_parameters_mask` and `adamw_mask` are regular expressions searched in the parameter's MaxText path
-// ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for a broken expression and for a mask that
-// leaves nothing to train; GraphError when the mesh does not divide an array.
-StateLayout state_layout(const Config& config, const Mesh& mesh = {});
+// ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for a broken expression, for a mask that
+// leaves nothing to train, and when the mesh does not divide an array.
+StateSpec state_spec(const Config& config, const Mesh& mesh = {});
+
+// Which entries a program takes or makes.
+using StateChoice = std::function<bool(const StateEntry&)>;
+inline bool every_entry(const StateEntry&) { return true; }
+inline bool parameters_alone(const StateEntry& entry) { return entry.is_parameter(); }
+inline bool all_but_parameters(const StateEntry& entry) { return !entry.is_parameter(); }
 
 }  // namespace fathom

@@ -13,36 +13,21 @@
 namespace fathom {
 namespace {
 
-// Sums over the tokens of a batch or micro-batch; all f32 scalars.
-struct LossSums {
-  Value cross_entropy, z_loss, tokens;
-  Value balance;  // per layer mean, times the number of tokens so that micro-batches add up
-
-  std::vector<Value> list() const { return {cross_entropy, z_loss, tokens, balance}; }
-  static LossSums from(std::span<const Value> v) { return {v[0], v[1], v[2], v[3]}; }
-};
-
 ModelOptions model_options(const Config& config) {
   ModelOptions out;
   if (config.remat) out.remat_saved = std::set<std::string>(config.remat_saved.begin(), config.remat_saved.end());
   return out;
 }
 
-LossSums loss_sums(const Config& config, const StateLayout& layout, std::span<const Value> parameters,
-                   const BatchValues& batch, const ModelOptions& options) {
-  ModelOut model = decoder(layout.model, make_weights(layout, parameters), batch.model(), options);
-  TokenLoss loss = token_loss(model.logits, batch.targets, batch.target_segments, config.z_loss_multiplier);
-  Value balance = model.balance_loss ? model.balance_loss : zeros_like(loss.tokens);
-  return {loss.cross_entropy, loss.z_loss, loss.tokens, balance * loss.tokens};
+LossSums sums_of(const Config& config, const StateSpec& spec, std::span<const Value> state,
+                 const BatchFields<Value>& batch, const ModelOptions& options) {
+  ModelOut model = decoder(spec.model, make_weights(spec, state), model_inputs(batch), options);
+  return loss_sums(spec.model, model, batch, config.z_loss_multiplier);
 }
 
-// As the peer's: the small number keeps a batch without tokens finite.
-Value denominator(const LossSums& sums) { return sums.tokens + 1e-8; }
-Value objective(const LossSums& sums) { return (sums.cross_entropy + sums.balance) / denominator(sums); }
-
-std::vector<Value> trained_of(const StateLayout& layout, std::span<const Value> parameters) {
+std::vector<Value> values_at(const std::vector<size_t>& entries, std::span<const Value> state) {
   std::vector<Value> out;
-  for (size_t i : layout.trained) out.push_back(parameters[i]);
+  for (size_t i : entries) out.push_back(state[i]);
   return out;
 }
 
@@ -56,14 +41,14 @@ std::vector<Value> or_zeros(std::vector<Value> gradients, const std::vector<Valu
 
 struct LossAndGradients {
   LossSums sums;
-  std::vector<Value> gradients;  // of the mean over all tokens, in each parameter's dtype
+  std::vector<Value> gradients;  // of the mean over all targets, of the trained entries in their order and dtype
 };
 
-LossAndGradients whole_batch(const Config& config, const StateLayout& layout, std::span<const Value> parameters,
-                             const BatchValues& batch) {
-  std::vector<Value> trained = trained_of(layout, parameters);
-  LossSums sums = loss_sums(config, layout, parameters, batch, model_options(config));
-  return {sums, or_zeros(gradients(objective(sums), trained), trained)};
+LossAndGradients whole_batch(const Config& config, const StateSpec& spec, std::span<const Value> state,
+                             const BatchFields<Value>& batch) {
+  std::vector<Value> trained = values_at(spec.with_role(StateRole::kTrained), state);
+  LossSums sums = sums_of(config, spec, state, batch, model_options(config));
+  return {sums, or_zeros(gradients(sums.loss(), trained), trained)};
 }
 
 // [b s] -> [a b/a s], micro-batch i of the rows i, i + A, ...
@@ -72,69 +57,62 @@ Value micro_batches(Value x, int64_t count) {
   return transpose(x, "a b s");
 }
 
-// Sums gradients over the micro-batches in float32. Each contributes its sum over tokens, scaled down by a constant so
-// that cotangents stay small; at the end the sum is divided by the number of tokens of the whole batch.
-LossAndGradients accumulated(const Config& config, const StateLayout& layout, std::span<const Value> parameters,
-                             const BatchValues& batch) {
+// Sums gradients over the micro-batches in float32. Each contributes its sum over targets, scaled down by a constant so
+// that cotangents stay small; at the end the sum is divided by the number of targets of the whole batch.
+LossAndGradients accumulated(const Config& config, const StateSpec& spec, std::span<const Value> state,
+                             const BatchFields<Value>& batch) {
   int64_t count = config.gradient_accumulation_steps;
   Graph& g = batch.inputs.graph();
-  std::vector<Value> trained = trained_of(layout, parameters);
-  double places = static_cast<double>(batch.inputs.shape().elements());
-  std::vector<Value> init;
-  for (int i = 0; i < 4; ++i) init.push_back(zeros(g, {DType::kF32, {}}));
+  std::vector<Value> trained = values_at(spec.with_role(StateRole::kTrained), state);
+  const double places = static_cast<double>(batch.inputs.shape().elements());
+  const size_t scalars = summed_scalars(spec.model).size();
+  std::vector<Value> init(scalars, zeros(g, {DType::kF32, {}}));
+  init.push_back(zeros(g, {DType::kS32, {}}));
   for (const Value& p : trained) init.push_back(zeros(g, {DType::kF32, p.shape()}));
   std::vector<Value> stacks;
-  for (Value x : {batch.inputs, batch.positions, batch.segments, batch.targets, batch.target_segments}) {
-    stacks.push_back(micro_batches(x, count));
-  }
-  ScanResult total = scan(g, {.axis = "a", .length = count}, init, stacks,
-                          [&](Value, std::span<const Value> carry, std::span<const Value> x) {
-                            BatchValues micro{x[0], x[1], x[2], x[3], x[4]};
-                            LossSums sums = loss_sums(config, layout, parameters, micro, model_options(config));
-                            Value loss = (sums.cross_entropy + sums.balance) / places;
-                            std::vector<Value> parts = sums.list();
-                            for (const Value& p : or_zeros(gradients(loss, trained), trained)) {
-                              parts.push_back(convert(p, DType::kF32));
-                            }
-                            for (size_t i = 0; i < parts.size(); ++i) parts[i] = carry[i] + parts[i];
-                            return ScanBody{.carry = parts, .stack = {}};
-                          });
-  LossAndGradients out{.sums = LossSums::from(total.carry), .gradients = {}};
-  Value scale = places / denominator(out.sums);
+  for (const auto& field : batch.fields()) stacks.push_back(micro_batches(batch.*field.member, count));
+  NamedValues names;
+  auto micro_step = [&](Value, std::span<const Value> carry, std::span<const Value> x) {
+    BatchFields<Value> micro;
+    for (size_t i = 0; i < x.size(); ++i) micro.*micro.fields()[i].member = x[i];
+    LossSums sums = sums_of(config, spec, state, micro, model_options(config));
+    names = sums.sums;
+    std::vector<Value> parts = sums.sums.values();
+    parts.push_back(sums.targets);
+    for (const Value& d : or_zeros(gradients(sums.loss_sum() / places, trained), trained)) {
+      parts.push_back(convert(d, DType::kF32));
+    }
+    for (size_t i = 0; i < parts.size(); ++i) parts[i] = carry[i] + parts[i];
+    return ScanBody{.carry = parts, .stack = {}};
+  };
+  std::vector<Value> total = scan(g, {.axis = "a", .length = count}, init, stacks, micro_step).carry;
+  LossAndGradients out{.sums = {names.with(std::span(total).first(scalars)), total[scalars]}, .gradients = {}};
+  Value scale = places / divisor(out.sums.targets);
   for (size_t i = 0; i < trained.size(); ++i) {
-    out.gradients.push_back(convert(total.carry[4 + i] * scale, trained[i].dtype()));
+    out.gradients.push_back(convert(total[scalars + 1 + i] * scale, trained[i].dtype()));
   }
   return out;
 }
 
-LossAndGradients loss_and_gradients(const Config& config, const StateLayout& layout, std::span<const Value> parameters,
-                                    const BatchValues& batch) {
-  LossAndGradients out = config.gradient_accumulation_steps > 1 ? accumulated(config, layout, parameters, batch)
-                                                                : whole_batch(config, layout, parameters, batch);
-  for (size_t i = 0; i < out.gradients.size(); ++i) {
+LossAndGradients loss_and_gradients(const Config& config, const StateSpec& spec, std::span<const Value> state,
+                                    const BatchFields<Value>& batch) {
+  LossAndGradients out = config.gradient_accumulation_steps > 1 ? accumulated(config, spec, state, batch)
+                                                                : whole_batch(config, spec, state, batch);
+  const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
+  for (size_t i = 0; i < trained.size(); ++i) {
     Value& g = out.gradients[i];
     if (g.dtype() == DType::kF32) g = convert(g, config.grad_dtype);
     // So that the sum over the devices is a reduce-scatter.
-    if (layout.partition) g = shard(g, layout.shardings[layout.trained[i]]);
+    if (spec.partition) g = shard(g, spec.entries[trained[i]].sharding);
   }
   return out;
 }
 
-Value vector_of(const std::vector<Value>& scalars) {
-  std::vector<Value> parts;
-  for (const Value& s : scalars) parts.push_back(expand(s, "i"));
-  return concatenate(parts, "i");
-}
-
-Value sum_of_elements(Value squares) { return reduce_sum(squares, "i"); }
-
-// The scalars of the loss; the others are zero.
-std::vector<Value> loss_scalars(const LossSums& sums) {
-  std::vector<Value> out(kTrainScalars, zeros_like(sums.tokens));
-  out[kLoss] = objective(sums);
-  out[kLmLoss] = sums.cross_entropy / denominator(sums);
-  out[kZLoss] = sums.z_loss / denominator(sums);
-  out[kBalanceLoss] = sums.balance / denominator(sums);
+// The scalars of the loss.
+NamedValues loss_scalars(const LossSums& sums) {
+  NamedValues out;
+  out.add("loss", sums.loss());
+  for (const auto& [name, sum] : sums.sums) out.add(name, sums.mean(name));
   return out;
 }
 
@@ -148,101 +126,111 @@ Schedule schedule_of(const Config& c) {
           .wsd_decay_style = std::string(name_of(c.wsd_decay_style))};
 }
 
-// Positions of the state's arguments.
-struct StateArgs {
-  std::vector<Value> parameters, mu, nu;
-  Value step;
-  size_t first_mu = 0, first_nu = 0, step_index = 0;
+// One number for each device of the mesh, each on its device.
+Value device_argument(ProgramBuilder& b, const StateSpec& spec, std::string name) {
+  Sharding split;
+  if (spec.partition) split.dims = {spec.partition->all_axes()};
+  const int64_t devices = spec.partition ? spec.partition->mesh().devices() : 1;
+  return b.arg(std::move(name), {DType::kS32, {{"device", devices}}}, std::move(split));
+}
+
+struct Updated {
+  std::vector<Value> state;  // at the indices of the entries; null where nothing changes
+  NamedValues parameter_squares;
 };
 
-StateArgs state_arguments(ProgramBuilder& b, const Config& config, const StateLayout& layout) {
-  StateArgs s;
-  s.parameters = b.parameters(layout);
-  s.first_mu = b.args();
-  for (size_t i : layout.trained) {
-    const ParamArray& a = layout.arrays[i];
-    s.mu.push_back(b.arg("mu." + a.name, {config.mu_dtype, a.type.shape}, layout.shardings[i]));
+// The trained parameters and their moments after AdamW; `t` counts the updates from 1.
+Updated update(const Config& config, const StateSpec& spec, std::span<const Value> state,
+               std::span<const Value> gradients, const AdamScalars& now) {
+  AdamW adam{config.adam_b1, config.adam_b2, config.adam_eps, config.adam_eps_root, config.adam_weight_decay};
+  AdamW undecayed = adam;
+  undecayed.weight_decay = 0;
+  Updated out{.state = std::vector<Value>(spec.entries.size()), .parameter_squares = {}};
+  const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const StateEntry& entry = spec.entries[trained[i]];
+    const size_t mu = spec.moment("mu", trained[i]), nu = spec.moment("nu", trained[i]);
+    AdamStep step = adamw(entry.decayed ? adam : undecayed, {state[trained[i]], state[mu], state[nu]}, gradients[i],
+                          now, entry.sharding);
+    out.state[trained[i]] = step.state.parameter;
+    out.state[mu] = step.state.mu;
+    out.state[nu] = step.state.nu;
+    out.parameter_squares.add(spec.array_name(entry), step.squares);
   }
-  s.first_nu = b.args();
-  for (size_t i : layout.trained) {
-    s.nu.push_back(b.arg("nu." + layout.arrays[i].name, layout.arrays[i].type, layout.shardings[i]));
+  return out;
+}
+
+NamedValues gradient_squares(const StateSpec& spec, std::span<const Value> gradients) {
+  NamedValues out;
+  const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const StateEntry& entry = spec.entries[trained[i]];
+    out.add(spec.array_name(entry), sum_of_squares(gradients[i], entry.sharding));
   }
-  s.step_index = b.args();
-  s.step = b.arg("step", {DType::kS32, {}});
-  return s;
+  return out;
+}
+
+Value sum_of(const NamedValues& scalars) {
+  std::vector<Value> parts;
+  for (const Value& v : scalars.values()) parts.push_back(expand(v, "i"));
+  return reduce_sum(concatenate(parts, "i"), "i");
 }
 
 }  // namespace
 
-Program train_step(const Config& config, const StateLayout& layout, const BatchShape& shape) {
-  ProgramBuilder b("train_step", config.matmul_precision, layout);
-  Graph& g = b.graph();
-  StateArgs state = state_arguments(b, config, layout);
-  BatchValues batch = batch_arguments(b, shape);
-  LossAndGradients lg = loss_and_gradients(config, layout, state.parameters, batch);
+Program train_step(const Config& config, const StateSpec& spec, const BatchShape& shape) {
+  ProgramBuilder b("train_step", config.matmul_precision, spec);
+  std::vector<Value> state = b.state(every_entry);
+  BatchFields<Value> batch = b.batch(shape);
+  Value stop = device_argument(b, spec, "stop");
+  LossAndGradients lg = loss_and_gradients(config, spec, state, batch);
 
-  Scope scope(g, "optimizer");
-  auto split_of = [&](size_t i) { return layout.shardings[layout.trained[i]]; };
-  std::vector<Value> squares;
-  for (size_t i = 0; i < layout.trained.size(); ++i) squares.push_back(sum_of_squares(lg.gradients[i], split_of(i)));
-  Value gradient_squares = vector_of(squares);
-  Value norm = sqrt(sum_of_elements(gradient_squares));
-  Value rate = learning_rate(schedule_of(config), state.step);
-  Value t = convert(state.step, DType::kF32) + 1.0;
-  AdamW adam{config.adam_b1, config.adam_b2, config.adam_eps, config.adam_eps_root, config.adam_weight_decay};
-  AdamW undecayed = adam;
-  undecayed.weight_decay = 0;
-  AdamScalars now = adam_scalars(adam, rate, t, clip_factor(norm, config.gradient_clipping_threshold));
+  Scope scope(b.graph(), "optimizer");
+  const size_t counter = spec.index("step");
+  const double threshold = config.gradient_clipping_threshold;
+  NamedValues squares = gradient_squares(spec, lg.gradients);
+  Value norm = sqrt(sum_of(squares));
+  Value rate = learning_rate(schedule_of(config), state[counter]);
+  AdamW adam{.b1 = config.adam_b1, .b2 = config.adam_b2};
+  AdamScalars now = adam_scalars(adam, rate, convert(state[counter], DType::kF32) + 1.0, clip_factor(norm, threshold));
+  Updated next = update(config, spec, state, lg.gradients, now);
+  next.state[counter] = state[counter] + 1;
 
-  std::vector<AdamState> next;
-  std::vector<Value> parameter_squares;
-  for (size_t i = 0; i < layout.trained.size(); ++i) {
-    AdamState before{state.parameters[layout.trained[i]], state.mu[i], state.nu[i]};
-    AdamStep step = adamw(layout.decayed[i] ? adam : undecayed, before, lg.gradients[i], now, split_of(i));
-    next.push_back(step.state);
-    parameter_squares.push_back(step.squares);
+  NamedValues scalars = loss_scalars(lg.sums);
+  scalars.add("raw_grad_norm", norm);
+  scalars.add("grad_norm", threshold > 0 ? minimum(norm, threshold) : norm);
+  scalars.add("learning_rate", rate);
+  scalars.add("stop", convert(reduce_max(stop, "device"), DType::kF32));
+  for (size_t i = 0; i < next.state.size(); ++i) {
+    if (next.state[i]) b.state_result(spec.entries[i], next.state[i]);
   }
-  std::vector<Value> scalars = loss_scalars(lg.sums);
-  scalars[kRawGradNorm] = norm;
-  scalars[kGradNorm] =
-      config.gradient_clipping_threshold > 0 ? minimum(norm, config.gradient_clipping_threshold) : norm;
-  scalars[kLearningRate] = rate;
-
-  for (size_t i = 0; i < next.size(); ++i) {
-    b.result_in(layout.trained[i], layout.arrays[layout.trained[i]].name, next[i].parameter);
-  }
-  for (size_t i = 0; i < next.size(); ++i) {
-    b.result_in(state.first_mu + i, "mu." + layout.arrays[layout.trained[i]].name, next[i].mu);
-  }
-  for (size_t i = 0; i < next.size(); ++i) {
-    b.result_in(state.first_nu + i, "nu." + layout.arrays[layout.trained[i]].name, next[i].nu);
-  }
-  b.result_in(state.step_index, "step", state.step + 1);
-  b.result("scalars", vector_of(scalars));
-  b.result("tokens", convert(lg.sums.tokens, DType::kS32));
-  b.result("gradient_squares", gradient_squares);
-  b.result("parameter_squares", vector_of(parameter_squares));
+  b.scalars("scalars", scalars);
+  b.result("targets", lg.sums.targets);
+  b.scalars("gradient_squares", squares);
+  b.scalars("parameter_squares", next.parameter_squares);
   return b.finish();
 }
 
-Program gradient_step(const Config& config, const StateLayout& layout, const BatchShape& shape) {
-  ProgramBuilder b("gradient_step", config.matmul_precision, layout);
-  std::vector<Value> parameters = b.parameters(layout);
-  BatchValues batch = batch_arguments(b, shape);
-  LossAndGradients lg = loss_and_gradients(config, layout, parameters, batch);
-  b.result("scalars", vector_of(loss_scalars(lg.sums)));
-  for (size_t i = 0; i < layout.trained.size(); ++i) {
-    b.result("gradient." + layout.arrays[layout.trained[i]].name, lg.gradients[i], layout.shardings[layout.trained[i]]);
+Program gradient_step(const Config& config, const StateSpec& spec, const BatchShape& shape) {
+  ProgramBuilder b("gradient_step", config.matmul_precision, spec);
+  std::vector<Value> state = b.state(parameters_alone);
+  BatchFields<Value> batch = b.batch(shape);
+  LossAndGradients lg = loss_and_gradients(config, spec, state, batch);
+  b.scalars("scalars", loss_scalars(lg.sums));
+  const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const StateEntry& entry = spec.entries[trained[i]];
+    b.result("gradient." + spec.array_name(entry), lg.gradients[i], entry.sharding);
   }
   return b.finish();
 }
 
-Program eval_step(const Config& config, const StateLayout& layout, const BatchShape& shape) {
-  ProgramBuilder b("eval_step", config.matmul_precision, layout);
-  std::vector<Value> parameters = b.parameters(layout);
-  BatchValues batch = batch_arguments(b, shape);
-  LossSums sums = loss_sums(config, layout, parameters, batch, {});
-  b.result("sums", vector_of({sums.cross_entropy, sums.tokens, sums.z_loss, sums.balance / denominator(sums)}));
+Program eval_step(const Config& config, const StateSpec& spec, const BatchShape& shape) {
+  ProgramBuilder b("eval_step", config.matmul_precision, spec);
+  std::vector<Value> state = b.state(parameters_alone);
+  LossSums sums = sums_of(config, spec, state, b.batch(shape), {});
+  b.scalars("sums", sums.sums);
+  b.result("targets", sums.targets);
   return b.finish();
 }
 

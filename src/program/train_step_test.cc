@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
+#include "config/mesh.h"
 #include "config/resolve/resolve.h"
 #include "graph/fused_op.h"
 #include "graph/lower.h"
@@ -16,9 +18,7 @@ Config configured(std::vector<std::string> keys) {
   return resolve_config(keys, {}).config;
 }
 
-Program staged(const Config& config, const BatchShape& batch) {
-  return train_step(config, state_layout(config), batch);
-}
+Program staged(const Config& config, const BatchShape& batch) { return train_step(config, state_spec(config), batch); }
 
 int64_t count_ops(const std::string& text) {
   int64_t ops = 0;
@@ -88,13 +88,55 @@ TEST(TrainStep, ScopesTellForwardRecomputedAndBackwardWorkApart) {
   EXPECT_EQ(none.find("remat/"), std::string::npos);
 }
 
-TEST(TrainStep, DonatesTheWholeStateAndNothingElse) {
-  Config config = configured(tiny({}));
-  StateLayout layout = state_layout(config);
-  Program program = train_step(config, layout, {kRows, kLength});
-  int64_t donated = 0;
-  for (const ArgSpec& arg : program.signature.args) donated += arg.donated_to ? 1 : 0;
-  EXPECT_EQ(donated, static_cast<int64_t>(layout.trained.size() * 3 + 1));
+// What changes is donated to the result of its own name; what does not change is not donated.
+TEST(TrainStep, DonatesWhatItChangesToTheResultOfTheSameName) {
+  Config config = configured(tiny({"trainable_parameters_mask=['.*moe_layers.*']"}));
+  StateSpec spec = state_spec(config);
+  Program program = train_step(config, spec, {kRows, kLength});
+  const Signature& s = program.signature;
+  std::set<std::string> donated;
+  for (const ArgSpec& arg : s.args) {
+    if (!arg.donated_to) continue;
+    donated.insert(arg.name);
+    EXPECT_EQ(s.results[static_cast<size_t>(*arg.donated_to)].name, arg.name);
+  }
+  std::set<std::string> changed;
+  for (const StateEntry& e : spec.entries) {
+    if (e.role != StateRole::kFrozen && e.role != StateRole::kMovedByRule) changed.insert(e.name);
+  }
+  EXPECT_EQ(donated, changed);
+}
+
+TEST(State, AFrozenParameterHasNoMomentsNoGradientAndNoDecay) {
+  Config config = configured(tiny({"trainable_parameters_mask=['.*moe_layers.*']"}));
+  StateSpec spec = state_spec(config);
+  std::set<std::string> gradients;
+  for (const ResultSpec& r : gradient_step(config, spec, {kRows, kLength}).signature.results) gradients.insert(r.name);
+  int frozen = 0;
+  for (const StateEntry& e : spec.entries) {
+    if (e.role != StateRole::kFrozen) continue;
+    ++frozen;
+    EXPECT_FALSE(e.decayed) << e.name;
+    for (const char* moment : {"mu.", "nu."}) EXPECT_FALSE(spec.index_of.contains(moment + spec.array_name(e)));
+    EXPECT_FALSE(gradients.contains("gradient." + spec.array_name(e))) << e.name;
+  }
+  EXPECT_GT(frozen, 5);
+}
+
+TEST(State, TheRoutersBiasIsMovedByRuleAlone) {
+  StateSpec spec = state_spec(configured(tiny({})));
+  EXPECT_EQ(spec.entries[spec.index("params.decoder.moe_layers.moe.router_bias")].role, StateRole::kMovedByRule);
+  EXPECT_FALSE(spec.index_of.contains("mu.decoder.moe_layers.moe.router_bias"));
+}
+
+// The sum over the devices' wishes is what each process reads, so that all leave after the same step.
+TEST(TrainStep, TakesOneWishToStopFromEachDevice) {
+  Config config = configured(tiny({"cpu_device_count=4", "ici_fsdp_parallelism=4"}));
+  Program program = train_step(config, state_spec(config, resolve_mesh(config, 4).mesh), {4, kLength});
+  const ArgSpec& stop = program.signature.args.back();
+  EXPECT_EQ(stop.name, "stop");
+  EXPECT_EQ(stop.type.shape.sizes(), (std::vector<int64_t>{4}));
+  EXPECT_EQ(stop.sharding.dims, (std::vector<std::vector<std::string>>{{"fsdp"}}));
 }
 
 TEST(TrainStep, IsTheSameTextEachTime) {

@@ -7,8 +7,8 @@
 
 #include "config/config.h"
 #include "config/mesh.h"
-#include "job/job.h"
 #include "graph/emit/emit.h"
+#include "job/job.h"
 #include "runtime/compile_cache.h"
 #include "runtime/executable.h"
 #include "runtime/sharded_array.h"
@@ -36,6 +36,7 @@ class Session {
   // Whether this process writes what one process writes for all: step lines, metrics, configuration.
   bool writes() const { return client_->process_index() == 0; }
   const Target& target() const { return target_; }
+  const std::shared_ptr<const DeviceAssignment>& assignment() const { return assignment_; }
   // "cpu (plugin xla_cpu_pjrt.so, PJRT 0.81, ...)".
   std::string description() const;
 

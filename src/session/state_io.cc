@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "base/bf16.h"
 #include "base/error.h"
@@ -27,50 +29,101 @@ bool all_finite(const HostArray& array) {
 
 }  // namespace
 
-std::vector<ShardedArray*> TrainState::arguments() {
-  std::vector<ShardedArray*> out;
-  for (auto* group : {&parameters, &mu, &nu}) {
-    for (ShardedArray& b : *group) out.push_back(&b);
+ShardedArray* State::find(std::string_view name) {
+  auto at = spec_->index_of.find(name);
+  return at == spec_->index_of.end() ? nullptr : &arrays_[at->second];
+}
+
+void State::take(NamedArrays arrays) {
+  for (auto& [name, array] : arrays) at(name) = std::move(array);
+}
+
+NamedArrays run_on(const Session& session, const Compiled& program, State& state, NamedArrays& inputs) {
+  const Signature& signature = program.signature;
+  std::vector<ShardedArray*> arguments;
+  for (const ArgSpec& arg : signature.args) {
+    ShardedArray* array = state.find(arg.name);
+    if (array == nullptr) {
+      auto input = inputs.find(arg.name);
+      if (input == inputs.end()) throw std::logic_error("nothing is given for the argument " + arg.name);
+      array = &input->second;
+    }
+    arguments.push_back(array);
   }
-  out.push_back(&step);
+  std::vector<ShardedArray> results = session.run(program, arguments).results;
+  std::vector<bool> taken(results.size());
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (!signature.args[i].donated_to) continue;
+    const size_t result = static_cast<size_t>(*signature.args[i].donated_to);
+    *arguments[i] = std::move(results[result]);
+    taken[result] = true;
+  }
+  NamedArrays out;
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (!taken[i]) out.emplace(signature.results[i].name, std::move(results[i]));
+  }
   return out;
 }
 
-std::vector<ShardedArray> load_parameters(const Session& session, const std::string& path, const StateLayout& layout) {
+std::map<std::string, float, std::less<>> named_scalars(const Signature& signature, std::string_view result,
+                                                        const HostArray& values) {
+  auto spec = std::ranges::find(signature.results, result, &ResultSpec::name);
+  auto numbers = values.view<float>();
+  if (spec == signature.results.end() || spec->elements.size() != numbers.size()) {
+    throw std::logic_error("the program has no scalars " + std::string(result));
+  }
+  std::map<std::string, float, std::less<>> out;
+  for (size_t i = 0; i < numbers.size(); ++i) out.emplace(spec->elements[i], numbers[i]);
+  return out;
+}
+
+void load_parameters(const Session& session, const std::string& path, const StateSpec& spec, State& state) {
   if (!TensorFolder::is_model_folder(path)) {
     throw ConfigError(fmt::format(
         "load_parameters_path: {} is no folder with model.safetensors or model.safetensors.index.json", path));
   }
   TensorFolder folder = TensorFolder::open(path);
-  std::vector<ShardedArray> out(layout.arrays.size());
-  load_hf_weights(folder, layout.model, layout.table, layout.arrays, [&](size_t i, HostArray array) {
+  const std::vector<size_t> parameters = spec.parameters();
+  load_hf_weights(folder, spec.model, spec.table, spec.arrays, [&](size_t i, HostArray array) {
+    const StateEntry& entry = spec.entries[parameters[i]];
     if (!all_finite(array)) {
-      throw FormatError(path, fmt::format("{} ({}) holds numbers that are not finite", layout.arrays[i].name,
-                                          layout.table[layout.arrays[i].row].hf));
+      throw FormatError(
+          path, fmt::format("{} ({}) holds numbers that are not finite", spec.array_name(entry), spec.param(entry).hf));
     }
-    out[i] = session.upload(array, layout.shardings[i]);
+    state[parameters[i]] = session.upload(array, entry.sharding);
   });
-  return out;
 }
 
-std::vector<ShardedArray> make_parameters(const Session& session, const Config& config, const StateLayout& layout) {
-  if (!config.load_parameters_path.empty()) return load_parameters(session, config.load_parameters_path, layout);
-  Compiled init = session.compile([&] { return init_parameters(layout); });
+namespace {
+
+void draw(const Session& session, const Config& config, const StateSpec& spec, const StateChoice& choice,
+          State& state) {
+  Compiled init = session.compile([&] { return init_state(spec, choice); });
   HostArray seed = HostArray::allocate(DType::kS32, {});
   seed.mutable_view<int32_t>()[0] = static_cast<int32_t>(config.init_weights_seed);
-  ShardedArray argument = session.upload(seed);
-  return session.run(init, {&argument}).results;
+  NamedArrays inputs;
+  inputs.emplace("seed", session.upload(seed));
+  state.take(run_on(session, init, state, inputs));
 }
 
-TrainState make_state(const Session& session, const Config& config, const StateLayout& layout) {
-  TrainState state;
-  state.parameters = make_parameters(session, config, layout);
-  Compiled zero = session.compile([&] { return init_optimizer(config, layout); });
-  std::vector<ShardedArray> rest = session.run(zero, {}).results;
-  size_t count = layout.trained.size();
-  for (size_t i = 0; i < count; ++i) state.mu.push_back(std::move(rest[i]));
-  for (size_t i = 0; i < count; ++i) state.nu.push_back(std::move(rest[count + i]));
-  state.step = std::move(rest.back());
+}  // namespace
+
+void make_parameters(const Session& session, const Config& config, const StateSpec& spec, State& state) {
+  if (config.load_parameters_path.empty()) {
+    draw(session, config, spec, parameters_alone, state);
+  } else {
+    load_parameters(session, config.load_parameters_path, spec, state);
+  }
+}
+
+State make_state(const Session& session, const Config& config, const StateSpec& spec) {
+  State state(spec);
+  if (config.load_parameters_path.empty()) {
+    draw(session, config, spec, every_entry, state);
+  } else {
+    load_parameters(session, config.load_parameters_path, spec, state);
+    draw(session, config, spec, all_but_parameters, state);
+  }
   return state;
 }
 

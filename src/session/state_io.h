@@ -1,31 +1,54 @@
-// Parameters and optimizer state in device memory: initial values, or from a folder.
+// The state of a run in device memory: initial values, or from a folder; and programs that run on it.
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
-#include "session/session.h"
+#include "base/batch_fields.h"
 #include "program/programs.h"
+#include "session/session.h"
 
 namespace fathom {
 
-struct TrainState {
-  std::vector<ShardedArray> parameters;  // all arrays
-  std::vector<ShardedArray> mu, nu;      // trained arrays
-  ShardedArray step;                     // s32: steps done
+using NamedArrays = std::map<std::string, ShardedArray, std::less<>>;
 
-  // The state's arguments of train_step, in order.
-  std::vector<ShardedArray*> arguments();
+// One array for each entry of the list, in its order; empty for those that nobody has made.
+class State {
+ public:
+  State() = default;
+  // `spec` outlives the state.
+  explicit State(const StateSpec& spec) : spec_(&spec), arrays_(spec.entries.size()) {}
+
+  ShardedArray& operator[](size_t entry) { return arrays_[entry]; }
+  ShardedArray& at(std::string_view name) { return arrays_[spec_->index(name)]; }
+  // Null when no entry has the name.
+  ShardedArray* find(std::string_view name);
+  // Takes over arrays under the names of entries.
+  void take(NamedArrays arrays);
+
+ private:
+  const StateSpec* spec_ = nullptr;
+  std::vector<ShardedArray> arrays_;
 };
 
-// From load_parameters_path when it is set (a Hugging Face folder), else drawn with init_weights_seed. Throws
-// FormatError when the folder does not fit the model or holds numbers that are not finite, ConfigError when it is no
-// such folder.
-std::vector<ShardedArray> make_parameters(const Session& session, const Config& config, const StateLayout& layout);
+// Starts a program whose arguments are entries of the state and `inputs`, found by their names. What it donates comes
+// back to where it was; the other results are returned by name.
+NamedArrays run_on(const Session& session, const Compiled& program, State& state, NamedArrays& inputs);
+
+// The result of that name as the numbers that the signature says it holds: name -> number. Waits for nothing.
+std::map<std::string, float, std::less<>> named_scalars(const Signature& signature, std::string_view result,
+                                                        const HostArray& values);
+
+// Fills the parameters of a state: from load_parameters_path when it is set (a Hugging Face folder), else drawn with
+// init_weights_seed. Throws FormatError when the folder does not fit the model or holds numbers that are not finite,
+// ConfigError when it is no such folder.
+void make_parameters(const Session& session, const Config& config, const StateSpec& spec, State& state);
 
 // The parameters of a folder, for whoever has its path from elsewhere.
-std::vector<ShardedArray> load_parameters(const Session& session, const std::string& folder, const StateLayout& layout);
+void load_parameters(const Session& session, const std::string& folder, const StateSpec& spec, State& state);
 
-// Parameters as above, zero moments, step 0.
-TrainState make_state(const Session& session, const Config& config, const StateLayout& layout);
+// All entries: parameters as above, zero moments, step 0.
+State make_state(const Session& session, const Config& config, const StateSpec& spec);
 
 }  // namespace fathom

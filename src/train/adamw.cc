@@ -4,6 +4,8 @@
 
 namespace fathom {
 
+std::vector<Moment> adamw_moments(const Config& config) { return {{"mu", config.mu_dtype}, {"nu", {}}}; }
+
 AdamScalars adam_scalars(const AdamW& options, Value rate, Value t, Value clip) {
   // b^t as exp(t ln b).
   return {.rate = rate,

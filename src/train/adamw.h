@@ -1,9 +1,22 @@
-// AdamW as optax defines it, and clipping by the global norm (maxtext-facts 1.11).
+// AdamW as optax defines it, and clipping by the global norm.
 #pragma once
 
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
 #include "fused/adamw.h"
 
 namespace fathom {
+
+// A number that the optimizer keeps for each number that it trains.
+struct Moment {
+  std::string_view name;
+  std::optional<DType> dtype;  // nothing: the parameter's
+};
+// "mu", the first, and "nu", the second, in AdamW's order.
+std::vector<Moment> adamw_moments(const Config& config);
 
 // The scalars of an update; `t` = update count + 1 as an f32 scalar, `clip` the factor on the gradients.
 AdamScalars adam_scalars(const AdamW& options, Value rate, Value t, Value clip);

@@ -1,18 +1,40 @@
-// Cross entropy over the vocabulary, with padding masks and z-loss (maxtext-facts 3.10).
+// The loss: cross entropy over the vocabulary with padding masks and z-loss, and what layers add to it.
 #pragma once
 
-#include "graph/ops.h"
+#include "base/batch_fields.h"
+#include "metrics/step_scalars.h"
+#include "model/decoder.h"
 
 namespace fathom {
 
 struct TokenLoss {
-  Value cross_entropy;  // f32 scalar: sum over unmasked tokens, the z-loss included
+  Value cross_entropy;  // f32 scalar: sum over the targets that count, the z-loss included
   Value z_loss;         // f32 scalar: the z-loss's share of that sum
-  Value tokens;         // f32 scalar: number of unmasked tokens
+  Value targets;        // s32 scalar: how many targets count
 };
 
-// Per token: logsumexp(logits) - logits[target] + z * logsumexp(logits)^2, summed over the tokens whose segment is not
-// 0. logits [b s v] in any float type (computed in f32), targets and segments [b s] s32.
+// Per target: logsumexp(logits) - logits[target] + z * logsumexp(logits)^2, summed over the targets whose segment is
+// not 0. logits [b s v] in any float type (computed in f32), targets and segments [b s] s32.
 TokenLoss token_loss(Value logits, Value targets, Value segments, double z_loss_multiplier);
+
+// The rows of metrics/step_scalars.h that add up over targets, of the parts that the model has.
+std::vector<const StepScalar*> summed_scalars(const ModelConfig& model);
+
+// Those rows for one batch or micro-batch.
+struct LossSums {
+  NamedValues sums;  // f32 scalars, one for each of summed_scalars(), in its order
+  Value targets;     // s32 scalar
+
+  // The mean over the targets of one of them, or of all terms of the loss together: what is differentiated.
+  Value mean(std::string_view name) const;
+  Value loss() const;
+  // Sum of the loss's terms.
+  Value loss_sum() const;
+};
+LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch,
+                   double z_loss_multiplier);
+
+// A number of targets as a divisor. As the peer's: the small number keeps a batch without targets finite.
+Value divisor(Value targets);
 
 }  // namespace fathom

@@ -1,4 +1,4 @@
-// The learning-rate schedule, as part of the program: a function of the step counter (maxtext-facts 1.11).
+// The learning-rate schedule, as part of the program: a function of the step counter.
 #pragma once
 
 #include <cstdint>

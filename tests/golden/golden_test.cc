@@ -140,22 +140,22 @@ EmitOptions with_kernels() {
 
 TEST(Golden, V2ForwardComposed) {
   Config config = v2();
-  expect_golden("v2_forward", emit(forward(config, state_layout(config), kBatch)));
+  expect_golden("v2_forward", emit(forward(config, state_spec(config), kBatch)));
 }
 
 TEST(Golden, V2TrainStepUnscanned) {
   Config config = v2();
-  expect_golden("v2_train_step", emit(train_step(config, state_layout(config), kBatch)));
+  expect_golden("v2_train_step", emit(train_step(config, state_spec(config), kBatch)));
 }
 
 TEST(Golden, V3ForwardWithKernels) {
   Config config = v3();
-  expect_golden("v3_forward", emit(forward(config, state_layout(config), kBatch), with_kernels()));
+  expect_golden("v3_forward", emit(forward(config, state_spec(config), kBatch), with_kernels()));
 }
 
 TEST(Golden, V3TrainStepScannedAndRecomputedWithKernels) {
   Config config = v3();
-  expect_golden("v3_train_step", emit(train_step(config, state_layout(config), kBatch), with_kernels()));
+  expect_golden("v3_train_step", emit(train_step(config, state_spec(config), kBatch), with_kernels()));
 }
 
 }  // namespace

@@ -30,9 +30,9 @@ TEST_P(MeshGradients, AreThoseOfOneDevice) {
   const Case& c = GetParam();
   const BatchShape shape{kDevices, 32};
   Config config = mesh_config(joined(c.mesh, c.keys));
-  StateLayout one = state_layout(config);
-  StateLayout many = state_layout(config, mesh_of(config, kDevices));
-  std::vector<HostArray> arguments = drawn_parameters(one);
+  StateSpec one = state_spec(config);
+  StateSpec many = state_spec(config, mesh_of(config, kDevices));
+  std::vector<HostArray> arguments = drawn_parameters(config);
   for (HostArray& a : drawn_batch(shape, config.vocab_size)) arguments.push_back(a);
   Program expected_program = gradient_step(config, one, shape);
   std::vector<HostArray> expected = run_on_mesh(expected_program, arguments);

@@ -107,17 +107,15 @@ std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<Hos
   return out;
 }
 
-std::vector<HostArray> drawn_parameters(const StateLayout& layout) {
-  StateLayout single = layout;
-  single.partition = nullptr;
-  for (Sharding& s : single.shardings) s = {};
+std::vector<HostArray> drawn_parameters(const Config& config) {
+  const StateSpec spec = state_spec(config);
   HostArray seed = HostArray::allocate(DType::kS32, {});
   seed.mutable_view<int32_t>()[0] = 3;
-  std::vector<HostArray> out = run_on_mesh(init_parameters(single), {seed});
+  std::vector<HostArray> out = run_on_mesh(init_state(spec, parameters_alone), {seed});
   std::mt19937 bits(5);
   std::normal_distribution<float> normal(0, 0.1F);
   for (size_t i = 0; i < out.size(); ++i) {
-    Init init = layout.param(layout.arrays[i]).init;
+    const Init init = spec.param(spec.entries[spec.parameters()[i]]).init;
     if (init != Init::kOnes && init != Init::kZeros) continue;
     for (float& x : out[i].mutable_view<float>()) x += normal(bits);
   }
@@ -125,9 +123,10 @@ std::vector<HostArray> drawn_parameters(const StateLayout& layout) {
 }
 
 std::vector<HostArray> drawn_batch(const BatchShape& shape, int64_t vocabulary) {
-  std::vector<HostArray> out;
-  for (size_t i = 0; i < kBatchArguments.size(); ++i)
-    out.push_back(HostArray::allocate(DType::kS32, {shape.rows, shape.length}));
+  BatchFields<HostArray> batch;
+  for (const auto& field : batch.fields()) {
+    batch.*field.member = HostArray::allocate(DType::kS32, {shape.rows, shape.length});
+  }
   std::mt19937 bits(11);
   for (int64_t row = 0; row < shape.rows; ++row) {
     const int64_t second = 5 + row % 3;
@@ -136,15 +135,19 @@ std::vector<HostArray> drawn_batch(const BatchShape& shape, int64_t vocabulary) 
       size_t i = static_cast<size_t>(row * shape.length + at);
       bool padding = at >= end;
       int32_t segment = padding ? 0 : at < second ? 1 : 2;
-      out[0].mutable_view<int32_t>()[i] =
+      batch.inputs.mutable_view<int32_t>()[i] =
           padding ? 0 : static_cast<int32_t>(bits() % static_cast<uint64_t>(vocabulary));
-      out[1].mutable_view<int32_t>()[i] = static_cast<int32_t>(padding ? 0 : at < second ? at : at - second);
-      out[2].mutable_view<int32_t>()[i] = segment;
-      out[3].mutable_view<int32_t>()[i] =
+      batch.inputs_position.mutable_view<int32_t>()[i] = static_cast<int32_t>(padding       ? 0
+                                                                              : at < second ? at
+                                                                                            : at - second);
+      batch.inputs_segmentation.mutable_view<int32_t>()[i] = segment;
+      batch.targets.mutable_view<int32_t>()[i] =
           padding ? 0 : static_cast<int32_t>(bits() % static_cast<uint64_t>(vocabulary));
-      out[4].mutable_view<int32_t>()[i] = segment;
+      batch.targets_segmentation.mutable_view<int32_t>()[i] = segment;
     }
   }
+  std::vector<HostArray> out;
+  for (const auto& field : batch.fields()) out.push_back(batch.*field.member);
   return out;
 }
 

@@ -21,9 +21,9 @@ Mesh mesh_of(const Config& config, int64_t devices);
 std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<HostArray>& arguments,
                                    bool kernels = true);
 
-// The parameters of a layout drawn by init_parameters on one device; all of them zero and one are perturbed, so that
-// no gradient vanishes.
-std::vector<HostArray> drawn_parameters(const StateLayout& layout);
+// The parameters of a state drawn by init_state on one device; all of them zero and one are perturbed, so that no
+// gradient vanishes.
+std::vector<HostArray> drawn_parameters(const Config& config);
 
 // The batch arguments: two segments a row, some padding at the end of every second row.
 std::vector<HostArray> drawn_batch(const BatchShape& shape, int64_t vocabulary);

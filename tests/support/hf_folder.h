@@ -16,10 +16,10 @@ namespace fathom {
 // The names of the tensors that one array is made of, in the order of their bytes.
 inline std::vector<std::string> hf_names(const ModelConfig& config, const Param& row, const ParamArray& array) {
   std::vector<std::string> out;
-  StackInfo stack = stack_info(config, row.stack);
+  const Stack stack = row.stack ? stacks(config)[*row.stack] : Stack{.count = 1};
   const bool experts = row.hf.find("{expert}") != std::string::npos;
   const int64_t first = array.layer >= 0 ? array.layer : 0;
-  const int64_t last = row.stack == Stack::kNone || array.layer >= 0 ? first + 1 : stack.count;
+  const int64_t last = array.layer >= 0 ? first + 1 : stack.count;
   for (int64_t layer = first; layer < last; ++layer) {
     for (int64_t e = 0; e < (experts ? config.experts : 1); ++e) {
       out.push_back(fmt::format(fmt::runtime(row.hf), fmt::arg("layer", stack.first + layer), fmt::arg("expert", e)));

@@ -44,22 +44,12 @@ int64_t figure(const std::string& text, const std::string& name) {
   return std::regex_search(text, m, std::regex(name + "=([0-9]+)")) ? std::stoll(m[1]) : -1;
 }
 
-// Bytes a device of parameters, both moments, step and batch, as the table splits them.
+// Bytes a device of the state and the batch, as the table splits them.
 int64_t bytes_of_state(const Words& keys, int64_t devices) {
   Config config = resolve_config(keys, {}).config;
-  StateLayout layout = state_layout(config, resolve_mesh(config, devices).mesh);
-  int64_t total = 0;
-  for (size_t i = 0; i < layout.arrays.size(); ++i) {
-    const TensorType& type = layout.arrays[i].type;
-    total += local_shape(type.shape, layout.shardings[i], layout.partition->mesh()).elements() * byte_size(type.dtype);
-  }
-  for (size_t i : layout.trained) {
-    const TensorType& type = layout.arrays[i].type;
-    int64_t elements = local_shape(type.shape, layout.shardings[i], layout.partition->mesh()).elements();
-    total += elements * (byte_size(config.mu_dtype) + byte_size(type.dtype));
-  }
+  StateSpec spec = state_spec(config, resolve_mesh(config, devices).mesh);
   int64_t tokens = static_cast<int64_t>(config.per_device_batch_size) * config.max_target_length;
-  return total + 4 + 20 * tokens;  // the step; five s32 a token
+  return spec.bytes_of_a_device() + 20 * tokens + 4;  // five s32 a token; the wish to stop
 }
 
 class CompileForTpu : public testing::Test {

@@ -1,0 +1,78 @@
+#include "drive/step_report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace fathom {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Names that an error lists before it says "and N more".
+constexpr size_t kListed = 8;
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string out;
+  for (size_t i = 0; i < std::min(names.size(), kListed); ++i) out += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kListed) out += fmt::format(" and {} more", names.size() - kListed);
+  return out;
+}
+
+std::vector<std::string> not_finite(const NamedNumbers<float>& squares) {
+  std::vector<std::string> out;
+  for (const auto& [name, x] : squares) {
+    if (!std::isfinite(x)) out.push_back(name);
+  }
+  return out;
+}
+
+}  // namespace
+
+LaunchedStep::LaunchedStep(int64_t step, const Signature& signature, const NamedArrays& results)
+    : step_(step), signature_(&signature), done_(std::make_shared<std::promise<Clock::time_point>>()) {
+  for (const auto& [name, array] : results) copies_.emplace(name, array.first_shard_async());
+  copies_.at("scalars").done.on_ready([done = done_](const auto&) { done->set_value(Clock::now()); });
+}
+
+StepReport LaunchedStep::wait() {
+  for (auto& [name, copy] : copies_) copy.done.await();
+  auto numbers = [&](std::string_view name) {
+    return named_scalars(*signature_, name, copies_.find(name)->second.array);
+  };
+  StepReport out{.done = done_->get_future().get(),
+                 .targets = copies_.at("targets").array.view<int32_t>()[0],
+                 .scalars = numbers("scalars"),
+                 .gradient_squares = numbers("gradient_squares"),
+                 .parameter_squares = numbers("parameter_squares")};
+  out.stop = static_cast<int>(out.scalars.extract("stop").mapped());
+  for (auto& [name, x] : out.scalars) {
+    // The sign of a NaN means nothing and would be printed.
+    if (std::isnan(x)) x = std::numeric_limits<float>::quiet_NaN();
+  }
+  double norm = 0;
+  for (const auto& [name, square] : out.parameter_squares) norm += static_cast<double>(square);
+  out.scalars["param_norm"] = static_cast<float>(std::sqrt(norm));
+  return out;
+}
+
+void fail_not_finite(int64_t step, const StepReport& report, const NamedNumbers<float>& squares_before) {
+  std::vector<std::string> parameters = not_finite(squares_before);
+  std::vector<std::string> gradients = not_finite(report.gradient_squares);
+  std::string what =
+      "all parameters were finite before this step, but no gradient is named: the forward pass overflowed";
+  if (!parameters.empty()) {
+    what = "parameters that were not finite, or too large to square, before this step: " + listed(parameters);
+  } else if (!gradients.empty()) {
+    what = "all parameters were finite before this step; gradients that are not: " + listed(gradients);
+  }
+  throw RuntimeFault(
+      fmt::format("step {}: the loss is {}; {}. Lower learning_rate, or check the data and the weights loaded "
+                  "(abort_on_nan_loss=false goes on)",
+                  step, report.scalars.at("loss"), what));
+}
+
+}  // namespace fathom

@@ -1,0 +1,45 @@
+// What a step says of itself when the device is done with it.
+#pragma once
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "metrics/step_log.h"
+#include "session/state_io.h"
+
+namespace fathom {
+
+struct StepReport {
+  std::chrono::steady_clock::time_point done;  // when the device was
+  int64_t targets = 0;
+  int stop = 0;  // the largest of the processes' wishes to stop
+  NamedNumbers<float> scalars;
+  // By trained array: sums of squares of its gradient, and of its numbers after the step.
+  NamedNumbers<float> gradient_squares, parameter_squares;
+};
+
+// A train step that the device may still be working on.
+class LaunchedStep {
+ public:
+  // `results` of train_step, of the program with that signature, which outlives this.
+  LaunchedStep(int64_t step, const Signature& signature, const NamedArrays& results);
+  int64_t step() const { return step_; }
+  // Waits for the device.
+  StepReport wait();
+
+ private:
+  int64_t step_;
+  const Signature* signature_;
+  std::map<std::string, HostCopy, std::less<>> copies_;
+  // Set by the runtime, so that a busy host does not blur it.
+  std::shared_ptr<std::promise<std::chrono::steady_clock::time_point>> done_;
+};
+
+// Throws RuntimeFault for a loss that is not finite: names the step and the arrays that are not finite, those of
+// `report` and those that were not before it.
+[[noreturn]] void fail_not_finite(int64_t step, const StepReport& report, const NamedNumbers<float>& squares_before);
+
+}  // namespace fathom

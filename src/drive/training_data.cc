@@ -1,0 +1,48 @@
+#include "drive/training_data.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "data/config_options.h"
+#include "data/prefetch.h"
+#include "data/text_encoder.h"
+
+namespace fathom {
+namespace {
+
+BatchShare part_of(const RowShare& share) {
+  return {.rows = share.rows, .process_index = share.index, .process_count = share.count};
+}
+
+}  // namespace
+
+TrainingData open_training_data(const Config& config, const RowShare& train, const RowShare& eval) {
+  TrainingData out;
+  TextEncoder encoder;
+  if (config.dataset_type != DatasetType::kSynthetic) {
+    out.tokenizer = Tokenizer::load(config.tokenizer_path);
+    if (out.tokenizer->vocab_size() > config.vocab_size) {
+      throw ConfigError(
+          fmt::format("tokenizer_path: {} has {} tokens, but vocab_size is {}; give the model's own tokenizer",
+                      config.tokenizer_path, out.tokenizer->vocab_size(), config.vocab_size));
+    }
+    encoder = text_encoder(out.tokenizer);
+  }
+  out.train = std::make_unique<Prefetcher>(open_batches(train_data_options(config, part_of(train)), encoder));
+  if (config.eval_interval <= 0) return out;
+  out.eval = open_batches(eval_data_options(config, part_of(eval)), encoder);
+  if (!out.eval->next()) {
+    throw ConfigError(fmt::format("eval_steps={}: an evaluation needs a batch", config.eval_steps));
+  }
+  return out;
+}
+
+std::optional<Batch> BatchFeed::next() {
+  if (reuse_) return first_;
+  if (first_) return std::exchange(first_, std::nullopt);
+  return stream_.next();
+}
+
+}  // namespace fathom

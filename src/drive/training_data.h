@@ -1,0 +1,38 @@
+// The batches of a run.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "config/mesh.h"
+#include "data/streams.h"
+#include "session/batch_io.h"
+#include "tokenizer/tokenizer.h"
+
+namespace fathom {
+
+// The tokenizer and the streams that a configuration names. Both streams give the rows of this process alone.
+struct TrainingData {
+  std::shared_ptr<const Tokenizer> tokenizer;  // null for synthetic data
+  std::unique_ptr<BatchStream> train;          // read ahead by a thread
+  std::unique_ptr<BatchStream> eval;           // null without evaluations; holds a batch at least
+};
+// Throws ConfigError or FormatError for what can be seen at once: data that is broken or too little, a tokenizer that
+// is not the model's.
+TrainingData open_training_data(const Config& config, const RowShare& train, const RowShare& eval);
+
+// The batch of each step, in order.
+class BatchFeed {
+ public:
+  // Reads the first batch. With `reuse` (reuse_example_batch) it is given again and again.
+  BatchFeed(BatchStream& stream, bool reuse) : stream_(stream), reuse_(reuse), first_(stream.next()) {}
+  // Nothing when the data has ended.
+  std::optional<Batch> next();
+
+ private:
+  BatchStream& stream_;
+  bool reuse_;
+  std::optional<Batch> first_;  // until it is used; with reuse_ always
+};
+
+}  // namespace fathom
