@@ -9,7 +9,6 @@ namespace fathom {
 namespace {
 
 constexpr std::string_view kDefaultsKinds[] = {"fathom", "maxtext"};
-constexpr std::string_view kHardware[] = {"cpu", "tpu", "gpu"};
 constexpr std::string_view kKernelUses[] = {"auto", "require", "off"};
 constexpr std::string_view kDecoderBlocks[] = {"deepseek"};
 constexpr std::string_view kAttentionKinds[] = {"autoselected", "dot_product", "flash"};
@@ -40,7 +39,7 @@ constexpr std::string_view kDTypes[] = {"float32", "bfloat16"};
 }  // namespace
 
 std::span<const std::string_view> enum_names(DefaultsKind) { return kDefaultsKinds; }
-std::span<const std::string_view> enum_names(Hardware) { return kHardware; }
+std::span<const std::string_view> enum_names(Hardware) { return hardware_names(); }
 std::span<const std::string_view> enum_names(KernelUse) { return kKernelUses; }
 std::span<const std::string_view> enum_names(DecoderBlock) { return kDecoderBlocks; }
 std::span<const std::string_view> enum_names(AttentionKind) { return kAttentionKinds; }

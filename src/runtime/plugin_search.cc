@@ -4,9 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
+#include "base/environment.h"
 #include "base/error.h"
 
 namespace fathom {
@@ -28,14 +28,6 @@ constexpr PluginWheel kPluginWheels[] = {
     {Hardware::kTpu, "libtpu/libtpu.so", "libtpu", "./run setup tpu"},
     {Hardware::kGpu, "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "jax-cuda13-pjrt", "./run setup cuda"},
 };
-
-constexpr std::string_view kHardwareNames[] = {"cpu", "tpu", "gpu"};
-
-// An environment variable; an empty one counts as unset.
-std::string environment(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value == nullptr ? "" : value;
-}
 
 void add_unique(std::vector<fs::path>& list, const fs::path& path) {
   if (std::find(list.begin(), list.end(), path) == list.end()) list.push_back(path);
@@ -63,7 +55,7 @@ void add_virtual_environments(fs::path folder, std::vector<fs::path>& to) {
 }
 
 std::vector<fs::path> site_packages() {
-  if (std::string named = environment("FATHOM_SITE_PACKAGES"); !named.empty()) return {named};
+  if (std::string named = process_variable("FATHOM_SITE_PACKAGES"); !named.empty()) return {named};
   std::vector<fs::path> out;
   std::error_code none;
   add_virtual_environments(fs::read_symlink("/proc/self/exe", none).parent_path(), out);
@@ -111,15 +103,6 @@ std::string require_file(const std::string& path, const char* origin) {
 
 }  // namespace
 
-std::string_view name(Hardware hardware) { return kHardwareNames[static_cast<size_t>(hardware)]; }
-
-std::optional<Hardware> parse_hardware(std::string_view word) {
-  for (Hardware h : {Hardware::kCpu, Hardware::kTpu, Hardware::kGpu}) {
-    if (word == name(h)) return h;
-  }
-  return std::nullopt;
-}
-
 // The TPU and CUDA plugins may be installed only to compile for machines elsewhere, so the devices themselves are
 // looked for; libtpu would wait for minutes for the metadata server of a machine that has none.
 Hardware default_hardware() {
@@ -130,7 +113,8 @@ Hardware default_hardware() {
 
 std::string find_plugin(const std::string& flag, Hardware hardware) {
   if (!flag.empty()) return require_file(flag, "plugin");
-  if (std::string named = environment("FATHOM_PLUGIN"); !named.empty()) return require_file(named, "FATHOM_PLUGIN");
+  if (std::string named = process_variable("FATHOM_PLUGIN"); !named.empty())
+    return require_file(named, "FATHOM_PLUGIN");
   std::vector<std::string> installed = installed_plugins(hardware);
   if (installed.empty()) throw_none_installed(hardware);
   return installed.front();

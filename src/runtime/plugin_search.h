@@ -1,19 +1,13 @@
 // Where a PJRT plugin comes from: a flag, the environment, or an installed wheel.
 #pragma once
 
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/hardware.h"
 
 namespace fathom {
 
-// "cpu", "tpu", "gpu".
-std::string_view name(Hardware hardware);
-// The inverse of name(); nothing for another word.
-std::optional<Hardware> parse_hardware(std::string_view name);
 // What to run on when nothing is said: a platform whose plugin is installed and whose devices this machine shows, else
 // cpu.
 Hardware default_hardware();

@@ -90,11 +90,5 @@ TEST_F(PluginSearch, VirtualEnvironmentAboveTheWorkingFolderIsFound) {
   EXPECT_TRUE(fs::equivalent(found, wheel)) << found;
 }
 
-TEST(HardwareName, RoundTripsAndRefusesOthers) {
-  EXPECT_EQ(parse_hardware("tpu"), Hardware::kTpu);
-  EXPECT_EQ(name(Hardware::kGpu), "gpu");
-  EXPECT_EQ(parse_hardware("CPU"), std::nullopt);
-}
-
 }  // namespace
 }  // namespace fathom

@@ -1,0 +1,20 @@
+// Environment variables.
+#pragma once
+
+#include <map>
+#include <string>
+
+namespace fathom {
+
+// An environment as its reader took it, so that a test can give another than the process's.
+using Environment = std::map<std::string, std::string>;
+
+// That of this process, now.
+Environment process_environment();
+
+// The value of a variable; empty when it is not set.
+std::string variable(const Environment& environment, const std::string& name);
+// The same of this process.
+std::string process_variable(const char* name);
+
+}  // namespace fathom

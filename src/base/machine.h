@@ -1,0 +1,11 @@
+// The machine that the process runs on.
+#pragma once
+
+#include <cstdint>
+
+namespace fathom {
+
+// All of the machine's memory, whoever holds it.
+int64_t machine_memory_bytes();
+
+}  // namespace fathom
