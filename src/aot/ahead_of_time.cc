@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <regex>
 
+#include "base/stopwatch.h"
 #include "graph/partition.h"
+#include "mesh/batch_sizes.h"
 #include "program/programs.h"
 #include "runtime/compile_options.h"
 #include "runtime/device_assignment.h"
@@ -17,10 +18,6 @@
 
 namespace fathom {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // How many slices stand along each axis of the mesh.
 std::vector<int64_t> slices_along(const DeviceMesh& mesh) {

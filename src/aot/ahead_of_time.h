@@ -5,8 +5,8 @@
 #include <string>
 
 #include "config/config.h"
-#include "config/mesh.h"
 #include "graph/emit/emit.h"
+#include "mesh/device_mesh.h"
 #include "runtime/compiled_program.h"
 #include "runtime/machines.h"
 #include "runtime/topology.h"

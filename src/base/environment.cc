@@ -26,4 +26,9 @@ std::string process_variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+std::string expand_home(const std::string& path, const Environment& environment) {
+  if (path != "~" && !path.starts_with("~/")) return path;
+  return variable(environment, "HOME") + path.substr(1);
+}
+
 }  // namespace fathom

@@ -16,5 +16,13 @@ TEST(EnvironmentVariables, UnsetIsEmptyAndAnEqualsSignBelongsToTheValue) {
   EXPECT_EQ(variable(process_environment(), "FATHOM_TEST_VARIABLE"), "");
 }
 
+TEST(EnvironmentVariables, ATildeIsTheHomeOnlyWhereItStandsAlone) {
+  Environment environment = {{"HOME", "/home/a"}};
+  EXPECT_EQ(expand_home("~", environment), "/home/a");
+  EXPECT_EQ(expand_home("~/x", environment), "/home/a/x");
+  EXPECT_EQ(expand_home("~b/x", environment), "~b/x");
+  EXPECT_EQ(expand_home("x/~", environment), "x/~");
+}
+
 }  // namespace
 }  // namespace fathom

@@ -7,10 +7,10 @@
 
 namespace fathom {
 
-// "48.1 GB": in units of 10^9 bytes, as every size is that fathom prints without saying GiB.
+// "48.10 GB": in units of 10^9 bytes, as every size is that fathom prints without saying GiB.
 template <class Bytes>
 std::string gigabytes(Bytes bytes) {
-  return fmt::format("{:.1f} GB", static_cast<double>(bytes) * 1e-9);
+  return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9);
 }
 
 }  // namespace fathom

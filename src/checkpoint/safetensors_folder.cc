@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/listed.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -10,12 +11,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Enough of a list for a message.
-std::string some_of(const std::vector<std::string>& items) {
-  constexpr size_t kShown = 8;
-  std::string out = fmt::format("{}", fmt::join(items.begin(), items.begin() + std::min(items.size(), kShown), ", "));
-  return items.size() > kShown ? fmt::format("{} and {} more", out, items.size() - kShown) : out;
-}
+constexpr size_t kListed = 8;  // names that a message lists
 
 bool has_file(const std::string& folder, std::string_view name) {
   std::string path = join_path(folder, name);
@@ -33,7 +29,7 @@ std::map<std::string, std::shared_ptr<const SafetensorsFile>> open_shards(const 
   }
   if (!missing.empty()) {
     throw FormatError(join_path(folder, kModelIndex),
-                      "the index names files that are not in the folder: " + some_of(missing));
+                      "the index names files that are not in the folder: " + listed(missing, kListed));
   }
   for (auto& [file, shard] : shards) shard = SafetensorsFile::open(join_path(folder, file));
   return shards;
@@ -91,7 +87,7 @@ TensorFolder TensorFolder::open(const std::string& path) {
       folder.tensors_.emplace(tensor, shards[file]);
     }
     if (!absent.empty()) {
-      throw FormatError(index_path, "tensors that the index lists are not in their files: " + some_of(absent));
+      throw FormatError(index_path, "tensors that the index lists are not in their files: " + listed(absent, kListed));
     }
   } else if (single) {
     auto file = SafetensorsFile::open(join_path(path, kModelFile));

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,14 +22,6 @@ struct Coordination {
   friend bool operator==(const Coordination&, const Coordination&) = default;
 };
 
-// What to ask the CUDA plugin for; what is not given is the plugin's own choice.
-struct GpuMemory {
-  std::optional<float> fraction;  // of the GPU's memory
-  std::optional<bool> preallocate;
-  std::string allocator;  // empty, or a name that the plugin knows
-  friend bool operator==(const GpuMemory&, const GpuMemory&) = default;
-};
-
 // Values are final: defaults, -1 ("take it from ...") and empty strings are already resolved where the comment says so.
 // The initialisers stand for nothing but zero: the defaults live in the key table.
 struct Config {
@@ -45,10 +36,7 @@ struct Config {
   int64_t log_period = 0;  // steps between flushes of metrics.jsonl and the TensorBoard file
   int64_t init_weights_seed = 0;
   int64_t data_shuffle_seed = 0;
-  // Derived, not keys: <base_output_directory>/<run_name> and what lies in it.
-  std::string run_directory;
-  std::string checkpoint_directory;
-  std::string tensorboard_directory;
+  std::string run_directory;  // derived, not a key: <base_output_directory>/<run_name>
 
   // --- Hardware and plugin.
   Hardware hardware = Hardware::kCpu;
@@ -70,7 +58,6 @@ struct Config {
   int64_t process_index = -1;    // likewise
   std::string local_device_ids;  // "0,1"
   Coordination coordination;
-  GpuMemory gpu_memory;  // derived from the environment (config/gpu_memory.h)
 
   // --- Dimensions. base_* are the keys; the plain names are what the model uses (base_* scaled by
   // global_parameter_scale).
@@ -264,7 +251,7 @@ struct Config {
   double eval_per_device_batch_size = 0;  // resolved: per_device_batch_size when 0
   double target_eval_loss = 0;
 
-  // --- Parallelism. The mesh itself comes from resolve_mesh (mesh.h), once the devices are known.
+  // --- Parallelism. The mesh itself comes from resolve_mesh (mesh/device_mesh.h), once the devices are known.
   std::vector<std::string> mesh_axes;
   std::vector<AxisRule> logical_axis_rules;  // resolved: all layers merged
   int64_t num_slices = -1;

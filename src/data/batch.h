@@ -47,8 +47,8 @@ class BatchStream {
   virtual std::optional<Batch> next() = 0;
   // Where the stream stands after the last batch it gave.
   virtual DataState state() const = 0;
-  // Goes on from a saved state; DataState{} starts again. Throws ConfigError when the state is of another data set or
-  // of another number of processes.
+  // Goes on from a saved state; DataState{} starts again. From a state of another data set or another number of
+  // processes it goes on as near to that place as it can, with a warning.
   virtual void restore(const DataState& state) = 0;
   // One line for the user when next() has given nothing: what ended and which key makes it longer.
   virtual std::string end_message() const = 0;

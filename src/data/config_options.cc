@@ -1,22 +1,11 @@
 #include "data/config_options.h"
 
-#include "base/error.h"
 #include "base/log.h"
 #include "data/documents.h"
 
 namespace fathom {
 
 namespace {
-
-// The loader names that the peer's hf pipeline takes in place of a data set, the files then being in hf_train_files.
-bool is_loader_name(const std::string& hf_path) {
-  return hf_path == "parquet" || hf_path == "json" || hf_path == "text";
-}
-
-const std::string& only_column(const std::vector<std::string>& columns, std::string_view key) {
-  if (columns.size() == 1) return columns[0];
-  throw ConfigError(fmt::format("{} names {} columns: pre-training reads one column of text", key, columns.size()));
-}
 
 // What both kinds of stream share; path and column are the training data's.
 DataOptions common_options(const Config& config, const BatchShare& share) {
@@ -28,13 +17,6 @@ DataOptions common_options(const Config& config, const BatchShare& share) {
     bool files = !config.hf_train_files.empty();
     options.path = files ? config.hf_train_files : config.hf_path;
     options.path_key = files ? "hf_train_files" : "hf_path";
-    if (!files && is_loader_name(config.hf_path)) {
-      throw ConfigError(
-          fmt::format("hf_path={} names a kind of file: hf_train_files must name the files", config.hf_path));
-    }
-  }
-  if (config.dataset_type == DatasetType::kTfds) {
-    throw ConfigError("dataset_type=tfds: name text, JSONL or parquet files by dataset_path instead");
   }
   options.split = config.train_split;
   options.rows = share.rows;
@@ -50,17 +32,12 @@ DataOptions common_options(const Config& config, const BatchShare& share) {
   return options;
 }
 
-void refuse_token_columns(bool tokenize, std::string_view key) {
-  if (!tokenize) throw ConfigError(fmt::format("{}=false: columns of token ids are not read, only text", key));
-}
-
 }  // namespace
 
 DataOptions train_data_options(const Config& config, const BatchShare& share) {
   DataOptions options = common_options(config, share);
   if (options.synthetic) return options;
-  refuse_token_columns(config.tokenize_train_data, "tokenize_train_data");
-  options.column = only_column(config.train_data_columns, "train_data_columns");
+  options.column = config.train_data_columns.at(0);
   options.shuffle = config.enable_data_shuffling;
   options.num_epoch = config.num_epoch;
   options.pad_last_batch = config.generate_padding_batch_train;
@@ -73,12 +50,8 @@ DataOptions eval_data_options(const Config& config, const BatchShare& share) {
   options.num_epoch = 1;
   options.max_batches = config.eval_steps;
   options.pad_last_batch = config.generate_padding_batch_eval;
-  if (options.synthetic) {
-    if (config.eval_steps < 0) throw ConfigError("eval_steps=-1 never ends with dataset_type=synthetic: give a number");
-    return options;
-  }
-  refuse_token_columns(config.tokenize_eval_data, "tokenize_eval_data");
-  options.column = only_column(config.eval_data_columns, "eval_data_columns");
+  if (options.synthetic) return options;
+  options.column = config.eval_data_columns.at(0);
   if (!config.hf_eval_files.empty()) {
     options.path = config.hf_eval_files;
     options.path_key = "hf_eval_files";

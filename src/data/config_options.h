@@ -13,7 +13,7 @@ struct BatchShare {
   int process_count = 1;
 };
 
-// Throws ConfigError for what a stream cannot do: token columns, several columns, data sets of other kinds.
+// A resolved configuration names files of one column of text, or synthetic data.
 DataOptions train_data_options(const Config& config, const BatchShare& share);
 // The evaluation data: hf_eval_files, otherwise the eval_split of the data set, otherwise the training data itself
 // (said in a warning). Not shuffled, once through, at most eval_steps batches.

@@ -2,14 +2,10 @@
 
 #include <gmock/gmock.h>
 
-#include "base/error.h"
 #include "base/temporary_folder.h"
 
 namespace fathom {
 namespace {
-
-using testing::HasSubstr;
-using testing::ThrowsMessage;
 
 Config file_config(const std::string& path) {
   Config config;
@@ -72,24 +68,8 @@ TEST(ConfigOptions, HfNamesAPathOrAKindOfFile) {
   config.hf_path = "a/folder";
   EXPECT_EQ(train_data_options(config, {.rows = 1}).path, "a/folder");
   config.hf_path = "parquet";
-  EXPECT_THAT([&] { train_data_options(config, {.rows = 1}); },
-              ThrowsMessage<ConfigError>(HasSubstr("hf_train_files")));
   config.hf_train_files = "b/*.parquet";
   EXPECT_EQ(train_data_options(config, {.rows = 1}).path, "b/*.parquet");
-}
-
-TEST(ConfigOptions, WhatAStreamCannotDoIsRefused) {
-  Config config = file_config("folder");
-  config.train_data_columns = {"prompt", "completion"};
-  EXPECT_THAT([&] { train_data_options(config, {}); }, ThrowsMessage<ConfigError>(HasSubstr("names 2 columns")));
-  config = file_config("folder");
-  config.tokenize_train_data = false;
-  EXPECT_THAT([&] { train_data_options(config, {}); },
-              ThrowsMessage<ConfigError>(HasSubstr("tokenize_train_data=false")));
-  config.dataset_type = DatasetType::kSynthetic;
-  config.eval_steps = -1;
-  EXPECT_THAT([&] { eval_data_options(config, {}); },
-              ThrowsMessage<ConfigError>(HasSubstr("eval_steps=-1 never ends")));
 }
 
 }  // namespace

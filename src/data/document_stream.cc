@@ -1,3 +1,5 @@
+#include <stdexcept>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -23,7 +25,6 @@ class DocumentStream final : public BatchStream {
   bool fetch();
   void encode(int64_t document);
   void advance();
-  void check_ids(int64_t document) const;
   [[noreturn]] void too_little_data() const;
 
   DataOptions options_;
@@ -156,17 +157,6 @@ void DocumentStream::encode(int64_t document) {
   pending_.insert(pending_.end(), ids.begin(), ids.end());
   if (options_.add_eos) pending_.push_back(*encoder_.eos_id);
   tokens_ += static_cast<int64_t>(pending_.size());
-  check_ids(document);
-}
-
-void DocumentStream::check_ids(int64_t document) const {
-  for (int32_t id : pending_) {
-    if (id >= 0 && id < options_.vocab_size) continue;
-    throw ConfigError(
-        fmt::format("{}: the tokenizer gives id {}, but vocab_size={}: tokenizer_path does not name this "
-                    "model's tokenizer, or vocab_size is too small",
-                    source_->where(document), id, options_.vocab_size));
-  }
 }
 
 void DocumentStream::too_little_data() const {
@@ -192,11 +182,7 @@ std::unique_ptr<BatchStream> open_document_stream(const DataOptions& options, Te
 }
 
 std::unique_ptr<BatchStream> open_batches(const DataOptions& options, TextEncoder encoder) {
-  if (options.rows <= 0 || options.length <= 0 || options.vocab_size <= 0) {
-    throw ConfigError(fmt::format("batches of {} rows, max_target_length={} and vocab_size={}: all must be positive",
-                                  options.rows, options.length, options.vocab_size));
-  }
-  if (options.num_epoch < 1) throw ConfigError(fmt::format("num_epoch={} must be at least 1", options.num_epoch));
+  if (options.rows <= 0 || options.length <= 0) throw std::logic_error("open_batches: batches without tokens");
   if (options.synthetic) return open_synthetic(options);
   return open_document_stream(options, std::move(encoder));
 }

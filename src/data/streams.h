@@ -15,7 +15,7 @@ namespace fathom {
 
 // What a stream needs of a tokenizer.
 struct TextEncoder {
-  // Ids of a text, nothing added before or after it.
+  // Ids of a text, nothing added before or after it; all of them in the vocabulary of the model that eats the batches.
   std::function<std::vector<int32_t>(std::string_view)> encode;
   std::optional<int32_t> bos_id;
   std::optional<int32_t> eos_id;
@@ -34,7 +34,7 @@ struct DataOptions {
   // Of the batches of this process; length in tokens.
   int64_t rows = 0;
   int64_t length = 0;
-  int64_t vocab_size = 0;
+  int64_t vocab_size = 0;  // of synthetic ids
   bool packing = true;
   int64_t max_segments = -1;
   bool add_bos = true;

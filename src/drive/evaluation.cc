@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "config/mesh.h"
+#include "mesh/batch_sizes.h"
 
 namespace fathom {
 

@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "config/hub.h"
 #include "config/resolve/resolve.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 namespace {

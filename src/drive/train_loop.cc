@@ -3,10 +3,10 @@
 #include <cmath>
 
 #include "base/log.h"
-#include "config/resolve/summary.h"
 #include "drive/memory_check.h"
 #include "drive/run_folder.h"
 #include "drive/signals.h"
+#include "drive/summary.h"
 
 namespace fathom {
 

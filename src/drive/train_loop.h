@@ -6,11 +6,11 @@
 #include <memory>
 #include <optional>
 
-#include "config/mesh.h"
 #include "drive/evaluation.h"
 #include "drive/step_report.h"
 #include "drive/stop_agreement.h"
 #include "drive/training_data.h"
+#include "mesh/batch_sizes.h"
 #include "metrics/metrics_writer.h"
 #include "metrics/progress.h"
 #include "session/state_io.h"

@@ -4,8 +4,8 @@
 #include <memory>
 #include <optional>
 
-#include "config/mesh.h"
 #include "data/streams.h"
+#include "mesh/batch_sizes.h"
 #include "session/batch_io.h"
 #include "tokenizer/tokenizer.h"
 

@@ -11,6 +11,7 @@
 #include "checkpoint/safetensors_folder.h"
 #include "eval/checks.h"
 #include "runtime/plugin_search.h"
+#include "session/gpu_memory.h"
 
 namespace fathom {
 namespace {
@@ -156,8 +157,9 @@ class Verifier::Models {
     }
     words.push_back(fmt::format("load_parameters_path={}/{}", options_.folder, subfolder));
     words.push_back(fmt::format("scan_layers={}", scan));
-    Resolved resolved =
-        resolve_config(words, options_.environment, {.needs_data = false, .found_hardware = default_hardware()});
+    ResolveOptions resolving{.needs_data = false, .found_hardware = default_hardware()};
+    resolving.check_environment = check_gpu_memory;
+    Resolved resolved = resolve_config(words, options_.environment, resolving);
     for (const std::string& notice : resolved.notices) log_once(LogLevel::kInfo, notice);
     return std::move(resolved.config);
   }

@@ -60,7 +60,7 @@ struct ModelConfig {
   int64_t shared_dim() const { return shared_experts * moe_mlp_dim; }
 };
 
-// Throws ConfigError naming the key when a size is missing or does not fit another.
+// The sizes of a resolved configuration fit each other (config/resolve/validate.h).
 ModelConfig model_config(const Config& config);
 
 }  // namespace fathom

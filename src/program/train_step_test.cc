@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <set>
 
-#include "config/mesh.h"
 #include "config/resolve/resolve.h"
 #include "graph/fused_op.h"
 #include "graph/lower.h"
+#include "mesh/device_mesh.h"
 #include "program/programs.h"
 
 namespace fathom {

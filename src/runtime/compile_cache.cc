@@ -5,7 +5,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -50,11 +50,6 @@ class KeyHash {
   XXH3_state_t state_{};
 };
 
-std::string environment(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value == nullptr ? "" : value;
-}
-
 // The serialised executable inside an entry, or nothing when the entry is damaged.
 std::optional<std::string_view> payload(std::string_view entry) {
   if (entry.size() < kHeaderSize || !entry.starts_with(kMagic)) return std::nullopt;
@@ -87,7 +82,7 @@ std::optional<Executable> load(const std::string& path, const std::shared_ptr<co
 
 std::string CompileCache::entry_path(const Client& client, std::string_view text, const CompileOptions& options) const {
   KeyHash hash;
-  hash.add(text).add(encode(options)).add(client.plugin().fingerprint()).add(environment("XLA_FLAGS"));
+  hash.add(text).add(encode(options)).add(client.plugin().fingerprint()).add(process_variable("XLA_FLAGS"));
   hash.add(options_.kernel_abi).add(client.platform()).add(client.platform_version()).add(cpu_fingerprint());
   for (const Device& device : client.devices()) hash.add(fmt::format("{} {}", device.id, device.kind));
   return (fs::path(options_.folder) / (hash.digest() + std::string(kSuffix))).string();
@@ -155,8 +150,8 @@ const std::string& cpu_fingerprint() {
 }
 
 std::string default_cache_folder() {
-  if (std::string cache = environment("XDG_CACHE_HOME"); !cache.empty()) return cache + "/fathom";
-  if (std::string home = environment("HOME"); !home.empty()) return home + "/.cache/fathom";
+  if (std::string cache = process_variable("XDG_CACHE_HOME"); !cache.empty()) return cache + "/fathom";
+  if (std::string home = process_variable("HOME"); !home.empty()) return home + "/.cache/fathom";
   return "";
 }
 

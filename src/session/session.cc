@@ -2,29 +2,27 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/stopwatch.h"
 #include "kernels/abi.h"
 #include "kernels/ffi/handlers.h"
 #include "runtime/compiled_file.h"
 #include "runtime/ffi_table.h"
 #include "runtime/host_memory.h"
 #include "runtime/plugin_search.h"
+#include "session/gpu_memory.h"
 
 namespace fathom {
 namespace {
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-void add_memory_options(const GpuMemory& memory, NamedValues& to) {
-  if (memory.fraction) to["memory_fraction"] = *memory.fraction;
-  if (memory.preallocate) to["preallocate"] = *memory.preallocate;
-  if (!memory.allocator.empty()) to["allocator"] = memory.allocator;
+NamedValues memory_options(Hardware hardware) {
+  Problems problems;
+  NamedValues options = gpu_memory_options(hardware, process_environment(), problems);
+  problems.throw_if_any();
+  return options;
 }
 
 }  // namespace
@@ -47,7 +45,7 @@ Session::Session(const Config& config)
   }
   ClientOptions options = job_.client_options();
   if (config.hardware == Hardware::kCpu) options.cpu_device_count = static_cast<int>(config.cpu_device_count);
-  add_memory_options(config.gpu_memory, options.plugin_options);
+  options.plugin_options.merge(memory_options(config.hardware));
   client_ = Client::create(*plugin_, options);
   mesh_ = resolve_mesh(config, static_cast<int64_t>(client_->devices().size()), client_->slice_count());
   AssignmentOptions slices;
@@ -65,11 +63,11 @@ std::string Session::description() const {
 std::string Session::kernel_version() const { return target_.kernels.empty() ? "" : std::to_string(abi::kVersion); }
 
 Compiled Session::compile(const std::function<Program()>& stage, const std::string& file) const {
-  auto start = std::chrono::steady_clock::now();
+  Clock::time_point start = Clock::now();
   Program program = stage();
   std::string text = emit(program, {.target = target_, .require_kernels = require_kernels_});
   double text_seconds = seconds_since(start);
-  start = std::chrono::steady_clock::now();
+  start = Clock::now();
   CompileOptions options;
   options.device_ids = assignment_->device_ids();
   options.xla_flags = parse_xla_flags(xla_flags_);

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "config/config.h"
-#include "config/mesh.h"
 #include "graph/emit/emit.h"
 #include "job/job.h"
+#include "mesh/device_mesh.h"
 #include "runtime/compile_cache.h"
 #include "runtime/executable.h"
 #include "runtime/sharded_array.h"

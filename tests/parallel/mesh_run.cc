@@ -7,9 +7,9 @@
 #include <map>
 #include <random>
 
-#include "config/mesh.h"
 #include "config/resolve/resolve.h"
 #include "kernels/ffi/handlers.h"
+#include "mesh/device_mesh.h"
 #include "runtime/array_slice.h"
 #include "runtime/buffer.h"
 #include "runtime/executable.h"

@@ -83,8 +83,4 @@ std::vector<std::string> nearest_names(std::string_view name, std::span<const st
   return nearest(name, names);
 }
 
-KeyValue default_value(const KeyRow& row) {
-  return typed_value(row, parse_yaml(std::string(row.default_text), std::string(row.name)));
-}
-
 }  // namespace fathom

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "config/resolve/value.h"
+#include "config/keys/value.h"
 
 namespace fathom {
 
@@ -75,12 +75,6 @@ const KeyRow* find_key(std::string_view name);
 std::vector<std::string> nearest_keys(std::string_view name);
 // The nearest of `names` likewise.
 std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> names);
-
-// The raw value as the key's type. Throws ConfigError with what the key needs, the key's name not included.
-KeyValue typed_value(const KeyRow& row, const RawValue& raw);
-KeyValue default_value(const KeyRow& row);
-// "int", "one of: a, b".
-std::string type_text(const KeyRow& row);
 
 // The text of docs/keys.md and of `fathom keys`.
 std::string keys_markdown();

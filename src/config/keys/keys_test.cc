@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "config/keys/typed_value.h"
 
 namespace fathom {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "config/keys/keys.h"
+#include "config/keys/typed_value.h"
 
 namespace fathom {
 

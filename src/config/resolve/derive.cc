@@ -7,8 +7,9 @@
 
 #include "base/error.h"
 #include "config/coordination.h"
-#include "config/gpu_memory.h"
-#include "config/hub.h"
+#include "config/resolve/validate.h"
+#include "storage/file_store.h"
+#include "storage/hub.h"
 
 namespace fathom {
 
@@ -62,11 +63,10 @@ void derive_rope(Config& c) {
   if (c.rope_attention_scaling) c.rope_output_scale = yarn_scale(c.rope_factor, 1.0);
 }
 
-// Whether the group keys divide the experts as check_groups (validate.cc) demands.
 bool groups_fit(const Config& c) {
-  int64_t size = c.num_experts / c.n_routing_groups;
-  bool ranked = size >= (c.routing_group_score == GroupScore::kTop2Sum ? 2 : 1);
-  return c.num_experts % c.n_routing_groups == 0 && ranked && c.topk_routing_group * size >= c.num_experts_per_tok;
+  Problems problems;
+  check_groups(c, problems);
+  return problems.empty();
 }
 
 void derive_routing(Config& c, const DeriveInput& in, std::vector<std::string>& notices) {
@@ -102,11 +102,6 @@ void derive_steps(Config& c, Problems& problems) {
   if (c.steps == -1) problems.add("steps=-1 and learning_rate_schedule_steps=-1: give one of them");
 }
 
-std::string variable(const Environment& environment, const std::string& name) {
-  auto found = environment.find(name);
-  return found == environment.end() ? "" : found->second;
-}
-
 std::string minute_stamp() {
   std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   std::tm local = {};
@@ -126,8 +121,6 @@ void derive_folders(Config& c, const DeriveInput& in, std::vector<std::string>& 
   while (base.size() > 1 && base.ends_with('/')) base.pop_back();
   c.base_output_directory = base;
   c.run_directory = base + "/" + c.run_name;
-  c.checkpoint_directory = c.run_directory + "/checkpoints";
-  c.tensorboard_directory = c.run_directory + "/tensorboard";
   c.jax_cache_dir = expand_home(c.jax_cache_dir, in.environment);
 }
 
@@ -169,8 +162,7 @@ void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>
     }
     if (c.tokenizer_path.empty() && needed) {
       problems.add(
-          "no tokenizer: give tokenizer_path=<folder with tokenizer.json, or a name such as "
-          "deepseek-ai/DeepSeek-V3>");
+          "no tokenizer: give tokenizer_path=<folder with tokenizer.json, or a name such as deepseek-ai/DeepSeek-V3>");
     }
     return;
   }
@@ -194,8 +186,7 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
   };
   if (!c.load_parameters_path.empty()) look_up(c.load_parameters_path, "load_parameters_path", HubKind::kModel);
   if (!in.options.needs_data) return;
-  bool loader = c.hf_path == "parquet" || c.hf_path == "json" || c.hf_path == "text";
-  if (c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !loader) {
+  if (c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !is_loader_name(c.hf_path)) {
     look_up(c.hf_path, "hf_path", HubKind::kDataset);
   }
   if (c.dataset_type == DatasetType::kFiles && !c.dataset_path.empty()) {
@@ -271,7 +262,6 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_paths(config, input, problems);
   derive_tokenizer(config, input, notices, problems);
   derive_coordination(config, input, notices, problems);
-  derive_gpu_memory(config, input, problems);
 }
 
 }  // namespace fathom

@@ -15,9 +15,6 @@ struct DeriveInput {
 // Fills what Config calls derived or resolved. Adds a notice for each default taken from elsewhere.
 void derive(Config& config, const DeriveInput& input, std::vector<std::string>& notices, Problems& problems);
 
-// Checks a derived Config: ranges, sizes that must fit each other, keys that exclude each other, data and tokenizer.
-void validate(const Config& config, const ResolveOptions& options, Problems& problems);
-
 // The tensors that a remat policy keeps besides the layer's input.
 std::vector<std::string> saved_tensors(const Config& config);
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "config/keys/typed_value.h"
 
 namespace fathom {
 
@@ -170,12 +171,6 @@ void check_model_conflicts(const Layer& model, const Layer& stronger, Problems& 
 }
 
 }  // namespace
-
-void Problems::throw_if_any() const {
-  if (lines_.empty()) return;
-  if (lines_.size() == 1) throw ConfigError(lines_[0]);
-  throw ConfigError(fmt::format("{} mistakes in the configuration:\n  {}", lines_.size(), fmt::join(lines_, "\n  ")));
-}
 
 bool is_secret(std::string_view key) { return key == "hf_access_token"; }
 

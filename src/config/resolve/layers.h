@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "config/keys/keys.h"
-#include "config/resolve/problems.h"
+#include "config/problems.h"
 #include "config/resolve/resolve.h"
 
 namespace fathom {

@@ -6,10 +6,12 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "config/keys/typed_value.h"
 #include "config/resolve/derive.h"
-#include "config/hf_config.h"
-#include "config/hub.h"
+#include "config/resolve/hf_config.h"
+#include "config/resolve/validate.h"
+#include "storage/file_store.h"
+#include "storage/hub.h"
 
 namespace fathom {
 
@@ -36,11 +38,9 @@ Layer auto_model_layer(const LayerStack& stack, const Environment& environment, 
   std::string parent = fs::path(folder).parent_path().string();
   for (const std::string& place : {folder, parent}) {
     std::string path = fmt::format("{}/config.json", place.empty() ? "." : place);
-    if (is_remote(place)) {
-      if (!options.read_remote) throw ConfigError(fmt::format("model_name=auto: {} cannot be read here", path));
-      if (std::optional<std::string> text = options.read_remote(path)) return hf_model_layer(*text, path, problems);
-    } else if (fs::is_regular_file(path)) {
-      return hf_model_layer(read_file(path), path, problems);
+    const FileStore& store = file_store(path);
+    if (store.kind(path) == PathKind::kFile) {
+      return hf_model_layer(std::string(store.read(path).bytes), path, problems);
     }
   }
   throw ConfigError(fmt::format("model_name=auto: no config.json in {} or above it", folder));
@@ -152,6 +152,7 @@ Resolved resolve_config(std::span<const std::string> args, const Environment& en
   }
   derive(out.config, {settings, stack.model, environment, options}, out.notices, problems);
   validate(out.config, options, problems);
+  if (options.check_environment) options.check_environment(out.config, environment, problems);
   problems.throw_if_any();
   return out;
 }

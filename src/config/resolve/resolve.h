@@ -1,19 +1,17 @@
 // From the words of a command line to a Config: file lookup, layers and precedence, typed values, all mistakes at once.
+// Nothing here reads the process's environment: the caller gives one.
 #pragma once
 
 #include <functional>
-#include <map>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/environment.h"
 #include "config/config.h"
+#include "config/problems.h"
 
 namespace fathom {
-
-// The process environment as the caller read it; nothing here calls getenv.
-using Environment = std::map<std::string, std::string>;
 
 struct ResolveOptions {
   // The configuration file when the first argument names none: "base.yml" or "post_train/sft.yml".
@@ -29,8 +27,8 @@ struct ResolveOptions {
   Hardware found_hardware = Hardware::kCpu;
   // The folder whose config.json model_name=auto reads; empty = load_parameters_path.
   std::string model_folder;
-  // The content of a file on an object store, nothing when there is none; empty = such folders cannot be read here.
-  std::function<std::optional<std::string>(const std::string& path)> read_remote;
+  // Checks that rooms above this one add for variables of the environment that are no keys; empty = none.
+  std::function<void(const Config& config, const Environment& environment, Problems& problems)> check_environment;
 };
 
 // Where the value of one key came from.

@@ -5,11 +5,10 @@
 #include <cmath>
 #include <filesystem>
 
-#include "base/error.h"
 #include "base/temporary_folder.h"
-#include "config/keys/keys.h"
+#include "config/keys/typed_value.h"
 #include "config/resolve/layers.h"
-#include "config/resolve/summary.h"
+#include "config/resolve/resolve_testing.h"
 
 namespace fathom {
 namespace {
@@ -22,28 +21,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 namespace fs = std::filesystem;
-
-using Args = std::vector<std::string>;
-
-// A small model and synthetic data, on one CPU device; `more` follows.
-Args tiny(Args more = {}) {
-  Args args = {"configs/base.yml", "model_name=deepseek3-tiny", "dataset_type=synthetic", "run_name=r",
-               "base_output_directory=out"};
-  args.insert(args.end(), more.begin(), more.end());
-  return args;
-}
-
-Resolved resolve(const Args& args, const Environment& environment = {}) { return resolve_config(args, environment); }
-
-// The message of a configuration that must not be accepted.
-std::string refusal(const Args& args, const Environment& environment = {}, const ResolveOptions& options = {}) {
-  try {
-    resolve_config(args, environment, options);
-  } catch (const ConfigError& e) {
-    return e.what();
-  }
-  return "accepted";
-}
 
 class ResolveFiles : public testing::Test {
  protected:
@@ -149,6 +126,11 @@ TEST(Resolve, NeedsAModelAndKnowsTheirNames) {
   EXPECT_EQ(resolve({"model_name=deepseek3-671b-Instruct", "dataset_type=synthetic"}).config.num_experts, 256);
 }
 
+TEST(Resolve, ReadsTheModelOfAFolderWhereverItIs) {
+  EXPECT_THAT(refusal(tiny({"model_name=auto", "load_parameters_path=ftp://host/model"})),
+              HasSubstr("ftp://host/model/config.json: a path is local, gs:// or s3://"));
+}
+
 TEST(Resolve, TakesDimensionsWithoutAModelFile) {
   Config c = resolve({"model_name=default", "dataset_type=synthetic", "base_moe_mlp_dim=32", "num_experts=4"}).config;
   EXPECT_EQ(c.emb_dim, 2048);
@@ -223,8 +205,6 @@ TEST(Resolve, NeedsADataSetAndATokenizer) {
   EXPECT_THAT(refusal(tiny({"dataset_type=hf"})), HasSubstr("dataset_type=hf needs hf_path"));
   EXPECT_THAT(refusal({"model_name=deepseek3-tiny", "hf_path=a/b", "dataset_path=tests"}),
               HasSubstr("dataset_path and hf_path are both given"));
-  std::string message = refusal(tiny({"dataset_type=tfds", "dataset_path=x", "tokenizer_path=tests"}));
-  EXPECT_THAT(message, HasSubstr("TFDS folders are not read"));
 }
 
 TEST(Resolve, AsksForNoDataWhereTheCommandReadsNone) {
@@ -234,32 +214,11 @@ TEST(Resolve, AsksForNoDataWhereTheCommandReadsNone) {
   EXPECT_THAT(refusal({"model_name=deepseek3-tiny"}, {}, options), HasSubstr("no tokenizer"));
 }
 
-TEST(Resolve, FindsConflictsBetweenKeys) {
-  auto says = [](const Args& more) { return refusal(tiny(more)); };
-  EXPECT_THAT(says({"override_model_config=True", "first_num_dense_layers=62"}),
-              HasSubstr("first_num_dense_layers=62 is more than the 61 layers"));
-  EXPECT_THAT(says({"override_model_config=True", "base_num_kv_heads=2"}),
-              HasSubstr("base_num_kv_heads=2 differs from base_num_query_heads=4"));
-  EXPECT_THAT(says({"override_model_config=True", "qk_rope_head_dim=15"}), HasSubstr("rotation needs pairs"));
-  EXPECT_THAT(says({"override_model_config=True", "num_experts_per_tok=32"}),
-              HasSubstr("num_experts_per_tok=32 is more than num_experts=16"));
-  EXPECT_THAT(says({"warmup_steps_fraction=1.5"}), HasSubstr("must lie between 0 and 1"));
-  EXPECT_THAT(says({"adamw_mask=("}), HasSubstr("no regular expression"));
-  EXPECT_THAT(says({"eval_interval=2"}), HasSubstr("eval_steps=-1 never ends"));
-  EXPECT_THAT(says({"dataset_type=hf", "hf_path=json", "tokenizer_path=tests", "eval_interval=2"}),
-              HasSubstr("give hf_eval_split or hf_eval_files"));
-  EXPECT_THAT(says({"ici_tensor_parallelism=2"}), HasSubstr("ici_tensor_parallelism=2 = 2 does not divide the 1 "));
-  EXPECT_THAT(says({"cpu_device_count=4", "per_device_batch_size=0.5"}), HasSubstr("cannot be split over fsdp=4"));
-  EXPECT_THAT(says({"steps=-1"}), HasSubstr("give one of them"));
-  EXPECT_THAT(says({"global_parameter_scale=3"}), HasSubstr("not a power of two"));
-}
-
 TEST(Resolve, DerivesStepsDtypesAndFolders) {
   Config c = resolve(tiny({"steps=-1", "learning_rate_schedule_steps=40", "weight_dtype=bfloat16"})).config;
   EXPECT_EQ(c.steps, 40);
   EXPECT_EQ(c.mu_dtype, DType::kBF16);
   EXPECT_EQ(c.run_directory, "out/r");
-  EXPECT_EQ(c.tensorboard_directory, "out/r/tensorboard");
   EXPECT_EQ(c.eval_per_device_batch_size, c.per_device_batch_size);
   EXPECT_EQ(resolve(tiny({"steps=5"})).config.learning_rate_schedule_steps, 5);
   Resolved unnamed = resolve({"model_name=deepseek3-tiny", "dataset_type=synthetic"}, {{"JOBSET_NAME", "job"}});
@@ -442,15 +401,6 @@ TEST_F(ResolveHub, NeedsNoTokenizerForSyntheticData) {
   Environment environment = {{"HF_HUB_CACHE", folder_.string()}};
   EXPECT_EQ(refusal(tiny({"tokenizer_path=deepseek-ai/DeepSeek-V3", "tokenizer_type=sentencepiece"}), environment),
             "accepted");
-}
-
-TEST(Summary, IsShortAndNamesWhatMatters) {
-  Config c = resolve(tiny({"gradient_accumulation_steps=2"})).config;
-  std::string text = summarize(c, resolve_mesh(c, 1), {.parameters = 12'345'678, .device = ""});
-  EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 12);
-  EXPECT_THAT(text, AllOf(HasSubstr("deepseek3-tiny: 61 layers"), HasSubstr("12.3 million parameters"),
-                          HasSubstr("24 rows of 2048 tokens a step, in 2 micro-batches"), HasSubstr("synthetic"),
-                          HasSubstr("out/r")));
 }
 
 }  // namespace

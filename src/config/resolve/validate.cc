@@ -1,10 +1,10 @@
-// Conflicts between keys, found before anything is compiled.
+#include "config/resolve/validate.h"
+
 #include <cmath>
 #include <regex>
 
 #include "base/error.h"
-#include "config/resolve/derive.h"
-#include "config/mesh.h"
+#include "mesh/batch_sizes.h"
 
 namespace fathom {
 
@@ -55,25 +55,6 @@ void check_attention(const Config& c, Problems& p) {
   if (!(c.rope_factor > 0)) p.add("rope_factor={}: must be above 0", c.rope_factor);
   if (!(c.beta_fast > c.beta_slow)) p.add("beta_fast={} must be above beta_slow={}", c.beta_fast, c.beta_slow);
   at_least("original_max_position_embeddings", c.original_max_position_embeddings, 1, p);
-}
-
-void check_groups(const Config& c, Problems& p) {
-  int64_t groups = c.n_routing_groups;
-  if (groups == 0) return;
-  if (c.num_experts % groups != 0) {
-    p.add("n_routing_groups={} does not divide num_experts={}", groups, c.num_experts);
-    return;
-  }
-  int64_t size = c.num_experts / groups;
-  if (c.topk_routing_group < 1 || c.topk_routing_group > groups) {
-    p.add("topk_routing_group={} must lie between 1 and n_routing_groups={}", c.topk_routing_group, groups);
-  } else if (c.topk_routing_group * size < c.num_experts_per_tok) {
-    p.add("topk_routing_group={} keeps {} experts, fewer than num_experts_per_tok={}", c.topk_routing_group,
-          c.topk_routing_group * size, c.num_experts_per_tok);
-  }
-  if (c.routing_group_score == GroupScore::kTop2Sum && size < 2) {
-    p.add("n_routing_groups={} leaves one expert a group, which is ranked by its two best", groups);
-  }
 }
 
 void check_experts(const Config& c, Problems& p) {
@@ -148,30 +129,48 @@ void check_loop(const Config& c, Problems& p) {
     p.add("profiler={}: must be empty, xplane or nsys", c.profiler);
   }
   at_least("cpu_device_count", c.cpu_device_count, 1, p);
+  if (c.compile_topology_num_slices != -1) {
+    at_least("compile_topology_num_slices", c.compile_topology_num_slices, 1, p);
+  }
   at_least("jax_distributed_initialization_timeout", c.jax_distributed_initialization_timeout, 1, p);
   if (c.max_segments_per_seq == 0) p.add("max_segments_per_seq=0: must be at least 1, or -1 for any number");
   if (!(c.per_device_batch_size > 0)) p.add("per_device_batch_size={}: must be above 0", c.per_device_batch_size);
 }
 
+// Text is read from one column.
+void check_columns(std::string_view key, const std::vector<std::string>& columns, Problems& p) {
+  if (columns.size() != 1) p.add("{} names {} columns: pre-training reads one column of text", key, columns.size());
+}
+
+void check_evaluation_data(const Config& c, Problems& p) {
+  if (c.dataset_type == DatasetType::kSynthetic) {
+    if (c.eval_steps < 0) p.add("eval_steps=-1 never ends with dataset_type=synthetic: give a number");
+    return;
+  }
+  if (c.dataset_type == DatasetType::kHf && c.hf_eval_split.empty() && c.hf_eval_files.empty()) {
+    p.add("eval_interval={} needs evaluation data: give hf_eval_split or hf_eval_files", c.eval_interval);
+  }
+  check_columns("eval_data_columns", c.eval_data_columns, p);
+}
+
 void check_data(const Config& c, Problems& p) {
-  if (c.dataset_type == DatasetType::kFiles && c.dataset_path.empty()) p.add("dataset_type=files needs dataset_path");
-  if (c.dataset_type == DatasetType::kHf && c.hf_path.empty()) p.add("dataset_type=hf needs hf_path");
   if (c.dataset_type == DatasetType::kTfds) {
     p.add(
         "dataset_type=tfds: TFDS folders are not read; name text, JSONL or parquet files by dataset_path and leave "
         "dataset_type out");
+    return;
   }
-  if (c.eval_interval <= 0) return;
-  if (c.dataset_type == DatasetType::kHf && c.hf_eval_split.empty() && c.hf_eval_files.empty()) {
-    p.add("eval_interval={} needs evaluation data: give hf_eval_split or hf_eval_files", c.eval_interval);
+  if (c.dataset_type == DatasetType::kFiles && c.dataset_path.empty()) p.add("dataset_type=files needs dataset_path");
+  if (c.dataset_type == DatasetType::kHf && c.hf_path.empty()) p.add("dataset_type=hf needs hf_path");
+  if (c.dataset_type == DatasetType::kHf && is_loader_name(c.hf_path) && c.hf_train_files.empty()) {
+    p.add("hf_path={} names a kind of file: hf_train_files must name the files", c.hf_path);
   }
-  if (c.dataset_type == DatasetType::kSynthetic && c.eval_steps < 0) {
-    p.add("eval_steps=-1 never ends with dataset_type=synthetic: give a number");
-  }
+  if (c.dataset_type != DatasetType::kSynthetic) check_columns("train_data_columns", c.train_data_columns, p);
+  if (c.eval_interval > 0) check_evaluation_data(c, p);
 }
 
 void check_devices(const Config& c, Problems& p) {
-  // What other machines have is known when their client is; mesh.h then says the same.
+  // What other machines have is known when their client is; mesh/ then says the same.
   if (c.hardware != Hardware::kCpu || !c.compile_topology.empty() || c.cpu_device_count < 1) return;
   try {
     DeviceMesh mesh = resolve_mesh(c, c.cpu_device_count);
@@ -205,6 +204,27 @@ void check_decoding(const Config& c, Problems& p) {
 }
 
 }  // namespace
+
+bool is_loader_name(std::string_view hf_path) { return hf_path == "parquet" || hf_path == "json" || hf_path == "text"; }
+
+void check_groups(const Config& config, Problems& problems) {
+  int64_t groups = config.n_routing_groups;
+  if (groups == 0) return;
+  if (config.num_experts % groups != 0) {
+    problems.add("n_routing_groups={} does not divide num_experts={}", groups, config.num_experts);
+    return;
+  }
+  int64_t size = config.num_experts / groups;
+  if (config.topk_routing_group < 1 || config.topk_routing_group > groups) {
+    problems.add("topk_routing_group={} must lie between 1 and n_routing_groups={}", config.topk_routing_group, groups);
+  } else if (config.topk_routing_group * size < config.num_experts_per_tok) {
+    problems.add("topk_routing_group={} keeps {} experts, fewer than num_experts_per_tok={}", config.topk_routing_group,
+                 config.topk_routing_group * size, config.num_experts_per_tok);
+  }
+  if (config.routing_group_score == GroupScore::kTop2Sum && size < 2) {
+    problems.add("n_routing_groups={} leaves one expert a group, which is ranked by its two best", groups);
+  }
+}
 
 void validate(const Config& config, const ResolveOptions& options, Problems& problems) {
   check_dimensions(config, problems);

@@ -1,4 +1,4 @@
-#include "config/hub.h"
+#include "storage/hub.h"
 
 #include <fmt/format.h>
 
@@ -7,17 +7,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string variable(const Environment& environment, const std::string& name) {
-  auto found = environment.find(name);
-  return found == environment.end() ? "" : found->second;
-}
 
 fs::path cache_folder(const Environment& environment) {
   if (std::string cache = variable(environment, "HF_HUB_CACHE"); !cache.empty()) return cache;
@@ -55,8 +51,6 @@ fs::path snapshot(const fs::path& repository) {
 
 }  // namespace
 
-bool is_remote(const std::string& path) { return path.find("://") != std::string::npos; }
-
 std::string find_in_hub(const std::string& key, const std::string& name, HubKind kind, const Environment& environment) {
   std::string path = expand_home(name, environment);
   if (is_remote(path) || fs::exists(path)) return path;
@@ -68,11 +62,6 @@ std::string find_in_hub(const std::string& key, const std::string& name, HubKind
   if (!found.empty()) return found.string();
   throw ConfigError(fmt::format("{}={}: no such path, and not in the Hub's cache {}: run `hf download {}{}`", key, name,
                                 cache.string(), name, kind == HubKind::kModel ? "" : " --repo-type dataset"));
-}
-
-std::string expand_home(const std::string& path, const Environment& environment) {
-  if (path != "~" && !path.starts_with("~/")) return path;
-  return variable(environment, "HOME") + path.substr(1);
 }
 
 }  // namespace fathom

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "config/config.h"
-#include "config/mesh.h"
+#include "mesh/device_mesh.h"
 
 namespace fathom {
 

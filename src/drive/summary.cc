@@ -1,6 +1,8 @@
-#include "config/resolve/summary.h"
+#include "drive/summary.h"
 
 #include <fmt/format.h>
+
+#include "mesh/batch_sizes.h"
 
 namespace fathom {
 

@@ -1,4 +1,4 @@
-#include "config/resolve/value.h"
+#include "config/keys/value.h"
 
 #include <gmock/gmock.h>
 

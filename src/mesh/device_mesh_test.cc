@@ -1,31 +1,13 @@
-#include "config/mesh.h"
+#include "mesh/device_mesh.h"
 
 #include <gmock/gmock.h>
 
-#include "base/error.h"
+#include "mesh/mesh_testing.h"
 
 namespace fathom {
 namespace {
 
 using testing::HasSubstr;
-
-Config with_axes() {
-  Config c;
-  c.mesh_axes = {"diloco", "data", "stage", "fsdp", "tensor", "expert"};
-  c.per_device_batch_size = 1;
-  c.eval_per_device_batch_size = 1;
-  c.logical_axis_rules = {{"activation_batch", {"data", "fsdp", "expert"}}};
-  return c;
-}
-
-std::string message(const Config& c, int64_t devices, int64_t slices = 1) {
-  try {
-    check_batch_split(c, resolve_mesh(c, devices, slices));
-  } catch (const ConfigError& e) {
-    return e.what();
-  }
-  return "accepted";
-}
 
 TEST(ResolveMesh, HasNoAxesOnOneDevice) {
   DeviceMesh mesh = resolve_mesh(with_axes(), 1);
@@ -85,34 +67,6 @@ TEST(ResolveMesh, ComparesNumSlicesWithTheMachine) {
   Config c = with_axes();
   c.num_slices = 2;
   EXPECT_THAT(message(c, 4), HasSubstr("num_slices=2, but the machine has 1"));
-}
-
-TEST(ResolveBatch, CountsRowsOverDevicesAndMicroBatches) {
-  Config c = with_axes();
-  c.per_device_batch_size = 2;
-  c.gradient_accumulation_steps = 3;
-  BatchSizes batch = resolve_batch(c, 4);
-  EXPECT_EQ(batch.micro, 8);
-  EXPECT_EQ(batch.to_train, 24);
-  EXPECT_EQ(batch.to_load, 24);
-  EXPECT_EQ(batch.eval, 4);
-}
-
-TEST(ResolveBatch, TakesAFractionThatMakesWholeRows) {
-  Config c = with_axes();
-  c.per_device_batch_size = 0.5;
-  c.ici_fsdp_parallelism = 1;
-  c.ici_tensor_parallelism = 4;
-  EXPECT_EQ(message(c, 4), "accepted");
-  EXPECT_EQ(resolve_batch(c, 4).micro, 2);
-}
-
-TEST(ResolveBatch, RefusesPartsOfRowsAndRowsThatDoNotSplit) {
-  Config c = with_axes();
-  c.per_device_batch_size = 0.3;
-  EXPECT_THAT(message(c, 1), HasSubstr("per_device_batch_size=0.3 x 1 devices = 0.3 rows"));
-  c.per_device_batch_size = 0.5;
-  EXPECT_THAT(message(c, 4), HasSubstr("= 2 rows cannot be split over fsdp=4"));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "config/hf_config.h"
+#include "config/resolve/hf_config.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

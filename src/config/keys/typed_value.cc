@@ -1,11 +1,11 @@
-// From a YAML node to the value of one key, by the key's type.
+#include "config/keys/typed_value.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "base/error.h"
-#include "config/keys/keys.h"
 
 namespace fathom {
 
@@ -129,6 +129,10 @@ KeyValue typed_value(const KeyRow& row, const RawValue& raw) {
       return flow_text(raw);
   }
   return {};
+}
+
+KeyValue default_value(const KeyRow& row) {
+  return typed_value(row, parse_yaml(std::string(row.default_text), std::string(row.name)));
 }
 
 std::string type_text(const KeyRow& row) {

@@ -4,18 +4,14 @@
 #include <cstdint>
 #include <string>
 
-#include "config/resolve/resolve.h"
+#include "base/environment.h"
 
 namespace fathom {
 
 enum class HubKind : uint8_t { kModel, kDataset };
 
-// Whether the path names an object store (gs://, s3://).
-bool is_remote(const std::string& path);
 // A path that exists or is remote as it is; otherwise the newest snapshot of org/name in the Hub's cache (HF_HUB_CACHE,
 // HF_HOME, XDG_CACHE_HOME, HOME); otherwise a ConfigError with the `hf download` line. `key` begins the message.
 std::string find_in_hub(const std::string& key, const std::string& name, HubKind kind, const Environment& environment);
-// `~` and `~/x` with the HOME of the environment.
-std::string expand_home(const std::string& path, const Environment& environment);
 
 }  // namespace fathom

@@ -1,0 +1,109 @@
+#include "config/resolve/validate.h"
+
+#include <gmock/gmock.h>
+
+#include "config/resolve/resolve_testing.h"
+
+namespace fathom {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+// What is said of a small model with these keys besides.
+std::string says(Args more) {
+  more.emplace_back("override_model_config=True");
+  return refusal(tiny(more));
+}
+
+TEST(Validate, RefusesSizesThatAreNone) {
+  for (const char* key :
+       {"base_emb_dim", "base_num_query_heads", "base_num_decoder_layers", "kv_lora_rank", "qk_nope_head_dim",
+        "v_head_dim", "base_mlp_dim", "num_experts", "base_moe_mlp_dim", "num_experts_per_tok", "max_target_length",
+        "gradient_accumulation_steps", "num_epoch", "cpu_device_count", "compile_topology_num_slices"}) {
+    std::string word = std::string(key) + "=0";
+    EXPECT_THAT(says({word}), HasSubstr(word + ": must be at least 1"));
+  }
+  EXPECT_THAT(says({"vocab_size=1"}), HasSubstr("vocab_size=1: must be at least 2"));
+  EXPECT_THAT(says({"q_lora_rank=-1"}), HasSubstr("q_lora_rank=-1: must be at least 0"));
+  EXPECT_THAT(says({"first_num_dense_layers=-1"}), HasSubstr("first_num_dense_layers=-1: must be at least 0"));
+}
+
+TEST(Validate, RefusesSizesThatDoNotFitEachOther) {
+  EXPECT_THAT(says({"first_num_dense_layers=62"}), HasSubstr("first_num_dense_layers=62 is more than the 61 layers"));
+  EXPECT_THAT(says({"base_num_kv_heads=2"}), HasSubstr("base_num_kv_heads=2 differs from base_num_query_heads=4"));
+  for (const char* word : {"qk_rope_head_dim=15", "qk_rope_head_dim=0", "qk_rope_head_dim=-2"}) {
+    EXPECT_THAT(says({word}), HasSubstr(std::string(word) + ": rotation needs pairs"));
+  }
+  EXPECT_THAT(says({"num_experts_per_tok=32"}), HasSubstr("num_experts_per_tok=32 is more than num_experts=16"));
+  EXPECT_THAT(says({"global_parameter_scale=3"}), HasSubstr("not a power of two"));
+}
+
+// 16 experts, of which each token chooses 8.
+TEST(Validate, RefusesGroupsThatDoNotHoldTheExperts) {
+  EXPECT_THAT(says({"n_routing_groups=3", "topk_routing_group=2"}),
+              HasSubstr("n_routing_groups=3 does not divide num_experts=16"));
+  for (const char* word : {"topk_routing_group=0", "topk_routing_group=9"}) {
+    EXPECT_THAT(says({"n_routing_groups=8", word}),
+                HasSubstr(std::string(word) + " must lie between 1 and n_routing_groups=8"));
+  }
+  EXPECT_THAT(says({"n_routing_groups=8", "topk_routing_group=3"}),
+              HasSubstr("topk_routing_group=3 keeps 6 experts, fewer than num_experts_per_tok=8"));
+  EXPECT_THAT(says({"n_routing_groups=16", "topk_routing_group=8"}), HasSubstr("leaves one expert a group"));
+  EXPECT_EQ(says({"n_routing_groups=16", "topk_routing_group=8", "routing_group_score=max"}), "accepted");
+}
+
+TEST(Validate, RefusesASmallWordThatMeansNothing) {
+  EXPECT_THAT(says({"warmup_steps_fraction=1.5"}), HasSubstr("must lie between 0 and 1"));
+  EXPECT_THAT(says({"adamw_mask=("}), HasSubstr("no regular expression"));
+  EXPECT_THAT(says({"steps=-1"}), HasSubstr("give one of them"));
+  EXPECT_EQ(says({"compile_topology_num_slices=-1"}), "accepted");
+}
+
+TEST(Validate, RefusesAMeshThatTheDevicesDoNotMake) {
+  EXPECT_THAT(says({"ici_tensor_parallelism=2"}), HasSubstr("ici_tensor_parallelism=2 = 2 does not divide the 1 "));
+  EXPECT_THAT(says({"cpu_device_count=4", "per_device_batch_size=0.5"}), HasSubstr("cannot be split over fsdp=4"));
+}
+
+TEST(Validate, RefusesDataThatIsNotReadOnceEach) {
+  std::string tfds = says({"dataset_type=tfds", "dataset_path=x", "tokenizer_path=tests", "train_data_columns=[]"});
+  EXPECT_THAT(tfds, AllOf(HasSubstr("TFDS folders are not read"), Not(HasSubstr("mistakes"))));
+  EXPECT_THAT(says({"tokenize_train_data=False"}), HasSubstr("columns of token ids are not built"));
+  Args files = {"dataset_type=files", "dataset_path=tests/data", "tokenizer_path=tests"};
+  auto with = [&](std::initializer_list<const char*> more) {
+    Args all = files;
+    all.insert(all.end(), more.begin(), more.end());
+    return says(all);
+  };
+  EXPECT_EQ(with({}), "accepted");
+  EXPECT_THAT(with({"train_data_columns=[prompt, completion]"}), HasSubstr("train_data_columns names 2 columns"));
+  EXPECT_EQ(with({"eval_data_columns=[]"}), "accepted") << "no evaluation reads it";
+  EXPECT_THAT(with({"eval_data_columns=[]", "eval_interval=2"}), HasSubstr("eval_data_columns names 0 columns"));
+}
+
+TEST(Validate, RefusesAKindOfFileWithoutFiles) {
+  Args hf = {"dataset_type=hf", "hf_path=parquet", "tokenizer_path=tests"};
+  EXPECT_THAT(says(hf), HasSubstr("hf_path=parquet names a kind of file: hf_train_files must name the files"));
+  hf.emplace_back("hf_train_files=a/*.parquet");
+  EXPECT_EQ(says(hf), "accepted");
+  hf.emplace_back("eval_interval=2");
+  EXPECT_THAT(says(hf), HasSubstr("give hf_eval_split or hf_eval_files"));
+}
+
+TEST(Validate, RefusesAnEvaluationWithoutEnd) {
+  EXPECT_THAT(says({"eval_interval=2"}), HasSubstr("eval_steps=-1 never ends"));
+  EXPECT_EQ(says({"eval_interval=2", "eval_steps=1"}), "accepted");
+}
+
+TEST(Validate, AddsWhatOtherRoomsSayOfTheEnvironment) {
+  ResolveOptions options;
+  options.check_environment = [](const Config& config, const Environment& environment, Problems& problems) {
+    problems.add("{} does not suit {}", variable(environment, "VARIABLE"), config.model_name);
+  };
+  EXPECT_THAT(refusal(tiny({"steps=x"}), {{"VARIABLE", "value"}}, options),
+              AllOf(HasSubstr("2 mistakes"), HasSubstr("value does not suit deepseek3-tiny")));
+}
+
+}  // namespace
+}  // namespace fathom

@@ -1,0 +1,25 @@
+#include "drive/summary.h"
+
+#include <gmock/gmock.h>
+
+#include "config/resolve/resolve.h"
+
+namespace fathom {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST(Summary, IsShortAndNamesWhatMatters) {
+  std::vector<std::string> words = {"model_name=deepseek3-tiny", "dataset_type=synthetic", "run_name=r",
+                                    "base_output_directory=out", "gradient_accumulation_steps=2"};
+  Config c = resolve_config(words, {}).config;
+  std::string text = summarize(c, resolve_mesh(c, 1), {.parameters = 12'345'678, .device = ""});
+  EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 12);
+  EXPECT_THAT(text, AllOf(HasSubstr("deepseek3-tiny: 61 layers"), HasSubstr("12.3 million parameters"),
+                          HasSubstr("24 rows of 2048 tokens a step, in 2 micro-batches"), HasSubstr("synthetic"),
+                          HasSubstr("out/r")));
+}
+
+}  // namespace
+}  // namespace fathom

@@ -1,0 +1,41 @@
+#include "mesh/batch_sizes.h"
+
+#include <gmock/gmock.h>
+
+#include "mesh/mesh_testing.h"
+
+namespace fathom {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(ResolveBatch, CountsRowsOverDevicesAndMicroBatches) {
+  Config c = with_axes();
+  c.per_device_batch_size = 2;
+  c.gradient_accumulation_steps = 3;
+  BatchSizes batch = resolve_batch(c, 4);
+  EXPECT_EQ(batch.micro, 8);
+  EXPECT_EQ(batch.to_train, 24);
+  EXPECT_EQ(batch.to_load, 24);
+  EXPECT_EQ(batch.eval, 4);
+}
+
+TEST(ResolveBatch, TakesAFractionThatMakesWholeRows) {
+  Config c = with_axes();
+  c.per_device_batch_size = 0.5;
+  c.ici_fsdp_parallelism = 1;
+  c.ici_tensor_parallelism = 4;
+  EXPECT_EQ(message(c, 4), "accepted");
+  EXPECT_EQ(resolve_batch(c, 4).micro, 2);
+}
+
+TEST(ResolveBatch, RefusesPartsOfRowsAndRowsThatDoNotSplit) {
+  Config c = with_axes();
+  c.per_device_batch_size = 0.3;
+  EXPECT_THAT(message(c, 1), HasSubstr("per_device_batch_size=0.3 x 1 devices = 0.3 rows"));
+  c.per_device_batch_size = 0.5;
+  EXPECT_THAT(message(c, 4), HasSubstr("= 2 rows cannot be split over fsdp=4"));
+}
+
+}  // namespace
+}  // namespace fathom
