@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/error.h"
 
@@ -38,10 +39,29 @@ void CommandLine::allow_flags(std::span<const std::string_view> known) const {
   }
 }
 
+int64_t CommandLine::count_flag(const std::string& name, int64_t otherwise) const {
+  std::optional<std::string> text = flag(name);
+  if (!text) return otherwise;
+  int64_t count = 0;
+  const char* end = text->data() + text->size();
+  auto [stop, error] = std::from_chars(text->data(), end, count);
+  if (error != std::errc() || stop != end || count < 1) {
+    throw ConfigError(fmt::format("{}: --{}={}: must be a number of at least 1", command, name, *text));
+  }
+  return count;
+}
+
+void CommandLine::refuse_words() const {
+  if (!words.empty())
+    throw ConfigError(fmt::format("{}: '{}' is neither a .yml file nor key=value", command, words[0]));
+}
+
 CommandLine parse_command_line(std::span<const std::string> args) {
   CommandLine out;
   for (const std::string& word : args) {
-    if (out.command.empty() && !word.starts_with("-")) {
+    if (word == "-h") {
+      out.flags["help"] = "";
+    } else if (out.command.empty() && !word.starts_with("-")) {
       out.command = word.substr(word.rfind('.') + 1);
     } else if (word.starts_with("--")) {
       size_t equals = word.find('=');

@@ -1,6 +1,7 @@
 // The parts of a command line: `fathom COMMAND [file.yml] [key=value ...] [--flag=value ...] [words]`.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
@@ -14,15 +15,20 @@ struct CommandLine {
   std::string command;
   // A configuration file and key=value words, in order, as the configuration layers take them.
   std::vector<std::string> config;
-  // --flag=value; a bare --flag has the value "". Dashes and underscores inside a name are the same.
+  // --flag=value; a bare --flag has the value "". Dashes and underscores inside a name are the same; -h is --help.
   std::map<std::string, std::string> flags;
   // Everything else: a folder, a file.
   std::vector<std::string> words;
 
   // The value of a flag, or nothing.
   std::optional<std::string> flag(const std::string& name) const;
-  // Throws ConfigError when a flag is none of `known`, naming the nearest.
+  // Throws ConfigError when a flag is none of `known`, naming those.
   void allow_flags(std::span<const std::string_view> known) const;
+  // The value of a flag that counts something, `otherwise` where it is not given. Throws ConfigError when it is no
+  // number of at least 1.
+  int64_t count_flag(const std::string& name, int64_t otherwise) const;
+  // For commands that take keys and flags alone: throws ConfigError when there are other words.
+  void refuse_words() const;
 };
 
 // Splits argv.

@@ -8,6 +8,7 @@ namespace fathom {
 namespace {
 
 using testing::ElementsAre;
+using testing::ThrowsMessage;
 
 CommandLine parse(std::vector<std::string> args) { return parse_command_line(args); }
 
@@ -36,7 +37,33 @@ TEST(CommandLine, AValueMayHoldEqualsSigns) {
 TEST(CommandLine, RefusesAnUnknownFlagByName) {
   CommandLine c = parse({"verify", "--onli=logits"});
   constexpr std::string_view kKnown[] = {"only", "scan"};
-  EXPECT_THROW(c.allow_flags(kKnown), ConfigError);
+  EXPECT_THAT([&] { c.allow_flags(kKnown); },
+              ThrowsMessage<ConfigError>("verify: unknown flag --onli; it takes --only, --scan"));
+}
+
+TEST(CommandLine, CountsAreNumbersFromOne) {
+  EXPECT_EQ(parse({"demo", "--tokens=3"}).count_flag("tokens", 48), 3);
+  EXPECT_EQ(parse({"demo"}).count_flag("tokens", 48), 48);
+  for (const char* text : {"", "0", "-1", "3x", "1.5", " 3"}) {
+    CommandLine c = parse({"demo", std::string("--tokens=") + text});
+    EXPECT_THAT([&] { c.count_flag("tokens", 48); },
+                ThrowsMessage<ConfigError>(std::string("demo: --tokens=") + text + ": must be a number of at least 1"));
+  }
+}
+
+TEST(CommandLine, RefusesWordsWhereACommandTakesNone) {
+  EXPECT_NO_THROW(parse({"train", "steps=1", "my.yml"}).refuse_words());
+  EXPECT_THAT(
+      [] {
+        parse({"train", "stray"}).refuse_words();
+      },
+      ThrowsMessage<ConfigError>("train: 'stray' is neither a .yml file nor key=value"));
+}
+
+TEST(CommandLine, ShortHelpIsHelp) {
+  EXPECT_TRUE(parse({"-h"}).flag("help").has_value());
+  EXPECT_TRUE(parse({"train", "-h"}).flag("help").has_value());
+  EXPECT_EQ(parse({"-h"}).command, "");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "session/gpu_memory.h"
 
 namespace fathom {
 namespace {
@@ -32,7 +33,7 @@ constexpr Command kCommands[] = {
 
 std::string help_text() {
   std::string out =
-      "fathom trains, verifies and decodes the DeepSeek family through XLA's PJRT plugins.\n\n"
+      "fathom trains and verifies the DeepSeek family through XLA's PJRT plugins.\n\n"
       "usage: fathom COMMAND [configs/base.yml] [key=value ...] [--flag=value ...]\n\n";
   for (const Command& c : kCommands) out += fmt::format("  {:<8} {}\n           {}\n", c.name, c.usage, c.help);
   out +=
@@ -49,10 +50,14 @@ std::string names() {
 
 }  // namespace
 
-void log_settings(const Resolved& resolved) {
+Config command_config(std::span<const std::string> words, const Environment& environment, ResolveOptions options) {
+  options.check_environment = check_gpu_memory;
+  Resolved resolved = resolve_config(words, environment, options);
   for (const std::string& notice : resolved.notices) log_info("{}", notice);
-  if (!resolved.config.log_config) return;
-  for (const KeySource& s : resolved.sources) log_info("Config param {}: {} ({})", s.key, s.value, s.origin);
+  if (resolved.config.log_config) {
+    for (const KeySource& s : resolved.sources) log_info("Config param {}: {} ({})", s.key, s.value, s.origin);
+  }
+  return std::move(resolved.config);
 }
 
 int run_command(std::span<const std::string> args, const Environment& environment) {

@@ -13,8 +13,9 @@ namespace fathom {
 // those there are.
 int run_command(std::span<const std::string> args, const Environment& environment);
 
-// Logs what resolving the configuration had to say, and with log_config every key that a layer sets.
-void log_settings(const Resolved& resolved);
+// The configuration of a command that runs programs here or elsewhere: resolves the words and logs what that had to
+// say, with log_config every key that a layer sets.
+Config command_config(std::span<const std::string> words, const Environment& environment, ResolveOptions options);
 
 int run_train(const CommandLine& line, const Environment& environment);
 int run_train_compile(const CommandLine& line, const Environment& environment);

@@ -1,10 +1,8 @@
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "cli/commands.h"
 #include "decode/complete.h"
 #include "drive/train_loop.h"
@@ -12,16 +10,6 @@
 
 namespace fathom {
 namespace {
-
-int64_t token_count(const CommandLine& line) {
-  std::string text = line.flag("tokens").value_or("48");
-  int64_t count = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc() || end != text.data() + text.size() || count < 1) {
-    throw ConfigError(fmt::format("demo: --tokens={} is no positive number", text));
-  }
-  return count;
-}
 
 // Prints "Input `prompt` -> `text` ".
 void complete(Trainer& trainer, const Config& config, const std::string& prompt, int64_t count) {
@@ -39,11 +27,9 @@ void complete(Trainer& trainer, const Config& config, const std::string& prompt,
 int run_demo(const CommandLine& line, const Environment& environment) {
   constexpr std::string_view kFlags[] = {"prompt", "tokens"};
   line.allow_flags(kFlags);
-  if (!line.words.empty()) throw ConfigError("demo: '" + line.words[0] + "' is neither a .yml file nor key=value");
-  int64_t count = token_count(line);
-  Resolved resolved = resolve_config(line.config, environment, {.found_hardware = default_hardware()});
-  log_settings(resolved);
-  const Config& config = resolved.config;
+  line.refuse_words();
+  int64_t count = line.count_flag("tokens", 48);
+  Config config = command_config(line.config, environment, {.found_hardware = default_hardware()});
   if (config.dataset_type == DatasetType::kSynthetic) {
     throw ConfigError("demo: synthetic data has no words to complete; give dataset_path and tokenizer_path");
   }

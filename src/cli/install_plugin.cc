@@ -3,9 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 
+#include "base/environment.h"
 #include "base/log.h"
 #include "runtime/plugin_search.h"
 
@@ -41,7 +41,7 @@ int run_setup(const fs::path& tree) {
 
 void install_plugin_if_missing(Hardware hardware) {
   // A named folder or plugin is the user's own business.
-  if (std::getenv("FATHOM_SITE_PACKAGES") != nullptr || std::getenv("FATHOM_PLUGIN") != nullptr) return;
+  if (!process_variable("FATHOM_SITE_PACKAGES").empty() || !process_variable("FATHOM_PLUGIN").empty()) return;
   if (hardware != Hardware::kTpu || !installed_plugins(hardware).empty()) return;
   fs::path tree = source_tree();
   if (tree.empty()) return;

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <vector>
 
+#include "base/units.h"
+
 namespace fathom {
 namespace {
 
@@ -23,7 +25,8 @@ std::vector<std::string> smaller_state(const MemoryNeed& need, const Config& c) 
   if (c.mu_dtype == DType::kF32) out.emplace_back("mu_dtype=bfloat16");
   double spread = static_cast<double>(need.all_arguments) / static_cast<double>(need.devices);
   double room = kShareOfState * static_cast<double>(need.available);
-  if (spread<room&& static_cast<double>(need.arguments)> 1.5 * spread) {
+  bool split = static_cast<double>(need.arguments) <= 1.5 * spread;  // over the devices, more or less
+  if (spread < room && !split) {
     out.emplace_back("ici_fsdp_parallelism=-1 with the other ici_* keys 1, which splits the state over all devices");
   } else if (spread >= room) {
     out.push_back(fmt::format("a machine of about {} devices (compile_topology, ici_fsdp_parallelism)",
@@ -47,17 +50,15 @@ std::vector<std::string> smaller_activations(double factor, const Config& c) {
 
 }  // namespace
 
-std::string gigabytes(int64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)); }
-
 std::string memory_advice(const MemoryNeed& need, const Config& config) {
   bool known = need.needed > 0;
-  std::string out = known ? fmt::format("{} GB a device too much", gigabytes(need.needed - need.available))
+  std::string out = known ? fmt::format("{} a device too much", gigabytes(need.needed - need.available))
                           : std::string("the compiler does not say by how much");
-  out += fmt::format(": parameters, moments and batch take {} GB", gigabytes(need.arguments));
+  out += fmt::format(": parameters, moments and batch take {}", gigabytes(need.arguments));
   std::vector<std::string> keys;
   if (need.arguments < need.available) {
     int64_t rest = need.needed - need.arguments;
-    if (known) out += fmt::format(", activations and work space {} GB", gigabytes(rest));
+    if (known) out += fmt::format(", activations and work space {}", gigabytes(rest));
     double room = static_cast<double>(need.available - need.arguments);
     keys = smaller_activations(known ? room / static_cast<double>(rest) : 0.5, config);
   }

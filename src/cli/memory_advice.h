@@ -21,7 +21,4 @@ struct MemoryNeed {
 // for the batch and the length are estimates: memory for activations grows in proportion to both.
 std::string memory_advice(const MemoryNeed& need, const Config& config);
 
-// "95.7": in units of 2^30 bytes, as chip makers and XLA count them.
-std::string gigabytes(int64_t bytes);
-
 }  // namespace fathom

@@ -9,7 +9,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr int64_t kGiB = int64_t{1} << 30;
+constexpr int64_t kGB = 1'000'000'000;
 
 Config bf16() {
   Config c;
@@ -23,11 +23,8 @@ Config bf16() {
 TEST(MemoryAdvice, StateThatIsTooLargeAloneNamesTypesAndTheMachine) {
   Config c = bf16();
   c.weight_dtype = c.mu_dtype = DType::kF32;
-  MemoryNeed need{.needed = 150 * kGiB,
-                  .available = 100 * kGiB,
-                  .arguments = 120 * kGiB,
-                  .devices = 8,
-                  .all_arguments = 960 * kGiB};
+  MemoryNeed need{
+      .needed = 150 * kGB, .available = 100 * kGB, .arguments = 120 * kGB, .devices = 8, .all_arguments = 960 * kGB};
   std::string text = memory_advice(need, c);
   EXPECT_THAT(text,
               AllOf(HasSubstr("50.00 GB a device too much"), HasSubstr("take 120.00 GB"),
@@ -36,18 +33,15 @@ TEST(MemoryAdvice, StateThatIsTooLargeAloneNamesTypesAndTheMachine) {
 }
 
 TEST(MemoryAdvice, StateThatIsNotSplitNamesTheAxisThatSplitsIt) {
-  MemoryNeed need{.needed = 150 * kGiB,
-                  .available = 100 * kGiB,
-                  .arguments = 120 * kGiB,
-                  .devices = 8,
-                  .all_arguments = 120 * kGiB};
+  MemoryNeed need{
+      .needed = 150 * kGB, .available = 100 * kGB, .arguments = 120 * kGB, .devices = 8, .all_arguments = 120 * kGB};
   EXPECT_THAT(memory_advice(need, bf16()), HasSubstr("ici_fsdp_parallelism=-1"));
 }
 
 TEST(MemoryAdvice, ActivationsThatAreTooLargeNameTheBatchAndLengthThatHaveRoom) {
   // Room for 30 of 120: a quarter.
   MemoryNeed need{
-      .needed = 130 * kGiB, .available = 40 * kGiB, .arguments = 10 * kGiB, .devices = 8, .all_arguments = 80 * kGiB};
+      .needed = 130 * kGB, .available = 40 * kGB, .arguments = 10 * kGB, .devices = 8, .all_arguments = 80 * kGB};
   EXPECT_THAT(memory_advice(need, bf16()),
               AllOf(HasSubstr("90.00 GB a device too much"), HasSubstr("per_device_batch_size=2,"),
                     HasSubstr("max_target_length=1024")));
@@ -58,8 +52,7 @@ TEST(MemoryAdvice, ActivationsThatAreTooLargeNameTheBatchAndLengthThatHaveRoom) 
 }
 
 TEST(MemoryAdvice, RefusalWithoutAFigureStillNamesKeys) {
-  MemoryNeed need{
-      .needed = 0, .available = 40 * kGiB, .arguments = 10 * kGiB, .devices = 8, .all_arguments = 80 * kGiB};
+  MemoryNeed need{.needed = 0, .available = 40 * kGB, .arguments = 10 * kGB, .devices = 8, .all_arguments = 80 * kGB};
   EXPECT_THAT(memory_advice(need, bf16()),
               AllOf(HasSubstr("does not say by how much"), HasSubstr("per_device_batch_size=4")));
 }

@@ -1,4 +1,3 @@
-#include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
 #include "drive/profile_train.h"
@@ -8,12 +7,11 @@ namespace fathom {
 
 int run_train(const CommandLine& line, const Environment& environment) {
   line.allow_flags({});
-  if (!line.words.empty()) throw ConfigError("train: '" + line.words[0] + "' is neither a .yml file nor key=value");
-  Resolved resolved = resolve_config(line.config, environment, {.found_hardware = default_hardware()});
-  log_settings(resolved);
-  Trainer trainer(resolved.config);
-  TrainOutcome outcome = run_with_profiler(trainer, resolved.config);
-  log_info("{} steps done; metrics and configuration are in {}", outcome.steps, resolved.config.run_directory);
+  line.refuse_words();
+  Config config = command_config(line.config, environment, {.found_hardware = default_hardware()});
+  Trainer trainer(config);
+  TrainOutcome outcome = run_with_profiler(trainer, config);
+  log_info("{} steps done; metrics and configuration are in {}", outcome.steps, config.run_directory);
   return outcome.signal != 0 ? 128 + outcome.signal : 0;
 }
 

@@ -1,27 +1,26 @@
 // Compiles the train step for a machine that need not be there and says what it takes.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 
+#include "aot/ahead_of_time.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/machine.h"
+#include "base/stopwatch.h"
+#include "base/units.h"
 #include "cli/commands.h"
 #include "cli/install_plugin.h"
 #include "cli/memory_advice.h"
 #include "config/keys/keys.h"
-#include "aot/ahead_of_time.h"
-#include "session/session.h"
 #include "runtime/compiled_file.h"
 #include "runtime/plugin_search.h"
+#include "session/session.h"
 
 namespace fathom {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Compilation {
   StagedStep step;
@@ -30,17 +29,13 @@ struct Compilation {
 };
 
 Machine named_machine(const Config& config) {
-  int64_t slices = config.compile_topology_num_slices;
-  if (slices == 0 || slices < -1) {
-    throw ConfigError(fmt::format("compile_topology_num_slices={}: must be at least 1", slices));
-  }
-  if (auto machine = find_machine(config.compile_topology, slices == -1 ? 1 : slices)) return *machine;
+  int64_t slices = std::max<int64_t>(config.compile_topology_num_slices, 1);  // -1: not given
+  if (auto machine = find_machine(config.compile_topology, slices)) return *machine;
   std::vector<std::string> near = nearest_names(config.compile_topology, machine_names());
   throw ConfigError(fmt::format(
-      "compile_topology={}: no machine of that name{}; there are v4-8 to v4-4096, v5e-1 to v5e-256, v5p-8 to "
-      "v5p-17920, "
-      "v6e-1 to v6e-256, tpu7x-2 to tpu7x-18432, a3, and a100-N, a100_40gb-N, h100-N, h200-N, b200-N of N GPUs "
-      "(1, 2, 4, or a multiple of 8)",
+      "compile_topology={}: no machine of that name{}; there are v4-8 to v4-4096, v5e-1 to v5e-256, "
+      "v5p-8 to v5p-17920, v6e-1 to v6e-256, tpu7x-2 to tpu7x-18432, a3, and a100-N, a100_40gb-N, h100-N, h200-N, "
+      "b200-N of N GPUs (1, 2, 4, or a multiple of 8)",
       config.compile_topology, near.empty() ? "" : fmt::format(" (nearest: {})", fmt::join(near, ", "))));
 }
 
@@ -81,7 +76,7 @@ Compilation compile_here(const Config& config, const std::string& text_file) {
   Compilation out{.step = stage_train_step(config, mesh.devices(), mesh.slices, session.target())};
   write_text(text_file, out.step);
   log_start(out.step, session.description());
-  int64_t memory = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE) / mesh.devices();
+  int64_t memory = machine_memory_bytes() / mesh.devices();
   out.result = compile_step(session.client(), out.step, config.compile_xla_flags,
                             config.hardware == Hardware::kCpu ? memory : 0);
   out.made_for = compiled_for(out.step.text, *session.client(), session.kernel_version());
@@ -114,11 +109,11 @@ int64_t whole_bytes(const Signature& signature) {
 void print_fit(const Config& config, const Compilation& c) {
   const CompiledStep& r = c.result;
   if (r.available == 0 && r.program) {
-    fmt::print("fits: yes (needed {} GB; the plugin does not say how much a device has)\n", gigabytes(r.needed));
+    fmt::print("fits: yes (needed {}; the plugin does not say how much a device has)\n", gigabytes(r.needed));
     return;
   }
   std::string needed = r.needed > 0 ? gigabytes(r.needed) : "more than " + gigabytes(r.available);
-  fmt::print("fits: {} (needed {} GB of {} GB per device)\n", r.fits() ? "yes" : "no", needed, gigabytes(r.available));
+  fmt::print("fits: {} (needed {} of {} per device)\n", r.fits() ? "yes" : "no", needed, gigabytes(r.available));
   if (r.fits()) return;
   fmt::print("{}\n", memory_advice({.needed = r.needed,
                                     .available = r.available,
@@ -135,12 +130,8 @@ int run_train_compile(const CommandLine& line, const Environment& environment) {
   Clock::time_point start = Clock::now();
   constexpr std::string_view kFlags[] = {"text"};
   line.allow_flags(kFlags);
-  if (!line.words.empty()) {
-    throw ConfigError("train_compile: '" + line.words[0] + "' is neither a .yml file nor key=value");
-  }
-  Resolved resolved = resolve_config(line.config, environment, {.needs_data = false});
-  log_settings(resolved);
-  const Config& config = resolved.config;
+  line.refuse_words();
+  Config config = command_config(line.config, environment, {.needs_data = false});
   std::string text_file = line.flag("text").value_or("");
   Compilation c =
       config.compile_topology.empty() ? compile_here(config, text_file) : compile_for_machine(config, text_file);
@@ -155,7 +146,7 @@ int run_train_compile(const CommandLine& line, const Environment& environment) {
   }
   print_fit(config, c);
   fmt::print("seconds: text {:.2f}, compile {:.2f}, total {:.2f}\n", c.step.seconds, c.result.seconds,
-             std::chrono::duration<double>(Clock::now() - start).count());
+             seconds_since(start));
   return 0;
 }
 
