@@ -1,7 +1,6 @@
 #include "drive/evaluation.h"
 
-#include <chrono>
-
+#include "base/stopwatch.h"
 #include "mesh/batch_sizes.h"
 
 namespace fathom {
@@ -22,7 +21,7 @@ bool Evaluation::reached(const EvalMetrics& metrics) const {
 }
 
 EvalMetrics Evaluation::run(State& state) {
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   const bool alone = share_.count == 1;
   data_.restore({});
   EvalMetrics m;
@@ -42,7 +41,7 @@ EvalMetrics Evaluation::run(State& state) {
       m.sums[name] += static_cast<double>(sum);
     }
   }
-  m.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  m.seconds = seconds_since(start);
   return m;
 }
 

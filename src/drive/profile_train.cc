@@ -3,20 +3,18 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <chrono>
 #include <memory>
 #include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/stopwatch.h"
 #include "kernels/ffi/handlers.h"
 #include "profile/report.h"
 
 namespace fathom {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kSize = 2048;
 constexpr int kTries = 10;
@@ -96,7 +94,7 @@ Profile StepProfiler::end(int64_t steps) {
   Usage after = usage();
   double system = after.system - before_->system;
   Measured measured = {.steps = steps,
-                       .wall_seconds = std::chrono::duration<double>(after.wall - before_->wall).count(),
+                       .wall_seconds = seconds_between(before_->wall, after.wall),
                        .cpu_seconds = after.user - before_->user + system,
                        .kernel_seconds = system,
                        .page_faults = after.page_faults - before_->page_faults,

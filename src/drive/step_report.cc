@@ -6,21 +6,12 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/listed.h"
 
 namespace fathom {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-// Names that an error lists before it says "and N more".
-constexpr size_t kListed = 8;
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string out;
-  for (size_t i = 0; i < std::min(names.size(), kListed); ++i) out += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kListed) out += fmt::format(" and {} more", names.size() - kListed);
-  return out;
-}
+constexpr size_t kListed = 8;  // names that an error lists
 
 std::vector<std::string> not_finite(const NamedNumbers<float>& squares) {
   std::vector<std::string> out;
@@ -65,9 +56,9 @@ void fail_not_finite(int64_t step, const StepReport& report, const NamedNumbers<
   std::string what =
       "all parameters were finite before this step, but no gradient is named: the forward pass overflowed";
   if (!parameters.empty()) {
-    what = "parameters that were not finite, or too large to square, before this step: " + listed(parameters);
+    what = "parameters that were not finite, or too large to square, before this step: " + listed(parameters, kListed);
   } else if (!gradients.empty()) {
-    what = "all parameters were finite before this step; gradients that are not: " + listed(gradients);
+    what = "all parameters were finite before this step; gradients that are not: " + listed(gradients, kListed);
   }
   throw RuntimeFault(
       fmt::format("step {}: the loss is {}; {}. Lower learning_rate, or check the data and the weights loaded "

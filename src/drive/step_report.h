@@ -1,19 +1,19 @@
 // What a step says of itself when the device is done with it.
 #pragma once
 
-#include <chrono>
 #include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/stopwatch.h"
 #include "metrics/step_log.h"
 #include "session/state_io.h"
 
 namespace fathom {
 
 struct StepReport {
-  std::chrono::steady_clock::time_point done;  // when the device was
+  Clock::time_point done;  // when the device was
   int64_t targets = 0;
   int stop = 0;  // the largest of the processes' wishes to stop
   NamedNumbers<float> scalars;
@@ -35,7 +35,7 @@ class LaunchedStep {
   const Signature* signature_;
   std::map<std::string, HostCopy, std::less<>> copies_;
   // Set by the runtime, so that a busy host does not blur it.
-  std::shared_ptr<std::promise<std::chrono::steady_clock::time_point>> done_;
+  std::shared_ptr<std::promise<Clock::time_point>> done_;
 };
 
 // Throws RuntimeFault for a loss that is not finite: names the step and the arrays that are not finite, those of

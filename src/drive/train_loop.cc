@@ -58,7 +58,7 @@ void Trainer::settle() {
       static_cast<double>(sizes_.to_train * config_.max_target_length) / static_cast<double>(session_.mesh().devices());
   StepMetrics m{
       .step = step,
-      .seconds = std::chrono::duration<double>(report.done - last_done_).count(),
+      .seconds = seconds_between(last_done_, report.done),
       .tflop_per_device = train_flops_per_token(spec_.model, config_.max_target_length).total() * tokens * 1e-12,
       .tokens_per_device = tokens,
       .total_weights = report.targets,

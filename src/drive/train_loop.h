@@ -43,8 +43,6 @@ class Trainer {
   State& state() { return state_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   LaunchedStep launch(int64_t step, const Batch& batch);
   // Waits for the step under way, if there is one; prints, writes and checks its metrics.
   void settle();

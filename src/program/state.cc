@@ -12,16 +12,8 @@
 namespace fathom {
 namespace {
 
-std::vector<std::regex> compile(std::string_view key, const std::vector<std::string>& expressions) {
-  std::vector<std::regex> out;
-  for (const std::string& e : expressions) {
-    try {
-      out.emplace_back(e);
-    } catch (const std::regex_error& error) {
-      throw ConfigError(fmt::format("{}: '{}' is no regular expression: {}", key, e, error.what()));
-    }
-  }
-  return out;
+std::vector<std::regex> compile(const std::vector<std::string>& expressions) {
+  return {expressions.begin(), expressions.end()};
 }
 
 bool any_matches(const std::vector<std::regex>& expressions, const std::string& path) {
@@ -30,8 +22,8 @@ bool any_matches(const std::vector<std::regex>& expressions, const std::string& 
 
 // The parameters as the masks divide them.
 void add_parameters(StateSpec& spec, const Config& config) {
-  std::vector<std::regex> trainable = compile("trainable_parameters_mask", config.trainable_parameters_mask);
-  std::vector<std::regex> undecayed = compile("adamw_mask", config.adamw_mask);
+  std::vector<std::regex> trainable = compile(config.trainable_parameters_mask);
+  std::vector<std::regex> undecayed = compile(config.adamw_mask);
   for (size_t i = 0; i < spec.arrays.size(); ++i) {
     const ParamArray& a = spec.arrays[i];
     const Param& row = spec.table[a.row];

@@ -62,8 +62,8 @@ struct StateSpec {
 };
 
 // `trainable_parameters_mask` and `adamw_mask` are regular expressions searched in the parameter's MaxText path
-// ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for a broken expression, for a mask that
-// leaves nothing to train, and when the mesh does not divide an array.
+// ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for a mask that leaves
+// nothing to train, and when the mesh does not divide an array.
 StateSpec state_spec(const Config& config, const Mesh& mesh = {});
 
 // Which entries a program takes or makes.
