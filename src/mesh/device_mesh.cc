@@ -108,6 +108,14 @@ void check_axes(const Config& config) {
 
 }  // namespace
 
+std::vector<int64_t> DeviceMesh::slices_along() const {
+  std::vector<int64_t> out;
+  for (size_t i = 0; i < dcn.size(); ++i) {
+    if (ici[i].size * dcn[i].size > 1) out.push_back(dcn[i].size);
+  }
+  return out;
+}
+
 std::string DeviceMesh::to_string() const {
   std::string shape;
   for (size_t i = 0; i < ici.size(); ++i) {

@@ -20,6 +20,8 @@ struct DeviceMesh {
   int64_t slices = 1;
 
   int64_t devices() const { return mesh.devices(); }
+  // How many slices stand along each axis of `mesh`.
+  std::vector<int64_t> slices_along() const;
   // "Num_devices: 4, shape (1, 1, 1, 4, ...)": every axis of mesh_axes.
   std::string to_string() const;
 };

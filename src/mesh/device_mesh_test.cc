@@ -31,9 +31,12 @@ TEST(ResolveMesh, MultipliesSlicesAndDevicesAlongAnAxis) {
   Config c = with_axes();
   DeviceMesh mesh = resolve_mesh(c, 8, 2);
   EXPECT_EQ(mesh.mesh, (Mesh{{{"data", 2}, {"fsdp", 4}}}));
+  EXPECT_EQ(mesh.slices_along(), (std::vector<int64_t>{2, 1}));
   c.dcn_data_parallelism = 1;
   c.dcn_fsdp_parallelism = 2;
-  EXPECT_EQ(resolve_mesh(c, 8, 2).mesh, (Mesh{{{"fsdp", 8}}}));
+  mesh = resolve_mesh(c, 8, 2);
+  EXPECT_EQ(mesh.mesh, (Mesh{{{"fsdp", 8}}}));
+  EXPECT_EQ(mesh.slices_along(), (std::vector<int64_t>{2}));
 }
 
 TEST(ResolveMesh, NamesTheKeysWhoseProductIsWrong) {

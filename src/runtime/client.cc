@@ -12,38 +12,11 @@
 namespace fathom {
 namespace {
 
-// TPU plugins call it slice_index, newer CUDA plugins partition_index; the others have a single slice.
-int slice_index(const Plugin& plugin, PJRT_DeviceDescription* description) {
-  PJRT_DeviceDescription_Attributes_Args args{};
-  args.device_description = description;
-  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Attributes, args);
-  NamedValues values = from_pjrt(args.attributes, args.num_attributes);
-  for (const char* attribute : {"slice_index", "partition_index"}) {
-    auto found = values.find(attribute);
-    if (found == values.end()) continue;
-    if (const auto* index = std::get_if<int64_t>(&found->second)) return static_cast<int>(*index);
-  }
-  return 0;
-}
-
-Device describe(const Plugin& plugin, PJRT_Device* handle) {
-  PJRT_Device_GetDescription_Args description{};
-  description.device = handle;
-  FATHOM_PJRT(plugin, PJRT_Device_GetDescription, description);
-  PJRT_DeviceDescription_Id_Args id{};
-  id.device_description = description.device_description;
-  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Id, id);
-  PJRT_DeviceDescription_ProcessIndex_Args process{};
-  process.device_description = description.device_description;
-  FATHOM_PJRT(plugin, PJRT_DeviceDescription_ProcessIndex, process);
-  PJRT_DeviceDescription_Kind_Args kind{};
-  kind.device_description = description.device_description;
-  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Kind, kind);
-  return {.handle = handle,
-          .id = id.id,
-          .process_index = process.process_index,
-          .slice_index = slice_index(plugin, description.device_description),
-          .kind = std::string(kind.device_kind, kind.device_kind_size)};
+Device device_of(const Plugin& plugin, PJRT_Device* handle) {
+  PJRT_Device_GetDescription_Args args{};
+  args.device = handle;
+  FATHOM_PJRT(plugin, PJRT_Device_GetDescription, args);
+  return {describe(plugin, args.device_description), handle};
 }
 
 }  // namespace
@@ -100,7 +73,7 @@ void Client::read_devices() {
   PJRT_Client_Devices_Args all{};
   all.client = handle_;
   FATHOM_PJRT(plugin_, PJRT_Client_Devices, all);
-  for (size_t i = 0; i < all.num_devices; ++i) devices_.push_back(describe(plugin_, all.devices[i]));
+  for (size_t i = 0; i < all.num_devices; ++i) devices_.push_back(device_of(plugin_, all.devices[i]));
   PJRT_Client_AddressableDevices_Args own{};
   own.client = handle_;
   FATHOM_PJRT(plugin_, PJRT_Client_AddressableDevices, own);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/device.h"
 #include "runtime/named_value.h"
 #include "runtime/plugin.h"
 
@@ -18,12 +19,8 @@ class KeyValueClient;
 struct KeyValueCallbacks;
 
 // A device of a client, in this process or in another one of the same job.
-struct Device {
+struct Device : DeviceDescription {
   PJRT_Device* handle = nullptr;
-  int id = 0;             // unique in the job; what device assignments name
-  int process_index = 0;  // the process that can feed and fetch it
-  int slice_index = 0;    // of the group with a fast network of its own that it belongs to
-  std::string kind;       // "cpu", "TPU v5p", "NVIDIA H100 80GB HBM3"
 };
 
 struct ClientOptions {

@@ -1,8 +1,6 @@
 #include "runtime/compile_cache.h"
 
-#define XXH_INLINE_ALL
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cstring>
@@ -11,10 +9,12 @@
 #include <optional>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include "base/environment.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
 
@@ -30,25 +30,6 @@ constexpr size_t kHashDigits = 32;
 constexpr size_t kHeaderSize = kMagic.size() + kHashDigits + 1;
 constexpr std::string_view kSuffix = ".xla";
 
-std::string hex(XXH128_hash_t hash) { return fmt::format("{:016x}{:016x}", hash.high64, hash.low64); }
-
-std::string hash_of(std::string_view bytes) { return hex(XXH3_128bits(bytes.data(), bytes.size())); }
-
-// Hashes parts so that no two lists of parts look alike: each is preceded by its length.
-class KeyHash {
- public:
-  KeyHash() { XXH3_128bits_reset(&state_); }
-  KeyHash& add(std::string_view part) {
-    uint64_t size = part.size();
-    XXH3_128bits_update(&state_, &size, sizeof(size));
-    XXH3_128bits_update(&state_, part.data(), part.size());
-    return *this;
-  }
-  std::string digest() const { return hex(XXH3_128bits_digest(&state_)); }
-
- private:
-  XXH3_state_t state_{};
-};
 
 // The serialised executable inside an entry, or nothing when the entry is damaged.
 std::optional<std::string_view> payload(std::string_view entry) {
@@ -81,11 +62,11 @@ std::optional<Executable> load(const std::string& path, const std::shared_ptr<co
 }  // namespace
 
 std::string CompileCache::entry_path(const Client& client, std::string_view text, const CompileOptions& options) const {
-  KeyHash hash;
-  hash.add(text).add(encode(options)).add(client.plugin().fingerprint()).add(process_variable("XLA_FLAGS"));
-  hash.add(options_.kernel_abi).add(client.platform()).add(client.platform_version()).add(cpu_fingerprint());
-  for (const Device& device : client.devices()) hash.add(fmt::format("{} {}", device.id, device.kind));
-  return (fs::path(options_.folder) / (hash.digest() + std::string(kSuffix))).string();
+  std::vector<std::string> parts{std::string(text),         encode(options),     client.plugin().fingerprint(),
+                                 process_variable("XLA_FLAGS"), options_.kernel_abi, client.platform(),
+                                 client.platform_version(), cpu_fingerprint()};
+  for (const Device& device : client.devices()) parts.push_back(fmt::format("{} {}", device.id, device.kind));
+  return (fs::path(options_.folder) / (hash_of_parts(parts) + std::string(kSuffix))).string();
 }
 
 CachedExecutable CompileCache::compile(const std::shared_ptr<const Client>& client, std::string_view text,

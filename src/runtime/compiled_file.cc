@@ -1,8 +1,6 @@
 #include "runtime/compiled_file.h"
 
-#define XXH_INLINE_ALL
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <array>
 #include <filesystem>
@@ -11,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mapped_file.h"
 #include "runtime/compile_cache.h"
 
@@ -32,11 +31,6 @@ constexpr std::array<Field, 4> kFields = {{
     {"kernels", "another version of the kernels", &CompiledFor::kernels},
 }};
 
-std::string hash_of(std::string_view bytes) {
-  XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
-  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
-}
-
 // What the compiler is, but not where it lies: the machine that runs the program has its own copy.
 std::string version_of(const Plugin& plugin) {
   std::string out = plugin.description();
@@ -46,17 +40,24 @@ std::string version_of(const Plugin& plugin) {
   return out;
 }
 
-// "128 TPU v5, 4 TPU v4"
-std::string count_kinds(const std::map<std::string, int64_t>& kinds) {
-  std::string out;
-  for (const auto& [kind, count] : kinds) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", count, kind);
+// "tpu: 128 TPU v5, 4 TPU v4"; `where` is a client or a topology.
+template <class Machine>
+std::string machine(const Machine& where) {
+  std::map<std::string, int64_t> kinds;
+  for (const auto& device : where.devices()) ++kinds[device.kind];
+  std::string out = where.platform() + ":";
+  const char* separator = " ";
+  for (const auto& [kind, count] : kinds) {
+    out += fmt::format("{}{} {}", separator, count, kind);
+    separator = ", ";
+  }
+  if (where.platform() == "cpu") out += ", processor " + hash_of(cpu_fingerprint());
   return out;
 }
 
-std::string machine(const std::string& platform, const std::map<std::string, int64_t>& kinds) {
-  std::string out = fmt::format("{}: {}", platform, count_kinds(kinds));
-  if (platform == "cpu") out += ", processor " + hash_of(cpu_fingerprint());
-  return out;
+template <class Machine>
+CompiledFor fields_for(std::string_view text, const Machine& where, std::string kernels) {
+  return {hash_of(text), version_of(where.plugin()), machine(where), std::move(kernels)};
 }
 
 std::string header(const CompiledFor& made_for, std::string_view payload) {
@@ -101,15 +102,11 @@ std::pair<CompiledFor, std::string_view> parse(const std::string& path, std::str
 }  // namespace
 
 CompiledFor compiled_for(std::string_view text, const Topology& topology, std::string kernels) {
-  std::map<std::string, int64_t> kinds;
-  for (const TopologyDevice& d : topology.devices()) ++kinds[d.kind];
-  return {hash_of(text), version_of(topology.plugin()), machine(topology.platform(), kinds), std::move(kernels)};
+  return fields_for(text, topology, std::move(kernels));
 }
 
 CompiledFor compiled_for(std::string_view text, const Client& client, std::string kernels) {
-  std::map<std::string, int64_t> kinds;
-  for (const Device& d : client.devices()) ++kinds[d.kind];
-  return {hash_of(text), version_of(client.plugin()), machine(client.platform(), kinds), std::move(kernels)};
+  return fields_for(text, client, std::move(kernels));
 }
 
 void write_compiled_file(const std::string& path, const CompiledProgram& program, const CompiledFor& made_for) {

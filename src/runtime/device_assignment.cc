@@ -15,26 +15,25 @@ namespace {
   throw PjrtError(PjrtCode::kInvalidArgument, "DeviceAssignment", text);
 }
 
-// The devices of each slice, by id.
-std::vector<std::vector<const Device*>> group(const Client& client, int64_t slices) {
+}  // namespace
+
+std::vector<const Device*> devices_by_slice(const std::vector<Device>& all, int64_t slices) {
   std::map<int, std::vector<const Device*>> by_slice;
-  for (const Device& d : client.devices()) by_slice[slices == 1 ? 0 : d.slice_index].push_back(&d);
+  for (const Device& d : all) by_slice[slices == 1 ? 0 : d.slice_index].push_back(&d);
   if (static_cast<int64_t>(by_slice.size()) != slices) {
     refuse(fmt::format("the mesh is made for {} slices, the devices stand in {}", slices, by_slice.size()));
   }
-  std::vector<std::vector<const Device*>> out;
+  std::vector<const Device*> out;
   for (auto& [index, devices] : by_slice) {
     std::sort(devices.begin(), devices.end(), [](const Device* a, const Device* b) { return a->id < b->id; });
     if (devices.size() != by_slice.begin()->second.size()) {
       refuse(fmt::format("slice {} has {} devices, slice {} has {}", index, devices.size(), by_slice.begin()->first,
                          by_slice.begin()->second.size()));
     }
-    out.push_back(std::move(devices));
+    out.insert(out.end(), devices.begin(), devices.end());
   }
   return out;
 }
-
-}  // namespace
 
 SlicePlace place_in_slices(const Mesh& mesh, const std::vector<int64_t>& slices, int64_t position) {
   std::vector<int64_t> coordinates = mesh_coordinates(mesh, position);
@@ -67,11 +66,7 @@ std::shared_ptr<const DeviceAssignment> DeviceAssignment::create(const std::shar
   std::shared_ptr<DeviceAssignment> out(new DeviceAssignment);
   out->client_ = client;
   out->mesh_ = mesh;
-  std::vector<std::vector<const Device*>> groups = group(*client, slices);
-  for (int64_t p = 0; p < mesh.devices(); ++p) {
-    SlicePlace at = place_in_slices(mesh, options.slices, p);
-    out->devices_.push_back(groups[static_cast<size_t>(at.slice)][static_cast<size_t>(at.place)]);
-  }
+  out->devices_ = in_mesh_order(mesh, options.slices, devices_by_slice(client->devices(), slices));
   out->find_addressable(options.addressable);
   return out;
 }

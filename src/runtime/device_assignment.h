@@ -27,6 +27,23 @@ struct SlicePlace {
 };
 SlicePlace place_in_slices(const Mesh& mesh, const std::vector<int64_t>& slices, int64_t position);
 
+// The devices slice after slice, in each by id. Throws PjrtError when they do not make so many slices of one size.
+std::vector<const Device*> devices_by_slice(const std::vector<Device>& all, int64_t slices);
+
+// What is listed slice after slice, in each by the device's id, in the order of the mesh. As many entries as the mesh
+// has devices.
+template <class T>
+std::vector<T> in_mesh_order(const Mesh& mesh, const std::vector<int64_t>& slices, const std::vector<T>& by_slice) {
+  int64_t of_slice = mesh.devices();
+  for (int64_t count : slices) of_slice /= count;
+  std::vector<T> out;
+  for (int64_t i = 0; i < mesh.devices(); ++i) {
+    SlicePlace at = place_in_slices(mesh, slices, i);
+    out.push_back(by_slice.at(static_cast<size_t>(at.slice * of_slice + at.place)));
+  }
+  return out;
+}
+
 // Immutable; keeps the client alive.
 class DeviceAssignment {
  public:

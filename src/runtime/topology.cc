@@ -1,36 +1,11 @@
 #include "runtime/topology.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/pjrt_api.h"
 
 namespace fathom {
-namespace {
-
-int64_t number(const NamedValues& attributes, const std::string& name) {
-  auto it = attributes.find(name);
-  const auto* value = it == attributes.end() ? nullptr : std::get_if<int64_t>(&it->second);
-  return value == nullptr ? 0 : *value;
-}
-
-TopologyDevice describe(const Plugin& plugin, PJRT_DeviceDescription* handle) {
-  PJRT_DeviceDescription_Id_Args id{};
-  id.device_description = handle;
-  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Id, id);
-  PJRT_DeviceDescription_Kind_Args kind{};
-  kind.device_description = handle;
-  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Kind, kind);
-  PJRT_DeviceDescription_Attributes_Args list{};
-  list.device_description = handle;
-  FATHOM_PJRT(plugin, PJRT_DeviceDescription_Attributes, list);
-  NamedValues attributes = from_pjrt(list.attributes, list.num_attributes);
-  return {.id = id.id,
-          .kind = std::string(kind.device_kind, kind.device_kind_size),
-          .slice = number(attributes, "slice_index"),
-          .memory_bytes = number(attributes, "device_memory_bytes_limit")};
-}
-
-}  // namespace
 
 std::shared_ptr<const Topology> Topology::create(const Plugin& plugin, const std::string& name,
                                                  const NamedValues& options) {
@@ -63,8 +38,8 @@ Topology::Topology(const Plugin& plugin, PJRT_TopologyDescription* handle, std::
   for (size_t i = 0; i < devices.num_descriptions; ++i) {
     devices_.push_back(describe(plugin_, devices.descriptions[i]));
   }
-  std::sort(devices_.begin(), devices_.end(), [](const TopologyDevice& a, const TopologyDevice& b) {
-    return std::pair(a.slice, a.id) < std::pair(b.slice, b.id);
+  std::sort(devices_.begin(), devices_.end(), [](const DeviceDescription& a, const DeviceDescription& b) {
+    return std::pair(a.slice_index, a.id) < std::pair(b.slice_index, b.id);
   });
 }
 

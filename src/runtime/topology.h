@@ -9,18 +9,12 @@
 #include "runtime/client.h"
 #include "runtime/compile_options.h"
 #include "runtime/compiled_program.h"
+#include "runtime/device.h"
 #include "runtime/named_value.h"
 
 struct PJRT_TopologyDescription;
 
 namespace fathom {
-
-struct TopologyDevice {
-  int id = 0;  // what device assignments name
-  std::string kind;
-  int64_t slice = 0;         // which of several slices it belongs to
-  int64_t memory_bytes = 0;  // what programs may use of its memory; 0 where the plugin does not say
-};
 
 // Keeps what it was made from alive. Thread-safe.
 class Topology {
@@ -37,7 +31,7 @@ class Topology {
   const Plugin& plugin() const { return plugin_; }
   const std::string& platform() const { return platform_; }
   // Slice after slice, in each by id.
-  const std::vector<TopologyDevice>& devices() const { return devices_; }
+  const std::vector<DeviceDescription>& devices() const { return devices_; }
   int64_t num_devices() const { return static_cast<int64_t>(devices_.size()); }
 
   friend CompiledProgram compile_for(const std::shared_ptr<const Topology>& topology, std::string_view text,
@@ -51,7 +45,7 @@ class Topology {
   // The owner of `handle_`, or null when it is ours.
   std::shared_ptr<const Client> client_;
   std::string platform_;
-  std::vector<TopologyDevice> devices_;
+  std::vector<DeviceDescription> devices_;
 };
 
 // Compiles StableHLO text without a device. Throws PjrtError; the code is kResourceExhausted when the program does not
