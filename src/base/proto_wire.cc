@@ -141,6 +141,14 @@ std::string_view ProtoReader::bytes() const {
   return bytes_;
 }
 
+std::vector<int64_t> ProtoReader::varints() const {
+  if (wire_type_ == kVarint) return {varint()};
+  std::vector<int64_t> out;
+  ProtoReader packed(bytes(), path_);
+  while (packed.position_ < packed.message_.size()) out.push_back(static_cast<int64_t>(packed.raw_varint()));
+  return out;
+}
+
 uint32_t ProtoReader::fixed32() const {
   expect(kFixed32, "of 4 bytes");
   return static_cast<uint32_t>(number_);

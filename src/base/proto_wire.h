@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace fathom {
 
@@ -48,6 +49,8 @@ class ProtoReader {
   int64_t varint() const;
   // A view into the message.
   std::string_view bytes() const;
+  // A packed repeated field of numbers, or one of its numbers where they come one by one.
+  std::vector<int64_t> varints() const;
   uint32_t fixed32() const;
   uint64_t fixed64() const;
   float float32() const;

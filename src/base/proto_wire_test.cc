@@ -25,6 +25,22 @@ TEST(ProtoWire, PackedNumbersAreOneField) {
   EXPECT_EQ(ProtoWriter().varints(4, kValues).str(), "\x22\x06\x03\x8e\x02\x9e\xa7\x05"s);
 }
 
+TEST(ProtoWire, PackedNumbersReadBackAndSingleOnesAreAListOfOne) {
+  constexpr int64_t kValues[] = {3, -1, 86942};
+  std::string message = ProtoWriter().varints(4, kValues).varint(4, 7).varints(4, {}).str();
+  ProtoReader r(message, "x");
+  ASSERT_TRUE(r.next());
+  EXPECT_THAT(r.varints(), testing::ElementsAreArray(kValues));
+  ASSERT_TRUE(r.next());
+  EXPECT_THAT(r.varints(), testing::ElementsAre(7));
+  ASSERT_TRUE(r.next());
+  EXPECT_TRUE(r.varints().empty());
+  std::string cut = ProtoWriter().bytes(4, "\x03\x8e").str();
+  ProtoReader broken(cut, "x");
+  ASSERT_TRUE(broken.next());
+  EXPECT_THROW(broken.varints(), FormatError);
+}
+
 TEST(ProtoWire, FieldNumbersAboveFifteenTakeTwoBytes) { EXPECT_EQ(ProtoWriter().varint(19, 1).str(), "\x98\x01\x01"s); }
 
 TEST(ProtoWire, ReadsBackWhatItWrote) {

@@ -21,7 +21,7 @@ bool Evaluation::reached(const EvalMetrics& metrics) const {
 }
 
 EvalMetrics Evaluation::run(State& state) {
-  const Clock::time_point start = Clock::now();
+  const Stopwatch watch;
   const bool alone = share_.count == 1;
   data_.restore({});
   EvalMetrics m;
@@ -41,7 +41,7 @@ EvalMetrics Evaluation::run(State& state) {
       m.sums[name] += static_cast<double>(sum);
     }
   }
-  m.seconds = seconds_since(start);
+  m.seconds = watch.seconds();
   return m;
 }
 

@@ -12,30 +12,12 @@ namespace {
 // Field numbers are those of xla/service/hlo.proto and xla/xla_data.proto.
 constexpr const char* kWhat = "optimized program";
 
-// A repeated field of numbers comes packed or one by one; the reader says which by its type alone, so the packed form,
-// which XLA writes, is the only one taken.
-std::vector<int64_t> packed(std::string_view bytes) {
-  std::vector<int64_t> out;
-  uint64_t value = 0;
-  int shift = 0;
-  for (char c : bytes) {
-    value |= (static_cast<uint64_t>(c) & 0x7f) << shift;
-    shift += 7;
-    if ((static_cast<unsigned char>(c) & 0x80) != 0) continue;
-    out.push_back(static_cast<int64_t>(value));
-    value = 0;
-    shift = 0;
-  }
-  if (shift != 0) throw FormatError(kWhat, "a packed list of numbers is cut short");
-  return out;
-}
-
 HloShape parse_shape(std::string_view bytes) {
   HloShape out;
   ProtoReader r(bytes, kWhat);
   while (r.next()) {
     if (r.field() == 2) out.element_type = static_cast<int>(r.varint());
-    if (r.field() == 3) out.sizes = packed(r.bytes());
+    if (r.field() == 3) out.sizes = r.varints();
     if (r.field() == 4) out.parts.push_back(parse_shape(r.bytes()));
   }
   return out;
@@ -53,7 +35,7 @@ std::string parse_scope(std::string_view metadata) {
 void parse_dot(std::string_view bytes, HloInstruction& out) {
   ProtoReader r(bytes, kWhat);
   while (r.next()) {
-    if (r.field() == 1) out.contracted = packed(r.bytes());
+    if (r.field() == 1) out.contracted = r.varints();
   }
 }
 
@@ -84,10 +66,10 @@ HloInstruction parse_instruction(std::string_view bytes) {
         out.id = r.varint();
         break;
       case 36:
-        out.operands = packed(r.bytes());
+        out.operands = r.varints();
         break;
       case 38:
-        out.called = packed(r.bytes());
+        out.called = r.varints();
         break;
       case 43:
         out.backend_config = r.bytes();

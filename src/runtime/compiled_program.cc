@@ -112,35 +112,4 @@ std::string CompiledProgram::serialize() const {
   return {args.serialized_bytes, args.serialized_bytes_size};
 }
 
-int64_t donated_bytes(const Signature& signature) {
-  int64_t total = 0;
-  for (const ArgSpec& arg : signature.args) {
-    if (!arg.donated_to) continue;
-    int64_t bytes = byte_size(arg.type.dtype);
-    for (int i = 0; i < arg.type.shape.rank(); ++i) {
-      int64_t shards = 1;
-      if (!arg.sharding.dims.empty()) {
-        for (const std::string& axis : arg.sharding.dims[static_cast<size_t>(i)]) {
-          shards *= Shape(signature.mesh.axes).size(axis);
-        }
-      }
-      bytes *= (arg.type.shape[i].size + shards - 1) / shards;
-    }
-    total += bytes;
-  }
-  return total;
-}
-
-void check_donation(const CompiledProgram& program, const Signature& signature) {
-  int64_t donated = donated_bytes(signature);
-  int64_t alias = program.memory_stats().alias;
-  if (alias != donated) {
-    throw RuntimeFault(
-        fmt::format("the program donates {} bytes a device but the compiler reuses {}: the result of a donated "
-                    "argument must have its "
-                    "type and sharding",
-                    donated, alias));
-  }
-}
-
 }  // namespace fathom

@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 
-#include "base/signature.h"
 #include "runtime/plugin.h"
 
 struct PJRT_Executable;
@@ -52,11 +51,5 @@ class CompiledProgram {
   PJRT_Executable* handle_;
   std::shared_ptr<const void> owner_;
 };
-
-// Bytes on one device of the arguments that the signature donates.
-int64_t donated_bytes(const Signature& signature);
-// Throws RuntimeFault unless the compiler reuses exactly the memory that the signature donates: fewer alias bytes mean
-// that parameters and optimizer state stand in memory twice.
-void check_donation(const CompiledProgram& program, const Signature& signature);
 
 }  // namespace fathom

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "runtime/donation.h"
 #include "runtime/executable.h"
 #include "runtime/testing/cpu_plugins.h"
 
@@ -250,11 +251,15 @@ TEST_P(RuntimeTest, DonationIsCheckedAgainstTheSignature) {
   Executable sum = Executable::compile(client_, kDonatingSum, {});
   TensorType vector{DType::kF32, {{"d", 256}}};
   Signature signature{.args = {{.name = "x", .type = vector, .donated_to = 0}, {.name = "y", .type = vector}},
+                      .results = {{.name = "sum", .type = vector}, {.name = "twice", .type = vector}},
                       .mesh = {}};
   EXPECT_NO_THROW(check_donation(sum.program(), signature));
+  EXPECT_EQ(memory_aliases(sum.program().optimized_program()), (std::vector<MemoryAlias>{{0, 0}}));
   signature.args[1].donated_to = 1;
   EXPECT_THAT([&] { check_donation(sum.program(), signature); },
-              ThrowsMessage<RuntimeFault>(testing::AllOf(HasSubstr("donates 2048"), HasSubstr("reuses 1024"))));
+              ThrowsMessage<RuntimeFault>(testing::AllOf(HasSubstr("donates 2048"), HasSubstr("reuses 1024"),
+                                                         HasSubstr("'y' is taken over by no result instead of 'twice'"),
+                                                         Not(HasSubstr("'x'")))));
 }
 
 TEST_P(RuntimeTest, WrongArgumentsAreErrorsOfThePlugin) {

@@ -10,6 +10,7 @@
 #include "kernels/abi.h"
 #include "kernels/ffi/handlers.h"
 #include "runtime/compiled_file.h"
+#include "runtime/donation.h"
 #include "runtime/ffi_table.h"
 #include "runtime/host_memory.h"
 #include "runtime/plugin_search.h"
@@ -48,11 +49,7 @@ Session::Session(const Config& config)
   options.plugin_options.merge(memory_options(config.hardware));
   client_ = Client::create(*plugin_, options);
   mesh_ = resolve_mesh(config, static_cast<int64_t>(client_->devices().size()), client_->slice_count());
-  AssignmentOptions slices;
-  for (size_t i = 0; i < mesh_.dcn.size(); ++i) {
-    if (mesh_.ici[i].size * mesh_.dcn[i].size > 1) slices.slices.push_back(mesh_.dcn[i].size);
-  }
-  assignment_ = DeviceAssignment::create(client_, mesh_.mesh, slices);
+  assignment_ = DeviceAssignment::create(client_, mesh_.mesh, {.slices = mesh_.slices_along()});
 }
 
 std::string Session::description() const {
@@ -62,15 +59,17 @@ std::string Session::description() const {
 
 std::string Session::kernel_version() const { return target_.kernels.empty() ? "" : std::to_string(abi::kVersion); }
 
+CompileOptions Session::compile_options() const {
+  return {.device_ids = assignment_->device_ids(), .xla_flags = parse_xla_flags(xla_flags_)};
+}
+
 Compiled Session::compile(const std::function<Program()>& stage, const std::string& file) const {
-  Clock::time_point start = Clock::now();
+  Stopwatch staging;
   Program program = stage();
   std::string text = emit(program, {.target = target_, .require_kernels = require_kernels_});
-  double text_seconds = seconds_since(start);
-  start = Clock::now();
-  CompileOptions options;
-  options.device_ids = assignment_->device_ids();
-  options.xla_flags = parse_xla_flags(xla_flags_);
+  double text_seconds = staging.seconds();
+  Stopwatch compiling;
+  CompileOptions options = compile_options();
   CachedExecutable made =
       file.empty()
           ? cache_.compile(client_, text, options)
@@ -80,7 +79,7 @@ Compiled Session::compile(const std::function<Program()>& stage, const std::stri
   Compiled out{.executable = std::move(made.executable),
                .signature = std::move(program.signature),
                .text_seconds = text_seconds,
-               .compile_seconds = seconds_since(start),
+               .compile_seconds = compiling.seconds(),
                .from_cache = made.from_cache};
   log_info("{}: {} kB of StableHLO in {:.2f} s, {} in {:.2f} s", program.name, text.size() / 1000, out.text_seconds,
            !file.empty()    ? "loaded from " + file

@@ -43,6 +43,8 @@ class Session {
   // Version of the kernels' call interface; empty where the target has no kernels.
   std::string kernel_version() const;
 
+  // For a program of these devices: their order in the mesh, the user's XLA flags.
+  CompileOptions compile_options() const;
   // Stages, prints, compiles; checks that exactly the donated memory is reused. `stage` makes the program. With `file`
   // (written by train_compile) the compiled program comes from there.
   Compiled compile(const std::function<Program()>& stage, const std::string& file = {}) const;
