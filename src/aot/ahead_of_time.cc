@@ -2,16 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <regex>
 
+#include "aot/link_bytes.h"
 #include "base/stopwatch.h"
-#include "graph/partition.h"
-#include "mesh/batch_sizes.h"
-#include "program/programs.h"
-#include "runtime/compile_options.h"
 #include "runtime/device_assignment.h"
+#include "runtime/donation.h"
 #include "runtime/executable.h"
 #include "runtime/pjrt_error.h"
 #include "runtime/plugin_search.h"
@@ -19,44 +18,12 @@
 namespace fathom {
 namespace {
 
-// How many slices stand along each axis of the mesh.
-std::vector<int64_t> slices_along(const DeviceMesh& mesh) {
-  std::vector<int64_t> out;
-  for (const Axis& axis : mesh.mesh.axes) {
-    for (const Axis& dcn : mesh.dcn) {
-      if (dcn.name == axis.name) out.push_back(dcn.size);
-    }
-  }
-  return out;
-}
-
-// The ids of the devices in the order of the mesh; `ids` slice after slice.
-std::vector<int> in_mesh_order(const DeviceMesh& mesh, const std::vector<int>& ids) {
-  std::vector<int64_t> slices = slices_along(mesh);
-  int64_t of_slice = mesh.devices() / mesh.slices;
-  std::vector<int> out;
-  for (int64_t i = 0; i < mesh.devices(); ++i) {
-    SlicePlace at = place_in_slices(mesh.mesh, slices, i);
-    out.push_back(ids.at(static_cast<size_t>(at.slice * of_slice + at.place)));
-  }
-  return out;
-}
-
-int64_t argument_bytes(const Signature& signature) {
-  int64_t total = 0;
-  for (const ArgSpec& arg : signature.args) {
-    total += local_shape(arg.type.shape, arg.sharding, signature.mesh).elements() * byte_size(arg.type.dtype);
-  }
-  return total;
-}
-
 // `compile` is the call into the plugin.
-CompiledStep judge(const StagedStep& step, int64_t available,
-                   const std::function<std::shared_ptr<const CompiledProgram>()>& compile) {
-  CompiledStep out;
-  out.arguments = argument_bytes(step.signature);
+Verdict judge(const StagedProgram& program, int64_t available,
+              const std::function<std::shared_ptr<const CompiledProgram>()>& compile) {
+  Verdict out;
   out.available = available;
-  Clock::time_point start = Clock::now();
+  Stopwatch time;
   try {
     out.program = compile();
   } catch (const PjrtError& error) {
@@ -67,8 +34,9 @@ CompiledStep judge(const StagedStep& step, int64_t available,
     out.needed = figures.needed;
     if (figures.available > 0) out.available = figures.available;
   }
-  out.seconds = seconds_since(start);
+  out.seconds = time.seconds();
   if (!out.program) return out;
+  check_donation(*out.program, program.signature);
   out.memory = out.program->memory_stats();
   const MemoryStats& m = out.memory;
   out.needed = m.argument + m.output - m.alias + m.temp + m.generated_code;
@@ -82,38 +50,30 @@ int64_t bytes_of(const std::string& digits, const std::string& unit) {
   return static_cast<int64_t>(bytes);
 }
 
+// Three digits or more.
+std::string figure(double x) {
+  if (x >= 100 || x == 0) return fmt::format("{:.0f}", x);
+  return x >= 1 ? fmt::format("{:.2f}", x) : fmt::format("{:.3g}", x);
+}
+
 }  // namespace
 
-StagedStep stage_train_step(const Config& config, int64_t devices, int64_t slices, const Target& target) {
-  Clock::time_point start = Clock::now();
-  StagedStep out{.mesh = resolve_mesh(config, devices, slices)};
-  check_batch_split(config, out.mesh);
-  StateSpec spec = state_spec(config, out.mesh.mesh);
-  Program program = train_step(config, spec, {resolve_batch(config, devices).to_train, config.max_target_length});
-  out.text = emit(program, {.target = target, .require_kernels = config.kernels == KernelUse::kRequire});
-  out.signature = std::move(program.signature);
-  out.seconds = seconds_since(start);
-  return out;
-}
-
-CompiledStep compile_step(const std::shared_ptr<const Topology>& topology, const StagedStep& step,
-                          const std::string& xla_flags, int64_t available) {
+Verdict compile_ahead(const std::shared_ptr<const Topology>& topology, const StagedProgram& program,
+                      const std::string& xla_flags, int64_t available) {
   std::vector<int> ids;
-  for (const TopologyDevice& d : topology->devices()) ids.push_back(d.id);
-  CompileOptions options{.device_ids = in_mesh_order(step.mesh, ids), .xla_flags = parse_xla_flags(xla_flags)};
+  for (const DeviceDescription& d : topology->devices()) ids.push_back(d.id);
+  CompileOptions options{.device_ids = in_mesh_order(program.mesh.mesh, program.mesh.slices_along(), ids),
+                         .xla_flags = parse_xla_flags(xla_flags)};
   if (int64_t told = topology->devices().front().memory_bytes; told > 0) available = told;
-  return judge(step, available,
-               [&] { return std::make_shared<const CompiledProgram>(compile_for(topology, step.text, options)); });
+  return judge(program, available,
+               [&] { return std::make_shared<const CompiledProgram>(compile_for(topology, program.text, options)); });
 }
 
-CompiledStep compile_step(const std::shared_ptr<const Client>& client, const StagedStep& step,
-                          const std::string& xla_flags, int64_t available) {
-  std::vector<int> ids;
-  for (const Device& d : client->devices()) ids.push_back(d.id);
-  CompileOptions options{.device_ids = in_mesh_order(step.mesh, ids), .xla_flags = parse_xla_flags(xla_flags)};
+Verdict compile_ahead(const std::shared_ptr<const Client>& client, const StagedProgram& program,
+                      const CompileOptions& options, int64_t available) {
   if (int64_t told = Topology::of(client)->devices().front().memory_bytes; told > 0) available = told;
-  return judge(step, available, [&] {
-    auto loaded = std::make_shared<const Executable>(Executable::compile(client, step.text, options));
+  return judge(program, available, [&] {
+    auto loaded = std::make_shared<const Executable>(Executable::compile(client, program.text, options));
     return std::shared_ptr<const CompiledProgram>(loaded, &loaded->program());
   });
 }
@@ -130,6 +90,18 @@ std::shared_ptr<const Topology> topology_of(const Machine& machine, const std::s
     setenv("TPU_WORKER_ID", "0", 0);
   }
   return Topology::create(Plugin::load(path), machine.topology, machine.options);
+}
+
+std::string estimate_line(const StagedProgram& program, const CompiledProgram& compiled, double peak_flops,
+                          double link_rate) {
+  double links = link_bytes(compiled.optimized_program(), program.mesh.devices());
+  std::string out = fmt::format(
+      "estimate: {} TFLOP per device and step needed by the model, {} executed (recomputation and experts that were "
+      "not chosen included), {} GB over the links",
+      figure(program.needed_flops * 1e-12), figure(program.executed_flops * 1e-12), figure(links * 1e-9));
+  if (peak_flops == 0 || link_rate == 0) return out + "; the chip's peaks are not known";
+  double seconds = std::max(program.executed_flops / peak_flops, links / link_rate);
+  return out + fmt::format("; at least {} s at the chip's peaks", figure(seconds));
 }
 
 MemoryFigures figures_of(const std::string& refusal) {

@@ -1,35 +1,21 @@
-// The train step compiled for a machine that is not here: what it needs of that machine, without running anything.
+// Programs compiled for a machine that is not here: what they need of it, without running anything.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "config/config.h"
-#include "graph/emit/emit.h"
-#include "mesh/device_mesh.h"
+#include "aot/staged_program.h"
+#include "runtime/compile_options.h"
 #include "runtime/compiled_program.h"
 #include "runtime/machines.h"
 #include "runtime/topology.h"
 
 namespace fathom {
 
-// The train step as text.
-struct StagedStep {
-  DeviceMesh mesh;
-  Signature signature;
-  std::string text;
-  double seconds = 0;
-};
-
-// The step that `train` runs on so many devices; a live client of the same target gets the same bytes. Throws
-// ConfigError where the mesh or the batch does not suit the number of devices.
-StagedStep stage_train_step(const Config& config, int64_t devices, int64_t slices, const Target& target);
-
-// What the compiler says of it. Sizes are bytes on one device.
-struct CompiledStep {
+// What the compiler says of a program. Sizes are bytes on one device.
+struct Verdict {
   std::shared_ptr<const CompiledProgram> program;  // null where it does not fit
   MemoryStats memory;                              // zero where it does not fit
-  int64_t arguments = 0;                           // parameters, moments, batch, as the signature has them
   int64_t needed = 0;                              // 0 where the compiler refuses without a figure
   int64_t available = 0;                           // 0 where nothing says so
   std::string refusal;                             // the compiler's words where it does not fit
@@ -38,16 +24,22 @@ struct CompiledStep {
   bool fits() const { return program != nullptr && (available == 0 || needed <= available); }
 };
 
-// For a topology. `available` counts where the plugin does not say how much memory a device has; 0 stands for unknown.
-CompiledStep compile_step(const std::shared_ptr<const Topology>& topology, const StagedStep& step,
-                          const std::string& xla_flags, int64_t available);
-// For a live client, and all of its devices.
-CompiledStep compile_step(const std::shared_ptr<const Client>& client, const StagedStep& step,
-                          const std::string& xla_flags, int64_t available);
+// For a topology. `available` is the memory of a device where the plugin does not say it; 0 stands for unknown.
+// Throws RuntimeFault when the compiler does not reuse the memory that the program donates.
+Verdict compile_ahead(const std::shared_ptr<const Topology>& topology, const StagedProgram& program,
+                      const std::string& xla_flags, int64_t available);
+// The same for the devices of a live client that `options` names.
+Verdict compile_ahead(const std::shared_ptr<const Client>& client, const StagedProgram& program,
+                      const CompileOptions& options, int64_t available);
 
 // The topology of a machine, from its hardware's plugin (`plugin` as the key of that name). Throws ConfigError when no
 // plugin is installed.
 std::shared_ptr<const Topology> topology_of(const Machine& machine, const std::string& plugin);
+
+// One line: what the model needs, what the program does, what goes over the links of a device, and the time that this
+// takes at least with so many operations and bytes a second (0: unknown).
+std::string estimate_line(const StagedProgram& program, const CompiledProgram& compiled, double peak_flops,
+                          double link_rate);
 
 // Bytes that a refusal for lack of memory names, in the words of libtpu and of XLA's GPU compiler; zeros where it does
 // not.

@@ -31,6 +31,13 @@ std::optional<std::string> CommandLine::flag(const std::string& name) const {
   return it->second;
 }
 
+bool CommandLine::has_bare(const std::string& name) const {
+  std::string value = flag(name).value_or("false");
+  if (value.empty() || value == "true") return true;
+  if (value == "false") return false;
+  throw ConfigError(fmt::format("{}: --{} takes no value", command, name));
+}
+
 void CommandLine::allow_flags(std::span<const std::string_view> known) const {
   for (const auto& [name, value] : flags) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;

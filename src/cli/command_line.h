@@ -22,6 +22,8 @@ struct CommandLine {
 
   // The value of a flag, or nothing.
   std::optional<std::string> flag(const std::string& name) const;
+  // A flag that takes no value: whether it is there (and not "=false"). Throws ConfigError when it has another value.
+  bool has_bare(const std::string& name) const;
   // Throws ConfigError when a flag is none of `known`, naming those.
   void allow_flags(std::span<const std::string_view> known) const;
   // The value of a flag that counts something, `otherwise` where it is not given. Throws ConfigError when it is no

@@ -21,8 +21,10 @@ struct Command {
 constexpr Command kCommands[] = {
     {"train", run_train, "[configs/base.yml] key=value ...", "pre-train on text, or go on from a Hugging Face folder"},
     {"train_compile", run_train_compile,
-     "[configs/base.yml] compile_topology=v5p-256 [compile_topology_num_slices=N] [--text=FILE] key=value ...",
-     "compile the train step for a machine that is not here: what it costs, whether it fits"},
+     "[configs/base.yml] compile_topology=v5p-256 [program=train|init|eval|forward] [--no_compile] [--text=FILE] "
+     "key=value ...",
+     "compile a program for a machine that is not here: what it costs, whether it fits; --no_compile only says how its "
+     "state is split"},
     {"profile", run_profile, "[configs/base.yml] [--steps=N] [--output=FILE] key=value ...",
      "run train steps and show where their time goes, by layer and by operation"},
     {"verify", run_verify, "FOLDER [--only=A,B] [--scan=true|false|both] [--json] [key=value ...]",

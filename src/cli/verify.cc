@@ -43,13 +43,12 @@ int run_verify(const CommandLine& line, const Environment& environment) {
   VerifyOptions options{.folder = line.words[0], .config = line.config, .environment = environment};
   if (auto only = line.flag("only")) options.only = comma_separated(*only);
   if (auto scan = line.flag("scan")) options.forms = layer_forms(*scan);
-  std::string json = line.flag("json").value_or("false");
-  if (!json.empty() && json != "true" && json != "false") throw ConfigError("verify: --json takes no value");
+  bool json = line.has_bare("json");
 
   Verifier verifier(options);
   std::vector<CheckRow> rows = verifier.run();
   VerifySummary summary = summarise(rows, options);
-  std::fputs(format_report(rows, summary, json != "false").c_str(), stdout);
+  std::fputs(format_report(rows, summary, json).c_str(), stdout);
   if (summary.passed + summary.failed == 0) {
     log_line(LogLevel::kError, fmt::format("verify: {} holds no references of any check", options.folder));
   }

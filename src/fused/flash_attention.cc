@@ -261,6 +261,30 @@ std::vector<Value> lower_grad(LoweringContext& c, std::string& reason) {
   return call_kernel(c, abi::kFlashAttentionGrad, reason);
 }
 
+// ---- cost ----
+
+// Products of a query with a key or value of one element, over all rows and heads: all pairs in the form for GPUs,
+// elsewhere the blocks up to the diagonal.
+double pairs(const Node& node, const Target& target) {
+  const Shape& q = node.operands[0].shape();
+  auto length = static_cast<double>(q[1].size);
+  double block = std::min(length, static_cast<double>(node.attr<FusedAttrs>().ints.at(0)));
+  double keys = target.platform == "gpu" ? length : (length + block) / 2;
+  return static_cast<double>(q[0].size * q[2].size) * length * keys;
+}
+
+double width(const Node& node, size_t operand) { return static_cast<double>(node.operands[operand].shape()[3].size); }
+
+// Scores and weighted values.
+double forward_flops(const Node& node, const Target& target) {
+  return 2 * pairs(node, target) * (width(node, 0) + width(node, 2));
+}
+
+// Scores again, d_q and d_k; d_v and the weights' gradient.
+double grad_flops(const Node& node, const Target& target) {
+  return 2 * pairs(node, target) * (3 * width(node, 0) + 2 * width(node, 2));
+}
+
 // ---- on a mesh ----
 // Rows and heads stay where they are. Over the axes that split the sequence, devices exchange sequence for heads
 // (DeepSpeed Ulysses): each has whole rows of a part of its heads, so that the causal half is shared evenly.
@@ -317,14 +341,16 @@ const FusedOp kGrad{.name = "flash_attention_grad",
                     .reference = reference_grad,
                     .vjp = nullptr,
                     .lower = lower_grad,
-                    .shard = shard_grad};
+                    .shard = shard_grad,
+                    .flops = grad_flops};
 
 const FusedOp kForward{.name = "flash_attention",
                        .infer = infer_forward,
                        .reference = reference_forward,
                        .vjp = nullptr,
                        .lower = lower_forward,
-                       .shard = shard_forward};
+                       .shard = shard_forward,
+                       .flops = forward_flops};
 
 std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, const Target&) {
   return sharded(node, p, kForward);

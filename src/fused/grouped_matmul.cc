@@ -199,16 +199,29 @@ std::vector<Value> lower_outer(LoweringContext& c, std::string& reason) {
   return custom_call(c.graph(), call, c.operands());
 }
 
+// Each row meets one matrix.
+double matmul_flops(const Node& node, const Target&) {
+  const Shape& w = node.operands[1].shape();
+  return 2.0 * static_cast<double>(node.operands[0].shape()[0].size) * static_cast<double>(w[1].size * w[2].size);
+}
+
+double outer_flops(const Node& node, const Target&) {
+  const Shape &a = node.operands[0].shape(), &b = node.operands[1].shape();
+  return 2.0 * static_cast<double>(a[0].size) * static_cast<double>(a[1].size * b[1].size);
+}
+
 const FusedOp kMatmul{.name = "grouped_matmul",
                       .infer = infer_matmul,
                       .reference = reference_matmul,
                       .vjp = vjp_matmul,
-                      .lower = lower_matmul};
+                      .lower = lower_matmul,
+                      .flops = matmul_flops};
 const FusedOp kOuter{.name = "grouped_outer",
                      .infer = infer_outer,
                      .reference = reference_outer,
                      .vjp = vjp_outer,
-                     .lower = lower_outer};
+                     .lower = lower_outer,
+                     .flops = outer_flops};
 
 }  // namespace
 

@@ -64,6 +64,8 @@ struct FusedOp {
   std::vector<Value> (*lower)(LoweringContext&, std::string& reason);
   // The op on a mesh of several devices. Null, or nothing returned: the reference, which the partitioner splits.
   std::optional<ShardedForm> (*shard)(const Node& node, const Partition& partition, const Target& target) = nullptr;
+  // Floating-point operations of its products on the target, as far as the shapes tell; null: those of its reference.
+  double (*flops)(const Node& node, const Target& target) = nullptr;
   // Making the results costs about as much as reading them from memory: a reverse scan makes them again.
   bool light = false;
 };

@@ -39,6 +39,54 @@ void parse_dot(std::string_view bytes, HloInstruction& out) {
   }
 }
 
+// LiteralProto: the first of its s32s.
+std::optional<int64_t> parse_constant(std::string_view literal) {
+  ProtoReader r(literal, kWhat);
+  while (r.next()) {
+    if (r.field() != 4) continue;
+    std::vector<int64_t> numbers = r.varints();
+    if (!numbers.empty()) return static_cast<int32_t>(numbers.front());
+  }
+  return std::nullopt;
+}
+
+// CollectiveDeviceListProto: listed groups, or an iota of so many devices a group.
+int64_t group_of_list(std::string_view list) {
+  ProtoReader r(list, kWhat);
+  while (r.next()) {
+    ProtoReader inner(r.bytes(), kWhat);
+    while (inner.next()) {
+      if (r.field() == 1 && inner.field() == 1) return static_cast<int64_t>(inner.varints().size());
+      if (r.field() == 2 && inner.field() == 2) return inner.varint();
+    }
+  }
+  return 0;
+}
+
+// MeshAxesReplicaGroupListProto: a mesh, and which of its axes (or which part of one) the devices lie along.
+int64_t group_of_axes(std::string_view list) {
+  std::vector<int64_t> sizes;
+  int64_t group = 1;
+  ProtoReader r(list, kWhat);
+  while (r.next()) {
+    ProtoReader part(r.bytes(), kWhat);
+    int64_t along = 0, of_part = 0;
+    while (part.next()) {
+      if (r.field() == 2 && part.field() == 1) along = part.varint();
+      if ((r.field() == 1 && part.field() != 1) || (r.field() == 2 && part.field() != 2)) continue;
+      ProtoReader axis(part.bytes(), kWhat);
+      int64_t size = 0;
+      while (axis.next()) {
+        if (axis.field() == 2) size = axis.varint();
+      }
+      if (r.field() == 1) sizes.push_back(size);
+      of_part = size;
+    }
+    if (r.field() == 2) group *= of_part > 0 ? of_part : sizes.at(static_cast<size_t>(along));
+  }
+  return group;
+}
+
 HloInstruction parse_instruction(std::string_view bytes) {
   HloInstruction out;
   ProtoReader r(bytes, kWhat);
@@ -55,6 +103,12 @@ HloInstruction parse_instruction(std::string_view bytes) {
         break;
       case 7:
         out.scope = parse_scope(r.bytes());
+        break;
+      case 8:
+        out.constant = parse_constant(r.bytes());
+        break;
+      case 26:
+        out.channel = r.varint();
         break;
       case 28:
         out.target = r.bytes();
@@ -73,6 +127,15 @@ HloInstruction parse_instruction(std::string_view bytes) {
         break;
       case 43:
         out.backend_config = r.bytes();
+        break;
+      case 68:
+        out.marks = r.bytes();
+        break;
+      case 87:
+        out.group = group_of_list(r.bytes());
+        break;
+      case 93:
+        out.group = group_of_axes(r.bytes());
         break;
       default:
         break;
@@ -184,6 +247,18 @@ int64_t known_trip_count(const HloInstruction& loop) {
   int64_t n = 1;
   std::from_chars(begin, loop.backend_config.data() + loop.backend_config.size(), n);
   return n;
+}
+
+int64_t trip_count(const HloInstruction& loop, const HloModule& module) {
+  if (int64_t known = known_trip_count(loop); known > 1) return known;
+  const HloComputation& condition = module.computation(loop.called.at(1));
+  const HloInstruction& root = condition.instruction(condition.root);
+  if (root.opcode != "compare") return 1;
+  for (int64_t id : root.operands) {
+    const HloInstruction& side = condition.instruction(id);
+    if (side.opcode == "constant" && side.constant) return std::max<int64_t>(1, *side.constant);
+  }
+  return 1;
 }
 
 double dot_flops(const HloInstruction& dot, const HloComputation& in) {

@@ -1,7 +1,8 @@
-// XLA's optimized program (HloModuleProto), as far as a profile needs it.
+// XLA's optimized program (HloModuleProto), as far as profiles and estimates need it.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,12 @@ struct HloInstruction {
   int64_t id = 0;
   std::vector<int64_t> operands, called;  // ids of instructions and of computations
   std::vector<int64_t> contracted;        // axes of a dot's left side
+  std::optional<int64_t> constant;        // of a constant: its first number, where that is an s32
+  // Of a collective: its channel, the attributes that mark the parts of one that runs beside others, and how many
+  // devices work together (0 where the program does not say).
+  int64_t channel = 0;
+  std::string marks;
+  int64_t group = 0;
 };
 
 struct HloComputation {
@@ -53,6 +60,8 @@ HloModule parse_hlo_module(std::string_view bytes);
 
 // How often a loop runs, as XLA noted it on the instruction; 1 where it is not known.
 int64_t known_trip_count(const HloInstruction& loop);
+// The same, or else the constant that the loop's condition compares with: loops count from 0.
+int64_t trip_count(const HloInstruction& loop, const HloModule& module);
 
 // Multiplications and additions of a dot (two for each pair of numbers).
 double dot_flops(const HloInstruction& dot, const HloComputation& in);

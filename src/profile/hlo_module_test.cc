@@ -58,6 +58,45 @@ TEST(HloModule, ALoopRunsAsOftenAsXlaNoted) {
   EXPECT_EQ(known_trip_count(loop), 61);
 }
 
+TEST(HloModule, ALoopWithoutANoteRunsUpToTheConstantOfItsCondition) {
+  std::string condition =
+      hlo_computation("condition", 2,
+                      {{.name = "i", .opcode = "parameter", .shape = hlo_f32({}), .id = 1},
+                       {.name = "n", .opcode = "constant", .shape = hlo_f32({}), .id = 2, .constant = 58},
+                       {.name = "less", .opcode = "compare", .shape = hlo_f32({}), .id = 3, .operands = {1, 2}}});
+  std::string open_end =
+      hlo_computation("open", 3,
+                      {{.name = "i", .opcode = "parameter", .shape = hlo_f32({}), .id = 1},
+                       {.name = "n", .opcode = "parameter", .shape = hlo_f32({}), .id = 2},
+                       {.name = "less", .opcode = "compare", .shape = hlo_f32({}), .id = 3, .operands = {1, 2}}});
+  HloModule module = parse_hlo_module(hlo_module("m", 2, {condition, open_end}));
+  HloInstruction loop{.opcode = "while", .called = {1, 2}};
+  EXPECT_EQ(trip_count(loop, module), 58);
+  loop.called = {1, 3};
+  EXPECT_EQ(trip_count(loop, module), 1) << "not known";
+  loop.backend_config = R"({"known_trip_count":{"n":"7"}})";
+  EXPECT_EQ(trip_count(loop, module), 7);
+}
+
+TEST(HloModule, GroupsOfCollectivesAreReadInEveryForm) {
+  auto group = [](int field, const std::string& list) {
+    std::string instruction = ProtoWriter().bytes(1, "r").bytes(2, "all-reduce").varint(35, 1).bytes(field, list).str();
+    std::string main = ProtoWriter().bytes(1, "main").bytes(2, instruction).varint(5, 1).varint(6, 1).str();
+    return parse_hlo_module(hlo_module("m", 1, {main})).computation(1).instruction(1).group;
+  };
+  auto axis = [](const char* name, int64_t size) { return ProtoWriter().bytes(1, name).varint(2, size).str(); };
+  constexpr int64_t kIds[] = {0, 2, 4};
+  std::string listed = ProtoWriter().bytes(1, ProtoWriter().varints(1, kIds).str()).str();
+  EXPECT_EQ(group(87, listed), 3);
+  EXPECT_EQ(group(87, ProtoWriter().bytes(2, ProtoWriter().varint(1, 2).varint(2, 16).str()).str()), 16);
+  std::string mesh = ProtoWriter().bytes(1, axis("fsdp", 4)).bytes(1, axis("expert", 8)).str();
+  std::string second = ProtoWriter().varint(1, 1).str();
+  std::string half = ProtoWriter().varint(1, 1).bytes(2, ProtoWriter().varint(1, 4).varint(2, 2).str()).str();
+  EXPECT_EQ(group(93, ProtoWriter().bytes(1, mesh).bytes(2, "").str()), 4);
+  EXPECT_EQ(group(93, ProtoWriter().bytes(1, mesh).bytes(2, "").bytes(2, second).str()), 32);
+  EXPECT_EQ(group(93, ProtoWriter().bytes(1, mesh).bytes(2, half).str()), 2);
+}
+
 TEST(HloModule, AProgramCutShortOrWithAMissingIdIsAnError) {
   std::string bytes = dot_module();
   EXPECT_THROW(parse_hlo_module(std::string_view(bytes).substr(0, bytes.size() - 1)), FormatError);

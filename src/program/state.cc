@@ -6,6 +6,7 @@
 #include <regex>
 #include <stdexcept>
 
+#include "base/device_bytes.h"
 #include "base/error.h"
 #include "train/adamw.h"
 
@@ -95,11 +96,11 @@ size_t StateSpec::moment(std::string_view moment, size_t parameter) const {
   return index(fmt::format("{}.{}", moment, array_name(entries[parameter])));
 }
 
-int64_t StateSpec::bytes_of_a_device() const {
+int64_t StateSpec::bytes_of_a_device(const StateChoice& choice) const {
+  const Mesh mesh = partition ? partition->mesh() : Mesh{};
   int64_t bytes = 0;
   for (const StateEntry& e : entries) {
-    Shape shape = partition ? local_shape(e.type.shape, e.sharding, partition->mesh()) : e.type.shape;
-    bytes += shape.elements() * byte_size(e.type.dtype);
+    if (choice(e)) bytes += device_bytes(e.type, e.sharding, mesh);
   }
   return bytes;
 }

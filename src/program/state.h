@@ -37,6 +37,12 @@ struct StateEntry {
   bool is_parameter() const { return role <= StateRole::kMovedByRule; }
 };
 
+// Which entries a program takes or makes, or which are counted.
+using StateChoice = std::function<bool(const StateEntry&)>;
+inline bool every_entry(const StateEntry&) { return true; }
+inline bool parameters_alone(const StateEntry& entry) { return entry.is_parameter(); }
+inline bool all_but_parameters(const StateEntry& entry) { return !entry.is_parameter(); }
+
 struct StateSpec {
   ModelConfig model;
   std::vector<Param> table;
@@ -56,8 +62,8 @@ struct StateSpec {
   size_t index(std::string_view name) const;
   // The entry of a moment ("mu", "nu") of a trained parameter.
   size_t moment(std::string_view moment, size_t parameter) const;
-  // Bytes that one device holds, or all together hold where an array is not repeated.
-  int64_t bytes_of_a_device() const;
+  // Bytes that one device holds, or all together hold where an array is not repeated; without padding.
+  int64_t bytes_of_a_device(const StateChoice& choice = every_entry) const;
   int64_t bytes() const;
 };
 
@@ -65,11 +71,5 @@ struct StateSpec {
 // ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for a mask that leaves
 // nothing to train, and when the mesh does not divide an array.
 StateSpec state_spec(const Config& config, const Mesh& mesh = {});
-
-// Which entries a program takes or makes.
-using StateChoice = std::function<bool(const StateEntry&)>;
-inline bool every_entry(const StateEntry&) { return true; }
-inline bool parameters_alone(const StateEntry& entry) { return entry.is_parameter(); }
-inline bool all_but_parameters(const StateEntry& entry) { return !entry.is_parameter(); }
 
 }  // namespace fathom

@@ -30,12 +30,17 @@ struct TpuKind {
   int64_t devices_a_chip;
   bool flat;  // chips have links in two directions, not three
   int64_t memory_bytes;
+  double chip_tflops;      // bfloat16
+  double chip_links_gbps;  // gigabytes a second received: half of what is called bidirectional
 };
 
+// The products' pages (docs.cloud.google.com/tpu/docs), for v4 "TPU v4" (Jouppi et al., 2023): six links of 50 GB/s.
 constexpr TpuKind kTpus[] = {
-    {"tpu7x", "tpu7x", "default", 2, false, 96 * kGiB}, {"v6e", "v6e", "default", 1, true, 32 * kGiB},
-    {"v5e", "v5e", "default", 1, true, 16 * kGiB},      {"v5p", "v5", "megacore", 1, false, 95 * kGiB},
-    {"v4", "v4", "megacore", 1, false, 32 * kGiB},
+    {"tpu7x", "tpu7x", "default", 2, false, 96 * kGiB, 2307, 600},
+    {"v6e", "v6e", "default", 1, true, 32 * kGiB, 918, 400},
+    {"v5e", "v5e", "default", 1, true, 16 * kGiB, 197, 200},
+    {"v5p", "v5", "megacore", 1, false, 95 * kGiB, 459, 600},
+    {"v4", "v4", "megacore", 1, false, 32 * kGiB, 275, 300},
 };
 
 // A pod is wired in cubes of 4 x 4 x 4 chips; a larger slice is a block of cubes.
@@ -105,7 +110,9 @@ Machine tpu_machine(const TpuKind& kind, const TpuSlice& slice, int64_t slices) 
                       {"num_slices", slices}},
           .devices = chips * kind.devices_a_chip * slices,
           .slices = slices,
-          .memory_bytes = kind.memory_bytes};
+          .memory_bytes = kind.memory_bytes,
+          .peak_flops = kind.chip_tflops * 1e12 / static_cast<double>(kind.devices_a_chip),
+          .link_bytes = kind.chip_links_gbps * 1e9 / static_cast<double>(kind.devices_a_chip)};
 }
 
 // ---- GPU hosts ----
@@ -122,15 +129,20 @@ struct GpuKind {
   int64_t capability;           // major version
   int64_t shared_memory;        // bytes a core
   int64_t shared_memory_optin;  // bytes a block at most
+  double tflops;                // bfloat16 products without sparsity
+  double links_gbps;            // gigabytes a second received over NVLink
 };
 
 // NVIDIA's data sheets and the properties that the driver reports.
 constexpr GpuKind kGpus[] = {
-    {"a100", "NVIDIA A100-SXM4-80GB", 85100068864, 2039040000000, 108, 64, 41943040, 1.41, 8, 167936, 166912},
-    {"a100_40gb", "NVIDIA A100-SXM4-40GB", 42331013120, 1555200000000, 108, 64, 41943040, 1.41, 8, 167936, 166912},
-    {"h100", "NVIDIA H100 80GB HBM3", 84942979072, 3352320000000, 132, 128, 52428800, 1.98, 9, 233472, 232448},
-    {"h200", "NVIDIA H200 141GB HBM3e", 151397597184, 4800000000000, 132, 128, 52428800, 1.98, 9, 233472, 232448},
-    {"b200", "NVIDIA B200", 191514411008, 7672320000000, 148, 128, 132644864, 1.965, 10, 233472, 232448},
+    {"a100", "NVIDIA A100-SXM4-80GB", 85100068864, 2039040000000, 108, 64, 41943040, 1.41, 8, 167936, 166912, 312, 300},
+    {"a100_40gb", "NVIDIA A100-SXM4-40GB", 42331013120, 1555200000000, 108, 64, 41943040, 1.41, 8, 167936, 166912, 312,
+     300},
+    {"h100", "NVIDIA H100 80GB HBM3", 84942979072, 3352320000000, 132, 128, 52428800, 1.98, 9, 233472, 232448, 989.4,
+     450},
+    {"h200", "NVIDIA H200 141GB HBM3e", 151397597184, 4800000000000, 132, 128, 52428800, 1.98, 9, 233472, 232448, 989.4,
+     450},
+    {"b200", "NVIDIA B200", 191514411008, 7672320000000, 148, 128, 132644864, 1.965, 10, 233472, 232448, 2250, 900},
 };
 constexpr int64_t kGpusOfHost = 8;
 constexpr int64_t kMostGpus = 1024;
@@ -167,7 +179,9 @@ Machine gpu_machine(const GpuKind& gpu, int64_t count, int64_t slices) {
                       {"topology", fmt::format("{}x{}x{}", slices, hosts, count / hosts)}},
           .devices = count * slices,
           .slices = slices,
-          .memory_bytes = gpu.memory_bytes};
+          .memory_bytes = gpu.memory_bytes,
+          .peak_flops = gpu.tflops * 1e12,
+          .link_bytes = gpu.links_gbps * 1e9};
 }
 
 std::optional<Machine> find_gpu_machine(std::string_view name, int64_t slices) {

@@ -17,9 +17,12 @@ struct Machine {
   Hardware hardware = Hardware::kTpu;
   std::string topology;  // the plugin's own name: "v5:4x4x8"
   NamedValues options;
-  int64_t devices = 0;       // in all slices together
-  int64_t slices = 1;        // groups of devices with a fast network inside
-  int64_t memory_bytes = 0;  // of one device, by the maker's data; plugins that know better say so themselves
+  int64_t devices = 0;  // in all slices together
+  int64_t slices = 1;   // groups of devices with a fast network inside
+  // Of one device, by the maker's data. Plugins that know the memory better say so themselves.
+  int64_t memory_bytes = 0;
+  double peak_flops = 0;  // bfloat16 products a second
+  double link_bytes = 0;  // a second, received over all links to the devices of its slice or host
 };
 
 // `slices` machines called `name`: "v5p-256" counts the cores of a TPU v4, v5p or tpu7x slice, the chips of v5e and

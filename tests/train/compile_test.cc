@@ -1,12 +1,15 @@
 // train_compile from outside: for machines that are not here.
 #include <gmock/gmock.h>
 
+#include <map>
 #include <regex>
 
+#include "aot/ahead_of_time.h"
+#include "base/error.h"
 #include "base/file.h"
-#include "config/resolve/resolve.h"
 #include "mesh/device_mesh.h"
-#include "program/programs.h"
+#include "config/resolve/resolve.h"
+#include "runtime/donation.h"
 #include "runtime/plugin_search.h"
 #include "train_run.h"
 
@@ -44,12 +47,11 @@ int64_t figure(const std::string& text, const std::string& name) {
   return std::regex_search(text, m, std::regex(name + "=([0-9]+)")) ? std::stoll(m[1]) : -1;
 }
 
-// Bytes a device of the state and the batch, as the table splits them.
-int64_t bytes_of_state(const Words& keys, int64_t devices) {
-  Config config = resolve_config(keys, {}).config;
-  StateSpec spec = state_spec(config, resolve_mesh(config, devices).mesh);
-  int64_t tokens = static_cast<int64_t>(config.per_device_batch_size) * config.max_target_length;
-  return spec.bytes_of_a_device() + 20 * tokens + 4;  // five s32 a token; the wish to stop
+// The program of these keys as it is compiled for a machine.
+StagedProgram staged(const Words& keys, const Machine& machine) {
+  Target target{.platform = std::string(name(machine.hardware)), .kernels = {}};
+  Config config = resolve_config(keys, {}, {.needs_data = false}).config;
+  return stage(config, ProgramKind::kTrain, machine.devices, machine.slices, target);
 }
 
 class CompileForTpu : public testing::Test {
@@ -64,18 +66,51 @@ TEST_F(CompileForTpu, ArgumentsAreTheBytesOfTheParameterTable) {
   Outcome o = compile(keys);
   ASSERT_EQ(o.exit_code, 0) << o.err;
   // Vectors and narrow matrices are padded to tiles: a few kilobytes for each of some hundred arrays.
-  double table = static_cast<double>(bytes_of_state(keys, 4));
+  auto table = static_cast<double>(argument_bytes(staged(kModel, find_machine("v5e-4", 1).value()).signature));
   double arguments = static_cast<double>(figure(o.out, "argument_size_in_bytes"));
   EXPECT_GE(arguments, table);
   EXPECT_LT(arguments, table * 1.005);
   EXPECT_GT(figure(o.out, "temp_size_in_bytes"), 0);
   EXPECT_THAT(o.out, AllOf(HasSubstr("Cost analysis: {"), HasSubstr("'flops': "), HasSubstr("fits: yes (needed "),
-                           HasSubstr(" of 16.91 GB per device)")));
+                           HasSubstr(" of 16.91 GB per device)"), HasSubstr("estimate: "),
+                           HasSubstr(" over the links; at least "), HasSubstr(" s at the chip's peaks\n")));
   EXPECT_TRUE(std::regex_search(o.out, std::regex("seconds: text [0-9.]+, compile [0-9.]+, total [0-9.]+\n$")));
 }
 
+TEST_F(CompileForTpu, EveryDonatedArrayIsTakenOverByItsResultThoughArraysArePadded) {
+  Machine machine = find_machine("v5e-4", 1).value();
+  StagedProgram step = staged(kModel, machine);
+  Verdict verdict = compile_ahead(topology_of(machine, ""), step, "", 0);
+  ASSERT_TRUE(verdict.fits()) << verdict.refusal;
+  EXPECT_GT(verdict.memory.alias, donated_bytes(step.signature)) << "bytes cannot tell: vectors are padded to tiles";
+  auto aliases = memory_aliases(verdict.program->optimized_program());
+  EXPECT_GT(aliases.size(), 60U);
+  EXPECT_EQ(donation_fault(step.signature, aliases), "");
+  EXPECT_NO_THROW(check_donation(*verdict.program, step.signature));
+  // A vector of 4 kB that is in memory twice is less than the padding of all arrays.
+  Signature more = step.signature;
+  ArgSpec& batch = more.args.back();
+  ASSERT_FALSE(batch.donated_to);
+  batch.donated_to = 0;
+  EXPECT_LT(donated_bytes(more), verdict.memory.alias);
+  EXPECT_THAT([&] { check_donation(*verdict.program, more); },
+              testing::ThrowsMessage<RuntimeFault>(HasSubstr("'targets_segmentation' is taken over by no result")));
+}
+
+TEST_F(CompileForTpu, OtherProgramsAreCompiledToo) {
+  std::map<std::string, Outcome> of;
+  for (std::string program : {"init", "eval", "forward"}) {
+    Outcome& o = of[program] = compile(with(kModel, {"compile_topology=v5e-4", "program=" + program}));
+    ASSERT_EQ(o.exit_code, 0) << program << ": " << o.err;
+    EXPECT_THAT(o.out, AllOf(HasSubstr("Memory analysis: CompiledMemoryStats("), HasSubstr("fits: yes (needed ")));
+  }
+  // What init makes a training step takes; an evaluation has no moments; logits are 128 x 2048 float32 a row.
+  EXPECT_GT(figure(of["init"].out, "output_size_in_bytes"), 2 * figure(of["eval"].out, "argument_size_in_bytes"));
+  EXPECT_GE(figure(of["forward"].out, "output_size_in_bytes"), 128 * 2048 * 4);
+}
+
 TEST_F(CompileForTpu, StateThatDoesNotFitIsAnAnswerWithWhatWouldHelp) {
-  // 15.7e9 parameters, 12 bytes each, on 4 devices of 17 GB.
+  // 15.7e9 parameters, 12 bytes each, on 4 devices of 16 GB.
   Outcome o =
       compile({"configs/base.yml", "run_name=test", "dataset_type=synthetic", "model_name=deepseek2-16b",
                "weight_dtype=float32", "per_device_batch_size=1", "max_target_length=128", "compile_topology=v5e-4"});
@@ -118,6 +153,57 @@ TEST(CompileForGpu, FitsEightOfTheMachines) {
   Outcome o = compile(with(kModel, {"compile_topology=h100-8"}));
   EXPECT_EQ(o.exit_code, 0) << o.err;
   EXPECT_THAT(o.out, AllOf(HasSubstr("Memory analysis: CompiledMemoryStats("), HasSubstr("fits: yes (needed ")));
+}
+
+// Runs without any plugin that could be found.
+Outcome compile_without_plugins(const Words& keys) {
+  TemporaryFolder empty;
+  ::setenv("FATHOM_SITE_PACKAGES", empty.path().c_str(), 1);
+  Outcome o = compile(keys);
+  ::unsetenv("FATHOM_SITE_PACKAGES");
+  return o;
+}
+
+TEST(CompileWithoutTheCompiler, PrintsTextStateAndShardingsForMachinesWhosePluginIsNotThere) {
+  TemporaryFolder folder;
+  std::string file = folder / "step.txt";
+  Words keys = with(kModel, {"compile_topology=v5e-4", "ici_expert_parallelism=2"});
+  Outcome o = compile_without_plugins(with(keys, {"--no_compile", "--text=" + file}));
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_EQ(read_file(file), staged(keys, find_machine("v5e-4", 1).value()).text);
+  Config config = resolve_config(keys, {}, {.needs_data = false}).config;
+  int64_t state = state_spec(config, resolve_mesh(config, 4).mesh).bytes_of_a_device();
+  EXPECT_THAT(o.out, AllOf(testing::StartsWith("state: "), HasSubstr(" GB of 17.18 GB per device ("),
+                           HasSubstr(std::to_string(state) + " bytes: parameters "),
+                           HasSubstr("\nsharding: params.decoder.logits_dense.kernel sizes=[1024,2048] "
+                                     "axes=[fsdp+expert,-]\n"),
+                           HasSubstr("\nseconds: text ")));
+  EXPECT_THAT(o.out, testing::Not(HasSubstr("Memory analysis")));
+}
+
+TEST(CompileWithoutTheCompiler, TakesTheProgramAsAWordOrAFlag) {
+  Words keys = with(kModel, {"compile_topology=h100-8", "--no_compile"});
+  Outcome word = compile_without_plugins(with(keys, {"program=forward"}));
+  Outcome flag = compile_without_plugins(with(keys, {"--program=forward"}));
+  ASSERT_EQ(word.exit_code, 0) << word.err;
+  EXPECT_THAT(word.out, HasSubstr(", moments 0, step 0)")) << "no optimizer";
+  EXPECT_EQ(word.lines().front(), flag.lines().front());
+}
+
+TEST(CompileWithoutTheCompiler, DescribesTheDevicesThatAreThere) {
+  Outcome o = compile(with(kModel, {"hardware=cpu", "cpu_device_count=2", "--no_compile"}));
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("sharding: params.token_embedder.embedding sizes=[2048,1024] axes=[-,fsdp]"));
+}
+
+TEST(CompileMistakes, ProgramsThatAreNotThere) {
+  Outcome planned = compile(with(kModel, {"compile_topology=v5e-4", "program=decode"}));
+  EXPECT_EQ(planned.exit_code, 2);
+  EXPECT_THAT(planned.err, HasSubstr("program=decode: not built yet"));
+  Outcome file = compile(with(kModel, {"compile_topology=v5e-4", "program=init", "compiled_trainstep_file=x"}));
+  EXPECT_EQ(file.exit_code, 2);
+  EXPECT_THAT(file.err,
+              HasSubstr("compiled_trainstep_file=x: holds a compiled train step; leave it out with program=init"));
 }
 
 TEST(CompileMistakes, UnknownMachineIsToldItsNearest) {

@@ -1,0 +1,24 @@
+#include "model/peer_arrays.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace fathom {
+
+PeerArray peer_array(const ModelConfig& config, const Param& param, const ParamArray& array, int64_t scan_axis) {
+  PeerArray out{.path = param.peer, .axes = {}};
+  for (const std::string& name : split_names(param.peer_axes)) out.axes.push_back(array.type.shape.find(name));
+  if (param.stack == Stack::kNone) return out;
+  std::string stack = stack_info(config, param.stack).name;
+  if (array.layer >= 0) {
+    out.path = fmt::format("{}_{}{}", stack, array.layer, param.peer.substr(stack.size()));
+    return out;
+  }
+  int64_t wanted = param.peer_layer_axis >= 0 ? param.peer_layer_axis : scan_axis;
+  int64_t at = std::clamp<int64_t>(wanted, 0, static_cast<int64_t>(out.axes.size()));
+  out.axes.insert(out.axes.begin() + at, array.type.shape.find("l"));
+  return out;
+}
+
+}  // namespace fathom
