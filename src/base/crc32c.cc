@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 
+#include "base/bytes.h"
+
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
@@ -30,12 +32,6 @@ constexpr Tables make_tables() {
 
 constexpr Tables kTables = make_tables();
 
-uint64_t little_endian(const char* bytes) {
-  uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value |= uint64_t{static_cast<uint8_t>(bytes[i])} << (8 * i);
-  return value;
-}
-
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) uint32_t crc32c_sse42(std::string_view bytes, uint32_t before) {
   uint64_t crc = ~before;
@@ -57,7 +53,7 @@ uint32_t crc32c_portable(std::string_view bytes, uint32_t before) {
   uint32_t crc = ~before;
   size_t i = 0;
   for (; i + 8 <= bytes.size(); i += 8) {
-    uint64_t word = little_endian(bytes.data() + i) ^ crc;
+    uint64_t word = little_endian({bytes.data() + i, 8}) ^ crc;
     crc = 0;
     for (size_t k = 0; k < 8; ++k) crc ^= kTables[7 - k][(word >> (8 * k)) & 0xff];
   }

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/bytes.h"
 #include "base/error.h"
 
 namespace fathom {
@@ -13,12 +14,6 @@ constexpr int kVarint = 0;
 constexpr int kFixed64 = 1;
 constexpr int kBytes = 2;
 constexpr int kFixed32 = 5;
-
-uint64_t from_little_endian(std::string_view bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes.size(); ++i) value |= uint64_t{static_cast<uint8_t>(bytes[i])} << (8 * i);
-  return value;
-}
 
 }  // namespace
 
@@ -32,11 +27,6 @@ void ProtoWriter::raw_varint(uint64_t value) {
 
 void ProtoWriter::tag(int field, int wire_type) {
   raw_varint(static_cast<uint64_t>(field) << 3 | static_cast<uint64_t>(wire_type));
-}
-
-template <class T>
-void ProtoWriter::little_endian(T value) {
-  for (size_t i = 0; i < sizeof(T); ++i) out_.push_back(static_cast<char>(value >> (8 * i)));
 }
 
 ProtoWriter& ProtoWriter::varint(int field, int64_t value) {
@@ -60,13 +50,13 @@ ProtoWriter& ProtoWriter::varints(int field, std::span<const int64_t> values) {
 
 ProtoWriter& ProtoWriter::fixed32(int field, uint32_t value) {
   tag(field, kFixed32);
-  little_endian(value);
+  append_little_endian(out_, value, 4);
   return *this;
 }
 
 ProtoWriter& ProtoWriter::fixed64(int field, uint64_t value) {
   tag(field, kFixed64);
-  little_endian(value);
+  append_little_endian(out_, value, 8);
   return *this;
 }
 
@@ -111,10 +101,10 @@ bool ProtoReader::next() {
       number_ = raw_varint();
       break;
     case kFixed64:
-      number_ = from_little_endian(take(8));
+      number_ = little_endian(take(8));
       break;
     case kFixed32:
-      number_ = from_little_endian(take(4));
+      number_ = little_endian(take(4));
       break;
     case kBytes:
       bytes_ = take(raw_varint());

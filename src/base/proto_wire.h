@@ -29,8 +29,6 @@ class ProtoWriter {
  private:
   void tag(int field, int wire_type);
   void raw_varint(uint64_t value);
-  template <class T>
-  void little_endian(T value);
 
   std::string out_;
 };

@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/bytes.h"
 #include "base/error.h"
+#include "base/remote_path.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -124,15 +126,14 @@ class Header {
   std::string_view text_;
 };
 
-int64_t little_endian_length(const std::byte* bytes) {
-  uint64_t length = 0;
-  for (int i = 0; i < kLengthBytes; ++i) length |= static_cast<uint64_t>(bytes[i]) << (8 * i);
+int64_t length_before_header(const std::byte* bytes) {
+  uint64_t length = little_endian({reinterpret_cast<const char*>(bytes), kLengthBytes});
   return static_cast<int64_t>(std::min<uint64_t>(length, std::numeric_limits<int64_t>::max()));
 }
 
 // Length of the header, which must fit into the file.
 int64_t header_length(const std::string& path, const std::byte* prefix, int64_t file_size) {
-  int64_t length = little_endian_length(prefix);
+  int64_t length = length_before_header(prefix);
   if (length > kMaxSafetensorsHeader) {
     throw FormatError(path, 0,
                       fmt::format("the header would be {} bytes long, more than the {} that the format allows: "

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/temporary_folder.h"
@@ -17,7 +18,7 @@ using testing::HasSubstr;
 // The bytes of a file with this header and `data_bytes` bytes 0, 1, 2, ... of data.
 std::string file_bytes(std::string_view header, size_t data_bytes = 0) {
   std::string out;
-  for (int i = 0; i < 8; ++i) out.push_back(static_cast<char>(uint64_t{header.size()} >> (8 * i)));
+  append_little_endian(out, header.size(), 8);
   out += header;
   for (size_t i = 0; i < data_bytes; ++i) out.push_back(static_cast<char>(i));
   return out;

@@ -9,8 +9,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/remote_path.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/safetensors_folder.h"
 #include "storage/file_store.h"
@@ -47,7 +49,7 @@ std::string header_of(const std::vector<const TensorSpec*>& tensors,
   constexpr size_t kLength = sizeof(uint64_t);
   while ((json.size() + kLength) % kDataAlignment != 0) json.push_back(' ');
   std::string out;
-  for (size_t i = 0; i < kLength; ++i) out.push_back(static_cast<char>(uint64_t{json.size()} >> (8 * i)));
+  append_little_endian(out, json.size(), kLength);
   return out + json;
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -50,12 +51,6 @@ double seconds_since_1970() {
 ProtoWriter event_at(int64_t step) {
   ProtoWriter out;
   out.float64(event::kWallTime, seconds_since_1970()).varint(event::kStep, step);
-  return out;
-}
-
-std::string little_endian(uint64_t value, size_t bytes) {
-  std::string out;
-  for (size_t i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
   return out;
 }
 
@@ -125,11 +120,12 @@ void TensorBoardWriter::text(int64_t step, std::string_view tag, std::string_vie
 
 // TFRecord: length, masked checksum of the length, bytes, masked checksum of the bytes.
 void TensorBoardWriter::record(std::string_view event) {
-  std::string length = little_endian(event.size(), 8);
+  std::string length;
+  append_little_endian(length, event.size(), 8);
   held_ += length;
-  held_ += little_endian(masked_crc32c(crc32c(length)), 4);
+  append_little_endian(held_, masked_crc32c(crc32c(length)), 4);
   held_ += event;
-  held_ += little_endian(masked_crc32c(crc32c(event)), 4);
+  append_little_endian(held_, masked_crc32c(crc32c(event)), 4);
   if (held_.size() >= kHeldBytes) flush();
 }
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mapped_file.h"
+#include "base/remote_path.h"
 #include "storage/arrow_module.h"
 
 namespace fathom {
@@ -120,8 +121,6 @@ class ObjectStore final : public FileStore {
 };
 
 }  // namespace
-
-bool is_remote(std::string_view path) { return path.find("://") != std::string_view::npos; }
 
 const FileStore& file_store(std::string_view path) {
   static const LocalStore local;

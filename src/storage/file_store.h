@@ -44,8 +44,6 @@ class FileStore {
   virtual void remove(const std::string& path) const = 0;
 };
 
-// Whether the path names an object store: it begins with a scheme ("gs://").
-bool is_remote(std::string_view path);
 // The store of a path. Throws ConfigError for a scheme other than gs:// and s3://.
 const FileStore& file_store(std::string_view path);
 // "a/b" from "a" or "a/" and "b".

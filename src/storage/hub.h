@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/environment.h"
+#include "base/remote_path.h"
 
 namespace fathom {
 

@@ -46,6 +46,7 @@ struct Resolved {
   std::vector<KeySource> sources;
 };
 
+// `environment`: the process environment as the caller read it; nothing here calls getenv.
 // `args`: [path.yml] key=value ...; dashed flags belong to the commands and must be gone. Precedence, lowest first: the
 // file (its base_config below it), the model file, `args`, the environment's M_<KEY>. Throws one ConfigError with a
 // line for every mistake found.
