@@ -12,14 +12,6 @@
 
 namespace fathom {
 
-// The processes of one job and this one among them.
-struct Coordination {
-  std::string address;  // host:port of process 0's store; empty: nobody to talk to
-  int64_t process_count = 1;
-  int64_t process_index = 0;
-  std::string job;                     // the same in all processes of the job
-  std::vector<int64_t> local_devices;  // devices of this machine that are this process's; empty: all that it sees
-  friend bool operator==(const Coordination&, const Coordination&) = default;
 };
 
 // Values are final: defaults, -1 ("take it from ...") and empty strings are already resolved where the comment says so.
@@ -49,15 +41,14 @@ struct Config {
   int64_t compile_topology_num_slices = 0;
   std::string compiled_trainstep_file;
 
-  // --- Processes of a job. What the keys leave open comes from the cluster's environment into `coordination`
-  // (derived).
+  // --- Processes of a job. What the keys leave open comes from the cluster's environment (job/coordination.h).
   bool skip_jax_distributed_system = false;
   int64_t jax_distributed_initialization_timeout = 0;  // seconds
   std::string coordinator_address;
+  std::string coordinator_bind_address;
   int64_t process_count = -1;    // -1 = from the environment
   int64_t process_index = -1;    // likewise
   std::string local_device_ids;  // "0,1"
-  Coordination coordination;
 
   // --- Dimensions. base_* are the keys; the plain names are what the model uses (base_* scaled by
   // global_parameter_scale).

@@ -15,7 +15,7 @@ struct PJRT_Device;
 
 namespace fathom {
 
-class KeyValueClient;
+class KeyValues;
 struct KeyValueCallbacks;
 
 // A device of a client, in this process or in another one of the same job.
@@ -30,7 +30,7 @@ struct ClientOptions {
   NamedValues plugin_options = {};
   // What the processes of a job tell each other while their clients are made, for plugins that need it (CUDA). Lives as
   // long as the client.
-  std::shared_ptr<KeyValueClient> key_values = {};
+  std::shared_ptr<KeyValues> key_values = {};
 };
 
 // Everything made from a client shares its ownership, so it lives as long as the last buffer. Thread-safe.

@@ -71,11 +71,15 @@ std::string CompileCache::entry_path(const Client& client, std::string_view text
 
 CachedExecutable CompileCache::compile(const std::shared_ptr<const Client>& client, std::string_view text,
                                        const CompileOptions& options) const {
-  if (options_.folder.empty()) return {.executable = Executable::compile(client, text, options), .from_cache = false};
-  std::string path = entry_path(*client, text, options);
-  if (auto loaded = load(path, client, options)) return {.executable = std::move(*loaded), .from_cache = true};
+  std::string path = options_.folder.empty() ? "" : entry_path(*client, text, options);
+  std::optional<Executable> loaded = path.empty() ? std::nullopt : load(path, client, options);
+  if (options_.agreement != nullptr && !options_.agreement->all_have_it(loaded.has_value()) && loaded) {
+    log_info("another process does not have the program in its cache: compiling with it");
+    loaded.reset();
+  }
+  if (loaded) return {.executable = std::move(*loaded), .from_cache = true};
   Executable compiled = Executable::compile(client, text, options);
-  store(path, compiled.program());
+  if (!path.empty()) store(path, compiled.program());
   return {.executable = std::move(compiled), .from_cache = false};
 }
 

@@ -10,6 +10,16 @@
 
 namespace fathom {
 
+// Between the processes of a job. Compilers of GPU programs share the search for the fastest forms between all
+// processes, so one that loads the program would leave the others waiting for its part.
+class CompileAgreement {
+ public:
+  virtual ~CompileAgreement() = default;
+  // Whether every process has the program in its cache; `own`: whether this one has. Every process asks, in the same
+  // order of programs. Throws when one does not answer.
+  virtual bool all_have_it(bool own) = 0;
+};
+
 struct CompileCacheOptions {
   // Where the entries lie; empty turns the cache off.
   std::string folder;
@@ -17,6 +27,8 @@ struct CompileCacheOptions {
   std::string kernel_abi;
   // When the entries take more bytes than this, those unused for longest are removed.
   int64_t max_bytes = int64_t{4} << 30;
+  // Null: this process decides alone.
+  std::shared_ptr<CompileAgreement> agreement = {};
 };
 
 struct CachedExecutable {
@@ -30,7 +42,8 @@ class CompileCache {
 
   // Loads the program if an entry for it is there, else compiles it and writes one. An entry that is damaged or that
   // the plugin refuses is compiled anew, a folder that cannot be written is only logged: the cache itself never fails a
-  // run. Throws PjrtError as Executable::compile does.
+  // run. With an agreement a program is loaded only where all processes have it. Throws PjrtError as
+  // Executable::compile does.
   CachedExecutable compile(const std::shared_ptr<const Client>& client, std::string_view text,
                            const CompileOptions& options) const;
 

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "runtime/key_value_store.h"
+#include "runtime/key_values.h"
 #include "runtime/pjrt_error.h"
 
 namespace fathom {
@@ -41,21 +41,21 @@ PJRT_Error* guarded(Args* args, Body body) {
 }
 
 PJRT_Error* get(PJRT_KeyValueGetCallback_Args* args) {
-  return guarded(args, [&](KeyValueClient& store, const std::string& key) {
+  return guarded(args, [&](KeyValues& store, const std::string& key) {
     give(*args, store.get(key, std::chrono::milliseconds(args->timeout_in_ms)));
   });
 }
 
 PJRT_Error* try_get(PJRT_KeyValueTryGetCallback_Args* args) {
-  return guarded(args, [&](KeyValueClient& store, const std::string& key) {
+  return guarded(args, [&](KeyValues& store, const std::string& key) {
     std::optional<std::string> value = store.try_get(key);
-    if (!value) throw PjrtError(PjrtCode::kNotFound, "KeyValueClient::try_get", "no such key: " + key);
+    if (!value) throw PjrtError(PjrtCode::kNotFound, "KeyValues::try_get", "no such key: " + key);
     give(*args, *value);
   });
 }
 
 PJRT_Error* put(PJRT_KeyValuePutCallback_Args* args) {
-  return guarded(args, [&](KeyValueClient& store, const std::string& key) {
+  return guarded(args, [&](KeyValues& store, const std::string& key) {
     store.put(key, std::string(args->value, args->value_size));
   });
 }
@@ -67,7 +67,7 @@ std::string next_prefix() {
 
 }  // namespace
 
-KeyValueCallbacks::KeyValueCallbacks(std::shared_ptr<KeyValueClient> key_values)
+KeyValueCallbacks::KeyValueCallbacks(std::shared_ptr<KeyValues> key_values)
     : store(std::move(key_values)), prefix(next_prefix()) {}
 
 void KeyValueCallbacks::fill(PJRT_Client_Create_Args& args) {

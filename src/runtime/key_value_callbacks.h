@@ -8,19 +8,19 @@
 
 namespace fathom {
 
-class KeyValueClient;
+class KeyValues;
 
 // Stands where the plugin's calls point to, so it must outlive the plugin's client. Thread-safe.
 struct KeyValueCallbacks {
   // Every object of a process puts its keys under a prefix of its own, numbered in the order of construction: the
   // processes of a job must make their clients in the same order.
-  explicit KeyValueCallbacks(std::shared_ptr<KeyValueClient> store);
+  explicit KeyValueCallbacks(std::shared_ptr<KeyValues> store);
   KeyValueCallbacks(const KeyValueCallbacks&) = delete;
   KeyValueCallbacks& operator=(const KeyValueCallbacks&) = delete;
 
   void fill(PJRT_Client_Create_Args& args);
 
-  std::shared_ptr<KeyValueClient> store;
+  std::shared_ptr<KeyValues> store;
   std::string prefix;
 };
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/stopwatch.h"
@@ -29,10 +30,12 @@ NamedValues memory_options(Hardware hardware) {
 }  // namespace
 
 Session::Session(const Config& config)
-    : job_(config),
+    : job_(config, process_environment()),
       require_kernels_(config.kernels == KernelUse::kRequire),
       xla_flags_(config.compile_xla_flags),
-      cache_({.folder = config.jax_cache_dir, .kernel_abi = std::to_string(abi::kVersion)}) {
+      cache_({.folder = config.jax_cache_dir,
+              .kernel_abi = std::to_string(abi::kVersion),
+              .agreement = job_.compile_agreement()}) {
   if (config.hardware == Hardware::kCpu) keep_large_blocks();
   plugin_ = &Plugin::load(find_plugin(config.plugin, config.hardware));
   target_.platform = name(config.hardware);

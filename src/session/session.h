@@ -37,6 +37,8 @@ class Session {
   bool writes() const { return client_->process_index() == 0; }
   const Target& target() const { return target_; }
   const std::shared_ptr<const DeviceAssignment>& assignment() const { return assignment_; }
+  // The processes that this one works with.
+  const Job& job() const { return job_; }
   // "cpu (plugin xla_cpu_pjrt.so, PJRT 0.81, ...)".
   std::string description() const;
 

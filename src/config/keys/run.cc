@@ -56,6 +56,9 @@ constexpr KeyRow kRows[] = {
      "seconds that the processes of a GPU job wait for each other at the start"},
     {"coordinator_address", bind<&Config::coordinator_address>, "", kBuilt,
      "host:port of process 0 of a GPU job; when empty from the cluster's environment"},
+    {"coordinator_bind_address", bind<&Config::coordinator_bind_address>, "", kBuilt,
+     "address on which process 0 of a GPU job listens, with a port or that of coordinator_address; when empty "
+     "JAX_COORDINATOR_BIND_ADDRESS, else all addresses of its machine"},
     {"process_count", bind<&Config::process_count>, "-1", kBuilt,
      "processes of a GPU job; -1 = from the cluster's environment, else 1"},
     {"process_index", bind<&Config::process_index>, "-1", kBuilt,

@@ -6,7 +6,6 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "config/coordination.h"
 #include "config/resolve/validate.h"
 #include "storage/file_store.h"
 #include "storage/hub.h"
@@ -261,7 +260,6 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_dataset(config, input, notices, problems);
   derive_paths(config, input, problems);
   derive_tokenizer(config, input, notices, problems);
-  derive_coordination(config, input, notices, problems);
 }
 
 }  // namespace fathom

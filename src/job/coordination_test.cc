@@ -1,4 +1,4 @@
-#include "config/coordination.h"
+#include "job/coordination.h"
 
 #include <gmock/gmock.h>
 
@@ -12,14 +12,22 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-Resolved resolved(const Environment& environment, std::vector<std::string> keys = {}) {
+struct Found {
+  Coordination place;
+  std::vector<std::string> notices;
+};
+
+Found resolved(const Environment& environment, std::vector<std::string> keys = {}) {
   keys.insert(keys.begin(),
               {"configs/base.yml", "model_name=deepseek3-tiny", "dataset_type=synthetic", "run_name=test"});
-  return resolve_config(keys, environment, {.found_hardware = Hardware::kGpu});
+  Config config = resolve_config(keys, environment, {.found_hardware = Hardware::kGpu}).config;
+  Found out;
+  out.place = resolve_coordination(config, environment, out.notices);
+  return out;
 }
 
 Coordination found(const Environment& environment, const std::vector<std::string>& keys = {}) {
-  return resolved(environment, keys).config.coordination;
+  return resolved(environment, keys).place;
 }
 
 std::string problem(const Environment& environment, const std::vector<std::string>& keys = {}) {
@@ -31,8 +39,10 @@ std::string problem(const Environment& environment, const std::vector<std::strin
   return "accepted";
 }
 
-void expect(const Coordination& c, const std::string& address, int64_t index, int64_t count) {
-  EXPECT_EQ(c.address, address);
+std::string address(const Coordination& c) { return c.address.host.empty() ? "" : c.address.to_string(); }
+
+void expect(const Coordination& c, const std::string& where, int64_t index, int64_t count) {
+  EXPECT_EQ(address(c), where);
   EXPECT_EQ(c.process_index, index);
   EXPECT_EQ(c.process_count, count);
 }
@@ -84,9 +94,9 @@ TEST(Coordination, SlurmStepGivesTheFirstNodeAndAPortOfTheJob) {
   expect(c, "gpu017:61809", 3, 4);  // 70001 mod 4096 + 61440
   EXPECT_EQ(c.job, "SLURM 70001.0");
   EXPECT_THAT(c.local_devices, IsEmpty());
-  EXPECT_EQ(found(with(kSlurm, {{"SLURM_STEP_NODELIST", "a,b"}})).address, "a:61809");
-  EXPECT_EQ(found(with(kSlurm, {{"SLURM_STEP_NODELIST", "node-7"}})).address, "node-7:61809");
-  EXPECT_EQ(found(with(kSlurm, {{"SLURM_STEP_NODELIST", "n[08]"}})).address, "n08:61809");
+  EXPECT_EQ(address(found(with(kSlurm, {{"SLURM_STEP_NODELIST", "a,b"}}))), "a:61809");
+  EXPECT_EQ(address(found(with(kSlurm, {{"SLURM_STEP_NODELIST", "node-7"}}))), "node-7:61809");
+  EXPECT_EQ(address(found(with(kSlurm, {{"SLURM_STEP_NODELIST", "n[08]"}}))), "n08:61809");
 }
 
 TEST(Coordination, SeveralTasksOfAMachineShareItsDevices) {
@@ -109,7 +119,7 @@ TEST(Coordination, OpenMpiGivesTheMachineOfItsLauncher) {
   expect(found(mpi), "10.96.0.1:62624", 1, 2);
   EXPECT_THAT(found(mpi).local_devices, ElementsAre(1));
   mpi["OMPI_MCA_orte_hnp_uri"] = "1314521088.0;tcp6://[fe80::b9b,2620::2]:43370";
-  EXPECT_THAT(found(mpi).address, HasSubstr("[fe80::b9b]:"));
+  EXPECT_THAT(address(found(mpi)), HasSubstr("[fe80::b9b]:"));
   mpi.erase("OMPI_MCA_orte_hnp_uri");
   EXPECT_THAT(problem(mpi), HasSubstr("OMPI_COMM_WORLD_SIZE=2: give coordinator_address"));
 }
@@ -124,17 +134,49 @@ TEST(Coordination, HalvesAreMistakesThatNameTheOther) {
   EXPECT_THAT(problem(with(kSlurm, {{"SLURM_PROCID", "x"}})), HasSubstr("SLURM_PROCID=x: must be a number"));
 }
 
+TEST(Coordination, AddressIsCheckedBeforeAnythingIsReached) {
+  EXPECT_THAT(problem({}, {"coordinator_address=node", "process_count=2", "process_index=1"}),
+              HasSubstr("coordinator_address=node: must be host:port"));
+  EXPECT_THAT(problem({{"JAX_COORDINATOR_ADDRESS", "node:x"}, {"NNODES", "2"}, {"NODE_RANK", "0"}}),
+              HasSubstr("JAX_COORDINATOR_ADDRESS=node:x: must be host:port"));
+}
+
+TEST(Coordination, Process0ListensWhereItIsTold) {
+  const std::vector<std::string> keys = {"coordinator_address=node:8476", "process_count=2", "process_index=0"};
+  auto bind = [&](const Environment& environment, const std::string& key = "") {
+    std::vector<std::string> all = keys;
+    if (!key.empty()) all.push_back(key);
+    return found(environment, all).bind.to_string();
+  };
+  EXPECT_EQ(bind({}), ":8476") << "all addresses";
+  EXPECT_EQ(bind({{"JAX_COORDINATOR_BIND_ADDRESS", "[::]:1"}}), "[::]:1");
+  EXPECT_EQ(bind({{"JAX_COORDINATOR_BIND_ADDRESS", "[::]:1"}}, "coordinator_bind_address=10.0.0.1"), "10.0.0.1:8476");
+  EXPECT_EQ(bind({}, "coordinator_bind_address=fe80::1"), "[fe80::1]:8476");
+  EXPECT_THAT(resolved({}, {"coordinator_bind_address=10.0.0.1"}).notices, ElementsAre(HasSubstr("runs alone")));
+  EXPECT_THAT(problem({}, {keys[0], keys[1], keys[2], "coordinator_bind_address=a:b"}),
+              HasSubstr("coordinator_bind_address=a:b: must be host:port"));
+}
+
+TEST(Coordination, SecretComesFromTheEnvironmentAndIsNotShown) {
+  Environment secret = with(kSlurm, {{"FATHOM_JOB_SECRET", "open sesame"}});
+  EXPECT_EQ(found(secret).secret, "open sesame");
+  EXPECT_EQ(found(kSlurm).secret, "");
+  secret["FATHOM_JOB_SECRET"] = std::string(2000, 's');
+  EXPECT_THAT(problem(secret),
+              testing::AllOf(HasSubstr("FATHOM_JOB_SECRET: longer than 1024 bytes"), testing::Not(HasSubstr("sss"))));
+}
+
 TEST(Coordination, SkippedOnRequest) { expect(found(kSlurm, {"skip_jax_distributed_system=True"}), "", 0, 1); }
 
 TEST(Coordination, GpuMultiprocessIsGpu) { expect(found(kSlurm, {"hardware=gpu_multiprocess"}), "gpu017:61809", 3, 4); }
 
 TEST(Coordination, OnlyGpusNeedIt) {
   EXPECT_THAT(problem({}, {"hardware=cpu", "process_count=2"}), HasSubstr("process_count: the CPU plugins have no"));
-  Resolved cpu = resolved(kSlurm, {"hardware=cpu"});
-  expect(cpu.config.coordination, "", 0, 1);
+  Found cpu = resolved(kSlurm, {"hardware=cpu"});
+  expect(cpu.place, "", 0, 1);
   EXPECT_THAT(cpu.notices, testing::Contains(HasSubstr("SLURM_STEP_NUM_TASKS=4")));
-  Resolved tpu = resolved(kSlurm, {"hardware=tpu", "process_count=2"});
-  expect(tpu.config.coordination, "", 0, 1);
+  Found tpu = resolved(kSlurm, {"hardware=tpu", "process_count=2"});
+  expect(tpu.place, "", 0, 1);
   EXPECT_THAT(tpu.notices, testing::Contains(HasSubstr("TPUs find each other")));
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <map>
@@ -12,7 +13,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "runtime/key_value_wire.h"
+#include "job/key_value_store.h"
 #include "runtime/pjrt_error.h"
 
 namespace fathom {
@@ -22,6 +23,8 @@ using Clock = std::chrono::steady_clock;
 
 // How much longer than its own timeout a request waits for the server's word.
 constexpr Timeout kGrace = std::chrono::seconds(30);
+// Far from where sums of times overflow.
+constexpr Timeout kLongestTimeout = std::chrono::hours(24 * 7);
 constexpr Timeout kLongestAttempt = std::chrono::seconds(5);
 constexpr Timeout kBetweenAttempts = std::chrono::milliseconds(200);
 
@@ -45,6 +48,7 @@ class KeyValueClient::Connection {
  public:
   explicit Connection(const KeyValueClientOptions& options)
       : options_(options), address_(options.server.to_string()), start_(Clock::now()) {
+    options_.timeout = std::min(options_.timeout, kLongestTimeout);
     connect();
     reader_ = std::thread([this] { read_answers(); });
     try {
@@ -61,7 +65,7 @@ class KeyValueClient::Connection {
   // Sends a request made by `fill` and waits for its answer; `what` is for messages.
   std::string request(FrameKind kind, const std::string& what, Timeout timeout,
                       const std::function<void(FrameWriter&)>& fill) {
-    Answer answer = ask(kind, timeout, fill);
+    Answer answer = ask(kind, std::min(timeout, kLongestTimeout), fill);
     if (answer.failed) throw PjrtError(*answer.failed, what, fmt::format("coordinator {}: {}", address_, answer.text));
     return answer.text;
   }
@@ -84,11 +88,10 @@ class KeyValueClient::Connection {
       if (socket_) return;
       Clock::time_point now = Clock::now();
       if (now >= deadline) {
-        throw ConfigError(
-            fmt::format("process {} of {}: the coordinator {} (process 0) was not reached in {:.0f} s: {}; start "
-                        "process 0 too, and "
-                        "check that coordinator_address is its address and that the port is open",
-                        options_.member.index, options_.member.count, address_, seconds(options_.timeout), reason));
+        throw ConfigError(fmt::format(
+            "process {} of {}: the coordinator {} (process 0) was not reached in {:.0f} s: {}; start process 0 too, "
+            "and check that coordinator_address is its address and that the port is open",
+            options_.member.index, options_.member.count, address_, seconds(options_.timeout), reason));
       }
       if (now >= next_word) {
         log_info("process {} of {}: waiting for the coordinator {} ({:.0f} of {:.0f} s; {})", options_.member.index,
@@ -103,7 +106,7 @@ class KeyValueClient::Connection {
 
   void introduce() {
     Answer answer = ask(FrameKind::kHello, Timeout(0), [&](FrameWriter& frame) {
-      frame.text(kStoreMagic).text(options_.member.job).text(host_name());
+      frame.text(kStoreMagic).text(options_.member.job).text(host_name()).text(options_.member.secret);
       frame.number(options_.member.index).number(options_.member.count);
     });
     if (!answer.failed) return;
@@ -130,16 +133,16 @@ class KeyValueClient::Connection {
   }
 
   Answer ask(FrameKind kind, Timeout timeout, const std::function<void(FrameWriter&)>& fill) {
-    uint64_t id = 0;
+    uint64_t id = next_request_++;
+    FrameWriter frame(kind, id);
+    fill(frame);
+    std::string bytes = frame.finish();
     {
       std::lock_guard lock(mutex_);
       if (broken_) return {PjrtCode::kUnavailable, *broken_};
-      id = next_request_++;
       answers_.emplace(id, std::nullopt);
     }
-    FrameWriter frame(kind, id);
-    fill(frame);
-    send(frame.finish());
+    send(bytes);
     std::unique_lock lock(mutex_);
     bool there = changed_.wait_for(lock, timeout + kGrace, [&] { return broken_ || answers_.at(id); });
     std::optional<Answer> answer = std::move(answers_.at(id));
@@ -161,18 +164,20 @@ class KeyValueClient::Connection {
   }
 
   void read_answers() {
-    std::string received;
+    FrameBuffer received;
     std::string reason = "it ended before this process was done";
     char bytes[1 << 16];
     for (;;) {
       ssize_t count = ::recv(socket_.get(), bytes, sizeof bytes, 0);
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) break;
-      received.append(bytes, static_cast<size_t>(count));
       try {
-        while (std::optional<std::string> frame = next_frame(received)) take(FrameReader(*frame));
-      } catch (const PjrtError& error) {
-        reason = error.text();
+        received.append(bytes, static_cast<size_t>(count));
+        while (std::optional<std::string_view> frame = received.next(kLargestFrame)) take(FrameReader(*frame));
+        received.forget_read();
+      } catch (const std::exception& error) {
+        const auto* fault = dynamic_cast<const PjrtError*>(&error);
+        reason = fault != nullptr ? fault->text() : error.what();
         break;
       }
     }
@@ -218,9 +223,10 @@ class KeyValueClient::Connection {
   std::thread reader_;
   std::mutex write_mutex_;
 
+  std::atomic<uint64_t> next_request_ = 1;
+
   std::mutex mutex_;
   std::condition_variable changed_;
-  uint64_t next_request_ = 1;
   std::map<uint64_t, std::optional<Answer>> answers_;  // of requests under way
   std::optional<std::string> broken_;
   bool left_ = false;
@@ -248,6 +254,11 @@ std::optional<std::string> KeyValueClient::try_get(const std::string& key) {
     if (error.code() == PjrtCode::kNotFound) return std::nullopt;
     throw;
   }
+}
+
+void KeyValueClient::erase(const std::string& key) {
+  connection_->request(FrameKind::kErase, "KeyValueClient::erase", Timeout(0),
+                       [&](FrameWriter& frame) { frame.text(key); });
 }
 
 void KeyValueClient::leave() { connection_->leave(); }

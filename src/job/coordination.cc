@@ -1,13 +1,13 @@
-#include "config/coordination.h"
+#include "job/coordination.h"
 
 #include <cctype>
 #include <charconv>
 #include <optional>
 
 #include "base/error.h"
+#include "config/resolve/problems.h"
 
 namespace fathom {
-
 namespace {
 
 // JAX and its launchers choose a port from the last 4096 by the number of the job.
@@ -15,6 +15,7 @@ constexpr int64_t kJobPorts = 4096;
 constexpr int64_t kFirstJobPort = 65536 - kJobPorts;
 // What the peer's launchers take when they name only a host.
 constexpr int64_t kDefaultPort = 1234;
+constexpr size_t kLongestSecret = 1024;
 
 // A value and where it comes from, for messages.
 template <class T>
@@ -55,6 +56,32 @@ class Cluster {
               "SLURM_STEP_NODELIST"};
     }
     return open_mpi_address();
+  }
+
+  // Where process 0 listens when its store has this address: on all addresses of its machine unless told otherwise.
+  SocketAddress bind(const SocketAddress& address) {
+    Found<std::string> found = {config_.coordinator_bind_address, "coordinator_bind_address"};
+    if (found.value.empty()) found = {text("JAX_COORDINATOR_BIND_ADDRESS"), "JAX_COORDINATOR_BIND_ADDRESS"};
+    if (found.value.empty()) return {"", address.port};
+    return parsed({with_port(found.value, address.port), found.origin});
+  }
+
+  SocketAddress parsed(const Found<std::string>& address) {
+    try {
+      return SocketAddress::parse(address.value, address.origin);
+    } catch (const ConfigError& error) {
+      problems_.add("{}", error.what());
+      return {};
+    }
+  }
+
+  // Not to be shown in any message.
+  std::string secret() {
+    std::string value = text("FATHOM_JOB_SECRET");
+    if (value.size() > kLongestSecret) {
+      problems_.add("environment FATHOM_JOB_SECRET: longer than {} bytes", kLongestSecret);
+    }
+    return value;
   }
 
   Found<int64_t> count() {
@@ -142,12 +169,17 @@ class Cluster {
     return out;
   }
 
+  // What the peer's launchers take when they name only a host.
   std::string with_port(const std::string& host) {
+    return with_port(host, number_of("JAX_COORDINATOR_PORT").value_or(kDefaultPort));
+  }
+
+  static std::string with_port(const std::string& host, int64_t port) {
     bool bare_ipv6 = host.find(':') != host.rfind(':') && !host.starts_with('[');
     bool has_port = host.find(':') != std::string::npos && !bare_ipv6 && !host.ends_with(']');
     if (has_port) return host;
     std::string bracketed = bare_ipv6 ? "[" + host + "]" : host;
-    return fmt::format("{}:{}", bracketed, number_of("JAX_COORDINATOR_PORT").value_or(kDefaultPort));
+    return fmt::format("{}:{}", bracketed, port);
   }
 
   // "1531576320.0;tcp://10.96.0.1,10.148.0.1:34911", "...;tcp6://[fe80::1,2620::2]:43370": the machine of the launcher,
@@ -170,39 +202,21 @@ class Cluster {
   Problems& problems_;
 };
 
-bool any_key(const Config& config) {
-  return !config.coordinator_address.empty() || config.process_count >= 0 || config.process_index >= 0;
+// A key of the coordination that is given; empty when none is.
+std::string given_key(const Config& config) {
+  if (config.process_count >= 0) return "process_count";
+  if (!config.coordinator_address.empty()) return "coordinator_address";
+  return config.process_index >= 0 ? "process_index" : "";
 }
 
-}  // namespace
-
-void derive_coordination(Config& config, const DeriveInput& input, std::vector<std::string>& notices,
-                         Problems& problems) {
-  config.coordination = {};
-  if (config.skip_jax_distributed_system || !config.compile_topology.empty()) return;
-  Cluster cluster(config, input.environment, problems);
-  Found<int64_t> count = cluster.count();
-  if (config.hardware == Hardware::kCpu) {
-    if (any_key(config)) {
-      problems.add(
-          "{}: the CPU plugins have no collectives between processes; leave the key out, or give "
-          "skip_jax_distributed_system=True",
-          config.process_count >= 0 ? "process_count" : "coordinator_address");
-    } else if (count.value > 1) {
-      notices.push_back(
-          fmt::format("{}={}: with hardware=cpu each of the processes is a run of its own", count.origin, count.value));
-    }
-    return;
-  }
-  if (config.hardware == Hardware::kTpu) {
-    if (any_key(config)) notices.emplace_back("coordinator_address and the like have no effect: TPUs find each other");
-    return;
-  }
-  config.coordination.local_devices = cluster.devices();
+// Of a GPU run.
+Coordination gpu_coordination(Cluster& cluster, Problems& problems) {
+  Coordination out;
+  out.local_devices = cluster.devices();
   Found<std::string> address = cluster.address();
-  Found<int64_t> index = cluster.index();
-  if (count.value < 0 && address.origin.empty() && index.value < 0) return;
-  if (count.value == 1 && address.origin.empty()) return;
+  Found<int64_t> count = cluster.count(), index = cluster.index();
+  if (count.value < 0 && address.origin.empty() && index.value < 0) return out;
+  if (count.value == 1 && address.origin.empty()) return out;
   if (count.value < 1) {
     problems.add("{}={}: give process_count too, the number of processes of the job",
                  address.origin.empty() ? index.origin : address.origin,
@@ -214,11 +228,43 @@ void derive_coordination(Config& config, const DeriveInput& input, std::vector<s
     problems.add("{}={}: process_index must be 0 to {}, and another one in each process",
                  index.origin.empty() ? "process_index" : index.origin, index.value, count.value - 1);
   } else {
-    config.coordination.address = address.value;
-    config.coordination.process_count = count.value;
-    config.coordination.process_index = index.value;
-    config.coordination.job = cluster.job();
+    out.address = cluster.parsed(address);
+    out.bind = cluster.bind(out.address);
+    out.process_count = count.value;
+    out.process_index = index.value;
+    out.job = cluster.job();
+    out.secret = cluster.secret();
   }
+  return out;
+}
+
+}  // namespace
+
+Coordination resolve_coordination(const Config& config, const Environment& environment,
+                                  std::vector<std::string>& notices) {
+  if (config.skip_jax_distributed_system || !config.compile_topology.empty()) return {};
+  Problems problems;
+  Cluster cluster(config, environment, problems);
+  std::string key = given_key(config);
+  Coordination out;
+  if (config.hardware == Hardware::kGpu) {
+    out = gpu_coordination(cluster, problems);
+    if (out.process_count == 1 && !config.coordinator_bind_address.empty()) {
+      notices.emplace_back("coordinator_bind_address has no effect: the process runs alone");
+    }
+  } else if (config.hardware == Hardware::kTpu) {
+    if (!key.empty()) notices.push_back(key + " and the like have no effect: TPUs find each other");
+  } else if (!key.empty()) {
+    problems.add(
+        "{}: the CPU plugins have no collectives between processes; leave the key out, or give "
+        "skip_jax_distributed_system=True",
+        key);
+  } else if (Found<int64_t> count = cluster.count(); count.value > 1) {
+    notices.push_back(
+        fmt::format("{}={}: with hardware=cpu each of the processes is a run of its own", count.origin, count.value));
+  }
+  problems.throw_if_any();
+  return out;
 }
 
 }  // namespace fathom
