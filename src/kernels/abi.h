@@ -2,8 +2,7 @@
 // by this page, the FFI handlers read them by it; neither side includes the other.
 //
 // All arrays are dense and row-major. `T` is f32 or bf16, the same for all operands written T; sums are float32
-// whatever T is. Attributes are i64, or f64
-// where the call says so. Results do not depend on the number of threads.
+// whatever T is. Attributes are i64, or f64 where the call says so. Results do not depend on the number of threads.
 #pragma once
 
 #include <string_view>
@@ -13,18 +12,25 @@ namespace fathom::abi {
 // Part of the key of the compile cache: raise it when the meaning of any call below changes.
 inline constexpr int kVersion = 2;
 
-// Product of rows that are sorted by group with their group's matrix; the groups lie one after another.
-//   operands: x T[m, n or k], stack T[l, e, n, k], group_sizes s32[e] (their sum is m), layer s32 (which of the l)
+// Product of rows that are sorted by group with their group's matrix; the groups lie one after another. The group sizes
+// sum to at most m, and the rows of y behind the last group are zeros; sizes that sum to more, or a negative one, are
+// an error of the call.
+//   operands: x T[m, n or k], stack T[l, e, n, k], group_sizes s32[e], layer s32 (which of the l)
 //   result:   y T[m, k or n]
 //   transposed = 0: y = x W^T (x [m, k], y [m, n]); 1: y = x W (x [m, n], y [m, k]).
 // A weight that is no slice of a layer stack comes as a stack of one with layer 0.
 inline constexpr std::string_view kGroupedMatmul = "fathom_grouped_matmul";
 inline constexpr std::string_view kTransposed = "transposed";
 
-// For each group the product of its rows: w[e] = a_e^T b_e; a group without rows gives zeros.
+// For each group the product of its rows: w[e] = a_e^T b_e; a group without rows gives zeros. Group sizes as above.
 //   operands: a T[m, n], b T[m, k], group_sizes s32[e]
 //   result:   w T[e, n, k]
 inline constexpr std::string_view kGroupedOuter = "fathom_grouped_outer";
+
+// The score of a key that a query does not see, wherever attention is computed; MaxText's number. Finite: a row whose
+// first keys are all masked must not make NaN. What it has summed up by then is multiplied by
+// exp(kMasked - real maximum) = 0.
+inline constexpr double kMasked = -0.7 * 3.4028234663852886e38;
 
 // Causal attention over rows of packed segments: query i sees the keys j <= i of its own segment. The scale is in q.
 //   operands: q T[b, s, h, w], k T[b, s, h, w], v T[b, s, h, u], segments s32[b, s]

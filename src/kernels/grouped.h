@@ -10,8 +10,8 @@
 namespace fathom {
 
 // y[r, :] = x[r, :] W_e^T for the rows r of group e (transposed false: x [m, k], y [m, n]), or x[r, :] W_e (transposed
-// true: x [m, n], y [m, k]). The groups' rows lie one after another; their sizes sum to at most m, rows beyond get
-// zeros.
+// true: x [m, n], y [m, k]). The groups' rows lie one after another; their sizes sum to at most m, and the rows of y
+// behind the last group get zeros.
 struct GroupedMatmul {
   DType dtype = DType::kF32;  // kF32 or kBF16; sums are float32
   const void* x = nullptr;
@@ -22,7 +22,12 @@ struct GroupedMatmul {
   bool transposed = false;
 };
 
-// w[e] = a_e^T b_e over the rows of group e: a [m, n], b [m, k], w [e, n, k]; a group without rows gives zeros.
+// The sizes come from the device. Throws std::invalid_argument unless none is negative and they sum to at most m,
+// before anything is written; both kernels and their oracles begin with it.
+void check_group_sizes(std::span<const int32_t> group_sizes, int64_t m);
+
+// w[e] = a_e^T b_e over the rows of group e: a [m, n], b [m, k], w [e, n, k]; a group without rows gives zeros. The
+// sizes sum to at most m.
 struct GroupedOuter {
   DType dtype = DType::kF32;
   const void* a = nullptr;

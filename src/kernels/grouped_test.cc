@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 #include "base/bf16.h"
@@ -16,11 +17,21 @@ struct Case {
   int64_t n, k, extra_rows;
 };
 
-// Sizes around the kernel's block borders, empty groups, single rows and columns, rows that belong to no group.
-
+// Sizes around the kernel's block borders, empty groups, single rows and columns, rows that belong to no group; no
+// rows, no columns, an empty sum, no groups.
 const Case kCases[] = {
-    {{3, 0, 5}, 7, 9, 0},          {{1}, 1, 1, 0},         {{0, 0}, 4, 4, 3},        {{13, 12, 25}, 33, 257, 2},
-    {{700, 1, 0, 30}, 300, 64, 0}, {{24, 48}, 64, 512, 0}, {{5, 6, 7}, 31, 1000, 1},
+    {{3, 0, 5}, 7, 9, 0},
+    {{1}, 1, 1, 0},
+    {{0, 0}, 4, 4, 3},
+    {{13, 12, 25}, 33, 257, 2},
+    {{700, 1, 0, 30}, 300, 64, 0},
+    {{24, 48}, 64, 512, 0},
+    {{5, 6, 7}, 31, 1000, 1},
+    {{0, 0, 0}, 5, 600, 0},
+    {{2, 3}, 0, 600, 1},
+    {{2, 3}, 600, 0, 1},
+    {{}, 4, 5, 3},
+    {{4}, 0, 0, 0},
 };
 
 std::vector<float> random(size_t count, uint32_t seed) {
@@ -107,6 +118,37 @@ TEST_P(GroupedKernel, RoundsFloat32SumsOnceInBfloat16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AwkwardSizes, GroupedKernel, testing::ValuesIn(kCases));
+
+// Group sizes come from the device: wrong ones would have the kernels write behind the arrays, which end with the last
+// of the eight rows.
+class WrongGroupSizes : public testing::TestWithParam<std::vector<int32_t>> {
+ protected:
+  static constexpr int64_t kRows = 8, kN = 3, kK = 5;
+
+  std::vector<float> x_ = random(kRows * 5, 1), w_ = random(3 * kN * kK, 2);
+  std::vector<float> y_ = std::vector<float>(kRows * 5, -7), outer_ = std::vector<float>(3 * kN * kK, -7);
+};
+
+TEST_P(WrongGroupSizes, AreRefusedBeforeAnythingIsWritten) {
+  Serial serial;
+  const std::vector<int32_t>& sizes = GetParam();
+  for (bool transposed : {false, true}) {
+    const GroupedMatmul g{DType::kF32, x_.data(), w_.data(), y_.data(), sizes, kRows, kN, kK, transposed};
+    EXPECT_THROW(cpu::grouped_matmul(g, serial), std::invalid_argument);
+    EXPECT_THROW(ref::grouped_matmul(g), std::invalid_argument);
+  }
+  const GroupedOuter g{DType::kF32, x_.data(), x_.data(), outer_.data(), sizes, kRows, kN, kK};
+  EXPECT_THROW(cpu::grouped_outer(g, serial), std::invalid_argument);
+  EXPECT_THROW(ref::grouped_outer(g), std::invalid_argument);
+  EXPECT_EQ(y_, std::vector<float>(y_.size(), -7));
+  EXPECT_EQ(outer_, std::vector<float>(outer_.size(), -7));
+}
+
+// One row too many; sums beyond 32 bits; a negative size that would make up for it.
+INSTANTIATE_TEST_SUITE_P(TooManyRows, WrongGroupSizes,
+                         testing::Values(std::vector<int32_t>{4, 3, 2},
+                                         std::vector<int32_t>{2147483647, 2147483647, 2147483647},
+                                         std::vector<int32_t>{9, -1, 0}));
 
 }  // namespace
 }  // namespace fathom

@@ -12,17 +12,16 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/bf16.h"
+#include "kernels/abi.h"
 #include "kernels/attention.h"
+#include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/micro-inl.h"
 #include "kernels/cpu/pack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fathom::cpu::HWY_NAMESPACE {
 
-// The score of a key that a query does not see. Finite, so that a row with no key yet makes no NaN; what such a row has
-// summed up is later multiplied by exp(kMasked - real maximum) = 0.
-constexpr float kMasked = -0.7f * 3.4028234663852886e38f;
+constexpr float kMasked = static_cast<float>(abi::kMasked);
 
 inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
@@ -56,27 +55,6 @@ inline Segments segments_of(const int32_t* ids, int64_t count) {
   return {*low, *high};
 }
 
-// e^x for x <= 0, relative error 2e-7; 0 below the normal numbers, NaN for NaN (Highway's own gives 0, which would hide
-// a broken step). Cephes' polynomial for e^r, |r| <= ln(2) / 2.
-HWY_ATTR HWY_INLINE Vec exp_negative(Vec x) {
-  const Tag d;
-  const hn::RebindToSigned<Tag> di;
-  const Vec n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504088896341f)));
-  Vec r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
-  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
-  Vec y = hn::Set(d, 1.9875691500e-4f);
-  y = hn::MulAdd(y, r, hn::Set(d, 1.3981999507e-3f));
-  y = hn::MulAdd(y, r, hn::Set(d, 8.3334519073e-3f));
-  y = hn::MulAdd(y, r, hn::Set(d, 4.1665795894e-2f));
-  y = hn::MulAdd(y, r, hn::Set(d, 1.6666665459e-1f));
-  y = hn::MulAdd(y, r, hn::Set(d, 5.0000001201e-1f));
-  y = hn::Add(hn::MulAdd(hn::Mul(r, r), y, r), hn::Set(d, 1.0f));
-  // 2^n from its exponent bits.
-  const auto bits = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
-  y = hn::Mul(y, hn::BitCast(d, bits));
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), y);
-}
-
 // Which queries of a panel (index `first` + lane) see a key.
 struct PanelMask {
   using IntTag = hn::RebindToSigned<Tag>;
@@ -95,8 +73,6 @@ struct PanelMask {
 // to[i, :] = rows of x as float32, `to_row` apart.
 HWY_ATTR inline void load_rows(const HeadRows& x, int64_t rows, int64_t columns, float* to, int64_t to_row) {
   const Tag d;
-  const hn::Rebind<uint16_t, Tag> d16;
-  const hn::RebindToUnsigned<Tag> d32;
   for (int64_t i = 0; i < rows; ++i, to += to_row) {
     if (x.dtype == DType::kF32) {
       std::memcpy(to, static_cast<const float*>(x.data) + i * x.row, static_cast<size_t>(columns) * sizeof(float));
@@ -104,10 +80,8 @@ HWY_ATTR inline void load_rows(const HeadRows& x, int64_t rows, int64_t columns,
     }
     const uint16_t* from = static_cast<const uint16_t*>(x.data) + i * x.row;
     int64_t c = 0;
-    for (; c + kLanes <= columns; c += kLanes) {
-      hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from + c)))), d, to + c);
-    }
-    for (; c < columns; ++c) to[c] = bf16_to_float(from[c]);
+    for (; c + kLanes <= columns; c += kLanes) hn::StoreU(widen(from + c), d, to + c);
+    for (; c < columns; ++c) to[c] = element(from[c]);
   }
 }
 
@@ -134,7 +108,7 @@ inline void store_rows(const float* from, int64_t from_row, int64_t rows, int64_
     if (to.dtype == DType::kF32) {
       std::memcpy(row, from, static_cast<size_t>(columns) * sizeof(float));
     } else {
-      for (int64_t c = 0; c < columns; ++c) static_cast<uint16_t*>(row)[c] = float_to_bf16(from[c]);
+      for (int64_t c = 0; c < columns; ++c) set_element(static_cast<uint16_t*>(row)[c], from[c]);
     }
   }
 }

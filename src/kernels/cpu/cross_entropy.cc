@@ -10,7 +10,6 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/cpu/attention-inl.h"  // exp_negative
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cross_entropy.h"
 

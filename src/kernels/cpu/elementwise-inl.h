@@ -21,21 +21,32 @@ inline float element(uint16_t x) { return bf16_to_float(x); }
 inline void set_element(float& to, float x) { to = x; }
 inline void set_element(uint16_t& to, float x) { to = float_to_bf16(x); }
 
-HWY_ATTR HWY_INLINE Vec widen(const float* from) { return hn::LoadU(Tag(), from); }
-HWY_ATTR HWY_INLINE Vec widen(const uint16_t* from) {
-  const hn::RebindToUnsigned<Tag> bits;
-  return hn::BitCast(Tag(), hn::ShiftLeft<16>(hn::PromoteTo(bits, hn::LoadU(Tag16(), from))));
+// Some floats, or as many bfloat16 numbers as floats.
+template <typename D>
+HWY_ATTR HWY_INLINE hn::Vec<D> load_float(D d, const float* from) {
+  return hn::LoadU(d, from);
+}
+template <typename D>
+HWY_ATTR HWY_INLINE hn::Vec<D> load_float(D d, const uint16_t* from) {
+  const hn::Rebind<uint16_t, D> d16;
+  const hn::RebindToUnsigned<D> d32;
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from))));
+}
+
+template <typename T>
+HWY_ATTR HWY_INLINE Vec widen(const T* from) {
+  return load_float(Tag(), from);
 }
 
 // The 16 high bits of x rounded to nearest even, in the low half of each lane; NaN stays a NaN.
-HWY_ATTR HWY_INLINE hn::Vec<hn::RebindToSigned<Tag>> rounded_bits(Vec x) {
-  const hn::RebindToUnsigned<Tag> unsigned_tag;
-  const auto bits = hn::BitCast(unsigned_tag, x), high = hn::ShiftRight<16>(bits);
-  const auto odd = hn::And(high, hn::Set(unsigned_tag, 1));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(unsigned_tag, 0x7fff)), odd));
-  const auto quiet = hn::Or(high, hn::Set(unsigned_tag, 0x40));
-  const auto nan = hn::RebindMask(unsigned_tag, hn::IsNaN(x));
-  return hn::BitCast(hn::RebindToSigned<Tag>(), hn::IfThenElse(nan, quiet, rounded));
+HWY_ATTR HWY_INLINE hn::Vec<hn::RebindToUnsigned<Tag>> rounded_bits(Vec x) {
+  const hn::RebindToUnsigned<Tag> d32;
+  const auto bits = hn::BitCast(d32, x);
+  const auto top = hn::ShiftRight<16>(bits);
+  const auto half = hn::Add(hn::Set(d32, 0x7fff), hn::And(top, hn::Set(d32, 1)));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, half));
+  const auto nan = hn::RebindMask(d32, hn::IsNaN(x));
+  return hn::IfThenElse(nan, hn::Or(top, hn::Set(d32, 0x40)), rounded);
 }
 
 // Stores x rounded to the type of the array and gives the rounded numbers.
@@ -45,7 +56,7 @@ HWY_ATTR HWY_INLINE Vec narrow(Vec x, float* to) {
 }
 HWY_ATTR HWY_INLINE Vec narrow(Vec x, uint16_t* to) {
   const auto bits = rounded_bits(x);
-  hn::StoreU(hn::DemoteTo(Tag16(), bits), Tag16(), to);
+  hn::StoreU(hn::TruncateTo(Tag16(), bits), Tag16(), to);
   return hn::BitCast(Tag(), hn::ShiftLeft<16>(bits));
 }
 
@@ -57,6 +68,27 @@ HWY_ATTR HWY_INLINE Vec round_to(Vec x) {
   } else {
     return hn::BitCast(Tag(), hn::ShiftLeft<16>(rounded_bits(x)));
   }
+}
+
+// e^x for x <= 0, relative error 2e-7; 0 below the normal numbers, NaN for NaN (Highway's own gives 0, which would hide
+// a broken step). Cephes' polynomial for e^r, |r| <= ln(2) / 2.
+HWY_ATTR HWY_INLINE Vec exp_negative(Vec x) {
+  const Tag d;
+  const hn::RebindToSigned<Tag> di;
+  const Vec n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504088896341f)));
+  Vec r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
+  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
+  Vec y = hn::Set(d, 1.9875691500e-4f);
+  y = hn::MulAdd(y, r, hn::Set(d, 1.3981999507e-3f));
+  y = hn::MulAdd(y, r, hn::Set(d, 8.3334519073e-3f));
+  y = hn::MulAdd(y, r, hn::Set(d, 4.1665795894e-2f));
+  y = hn::MulAdd(y, r, hn::Set(d, 1.6666665459e-1f));
+  y = hn::MulAdd(y, r, hn::Set(d, 5.0000001201e-1f));
+  y = hn::Add(hn::MulAdd(hn::Mul(r, r), y, r), hn::Set(d, 1.0f));
+  // 2^n from its exponent bits.
+  const auto bits = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  y = hn::Mul(y, hn::BitCast(d, bits));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), y);
 }
 
 // The last elements of an array, fewer than a vector, in a place where a vector can be loaded and stored. Zeros lie

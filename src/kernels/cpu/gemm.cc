@@ -12,7 +12,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/bf16.h"
+#include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/micro-inl.h"
 #include "kernels/cpu/pack-inl.h"
@@ -116,26 +116,12 @@ HWY_ATTR void multiply(const Gemm& g, const GemmBlock& k, const PackedBlock& pac
 int64_t rows_of_strip() { return kMr; }
 bool has_pairs() { return HWY_TARGET == HWY_AVX3; }
 
-// To bfloat16, rounded to nearest even; a NaN stays one.
-HWY_ATTR HWY_INLINE hn::Vec<hn::Rebind<uint16_t, Tag>> round_to_bf16(Vec x) {
-  const hn::RebindToUnsigned<Tag> d32;
-  const hn::Rebind<uint16_t, Tag> d16;
-  const auto bits = hn::BitCast(d32, x);
-  const auto top = hn::ShiftRight<16>(bits);
-  const auto half = hn::Add(hn::Set(d32, 0x7fff), hn::And(top, hn::Set(d32, 1)));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, half));
-  const auto nan = hn::RebindMask(d32, hn::IsNaN(x));
-  return hn::TruncateTo(d16, hn::IfThenElse(nan, hn::Or(top, hn::Set(d32, 0x40)), rounded));
-}
-
 HWY_ATTR void store_rows(const float* from, int64_t from_row, uint16_t* to, int64_t to_row, int64_t rows,
                          int64_t columns) {
-  const Tag d;
-  const hn::Rebind<uint16_t, Tag> d16;
   for (int64_t i = 0; i < rows; ++i, from += from_row, to += to_row) {
     int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) hn::StoreU(round_to_bf16(hn::LoadU(d, from + j)), d16, to + j);
-    for (; j < columns; ++j) to[j] = float_to_bf16(from[j]);
+    for (; j + kLanes <= columns; j += kLanes) narrow(widen(from + j), to + j);
+    for (; j < columns; ++j) set_element(to[j], from[j]);
   }
 }
 

@@ -43,30 +43,32 @@ void* at(void* data, DType dtype, int64_t element) { return static_cast<char*>(d
 }  // namespace
 
 void grouped_matmul(const GroupedMatmul& g, Parallel& parallel) {
+  check_group_sizes(g.group_sizes, g.m);
   int64_t depth = g.transposed ? g.n : g.k;
   int64_t width = g.transposed ? g.k : g.n;
   std::vector<Piece> pieces = cut(g.group_sizes, width);
   parallel.run(static_cast<int64_t>(pieces.size()), [&](int64_t t) {
     const Piece& p = pieces[static_cast<size_t>(t)];
     int64_t matrix = p.group * g.n * g.k;
-    Strided b = g.transposed ? Strided{at(g.weights, g.dtype, matrix + p.column), g.dtype, g.k, 1}
-                             : Strided{at(g.weights, g.dtype, matrix + p.column * g.k), g.dtype, 1, g.k};
+    // An empty matrix may have no memory at all.
+    const void* b = depth == 0 ? nullptr : at(g.weights, g.dtype, matrix + p.column * (g.transposed ? 1 : g.k));
     gemm({.m = p.rows,
           .n = p.columns,
           .k = depth,
           .a = {at(g.x, g.dtype, p.row * depth), g.dtype, depth, 1},
-          .b = b,
+          .b = g.transposed ? Strided{b, g.dtype, g.k, 1} : Strided{b, g.dtype, 1, g.k},
           .c = at(g.y, g.dtype, p.row * width + p.column),
           .c_dtype = g.dtype,
           .c_row = width});
   });
   int64_t used = 0;
   for (int32_t s : g.group_sizes) used += s;
-  std::memset(static_cast<char*>(g.y) + used * width * byte_size(g.dtype), 0,
-              static_cast<size_t>((g.m - used) * width * byte_size(g.dtype)));
+  const int64_t rest = (g.m - used) * width;
+  if (rest > 0) std::memset(at(g.y, g.dtype, used * width), 0, static_cast<size_t>(rest * byte_size(g.dtype)));
 }
 
 void grouped_outer(const GroupedOuter& g, Parallel& parallel) {
+  check_group_sizes(g.group_sizes, g.m);
   std::vector<int64_t> starts{0};
   for (int32_t s : g.group_sizes) starts.push_back(starts.back() + s);
   // Wider pieces than above: every piece packs all of its group's a.
@@ -75,12 +77,15 @@ void grouped_outer(const GroupedOuter& g, Parallel& parallel) {
   parallel.run(static_cast<int64_t>(g.group_sizes.size()) * across, [&](int64_t t) {
     int64_t e = t / across;
     int64_t column = t % across * kColumns;
-    int64_t start = starts[static_cast<size_t>(e)];
+    int64_t start = starts[static_cast<size_t>(e)], size = g.group_sizes[static_cast<size_t>(e)];
+    // Of a group without rows nothing is read: there may be no arrays at all.
+    const void* a = size == 0 ? nullptr : at(g.a, g.dtype, start * g.n);
+    const void* b = size == 0 ? nullptr : at(g.b, g.dtype, start * g.k + column);
     gemm({.m = g.n,
           .n = std::min(kColumns, g.k - column),
-          .k = g.group_sizes[static_cast<size_t>(e)],
-          .a = {at(g.a, g.dtype, start * g.n), g.dtype, 1, g.n},
-          .b = {at(g.b, g.dtype, start * g.k + column), g.dtype, g.k, 1},
+          .k = size,
+          .a = {a, g.dtype, 1, g.n},
+          .b = {b, g.dtype, g.k, 1},
           .c = at(g.w, g.dtype, e * g.n * g.k + column),
           .c_dtype = g.dtype,
           .c_row = g.k});

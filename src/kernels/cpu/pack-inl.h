@@ -9,27 +9,12 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "base/bf16.h"
+#include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/micro-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fathom::cpu::HWY_NAMESPACE {
-
-// Some floats, or as many bfloat16 numbers as floats.
-template <typename D>
-HWY_ATTR HWY_INLINE hn::Vec<D> load_float(D d, const float* from) {
-  return hn::LoadU(d, from);
-}
-template <typename D>
-HWY_ATTR HWY_INLINE hn::Vec<D> load_float(D d, const uint16_t* from) {
-  const hn::Rebind<uint16_t, D> d16;
-  const hn::RebindToUnsigned<D> d32;
-  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from))));
-}
-
-inline float to_float(float x) { return x; }
-inline float to_float(uint16_t x) { return bf16_to_float(x); }
 
 #if HWY_TARGET != HWY_SCALAR
 // kN numbers: groups of four, each from a row `step` further on.
@@ -65,7 +50,7 @@ HWY_ATTR HWY_INLINE void transpose_rows(const T* HWY_RESTRICT from, int64_t from
     hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, to + 3 * to_row);
   }
   for (; j < columns; ++j, ++from, to += to_row) {
-    for (int64_t r = 0; r < kN; ++r) to[r] = to_float(from[r * from_row]);
+    for (int64_t r = 0; r < kN; ++r) to[r] = element(from[r * from_row]);
   }
 }
 #endif
@@ -81,7 +66,7 @@ HWY_ATTR inline void transpose(const T* HWY_RESTRICT from, int64_t from_row, int
   for (; i + 4 <= rows; i += 4) transpose_rows<4>(from + i * from_row, from_row, columns, to + i, to_row);
 #endif
   for (; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) to[j * to_row + i] = to_float(from[i * from_row + j]);
+    for (int64_t j = 0; j < columns; ++j) to[j * to_row + i] = element(from[i * from_row + j]);
   }
 }
 
@@ -119,7 +104,7 @@ HWY_ATTR void pack_panel(const T* from, int64_t row, int64_t column, int64_t row
     transpose(from, column, columns, rows, to, kWidth);
   } else {
     for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < columns; ++j) to[i * kWidth + j] = to_float(from[i * row + j * column]);
+      for (int64_t j = 0; j < columns; ++j) to[i * kWidth + j] = element(from[i * row + j * column]);
     }
   }
   if (columns < kWidth) {

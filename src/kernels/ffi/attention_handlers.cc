@@ -1,12 +1,10 @@
 #include "kernels/ffi/attention_handlers.h"
 
-#include <algorithm>
-#include <exception>
 #include <initializer_list>
 #include <string>
 
 #include "kernels/attention.h"
-#include "kernels/ffi/pool.h"
+#include "kernels/ffi/checks.h"
 
 namespace fathom {
 namespace {
@@ -15,18 +13,7 @@ namespace ffi = xla::ffi;
 
 using Sizes = std::initializer_list<int64_t>;
 
-ffi::Error invalid(const std::string& message) { return {ffi::ErrorCode::kInvalidArgument, message}; }
-
-DType kernel_dtype(ffi::DataType type) { return type == ffi::BF16 ? DType::kBF16 : DType::kF32; }
-
-template <typename Buffer>
-bool has_sizes(const Buffer& x, Sizes sizes) {
-  auto have = x.dimensions();
-  return std::equal(have.begin(), have.end(), sizes.begin(), sizes.end());
-}
-
-// Shapes and types are checked because a wrong program would otherwise read beyond the arrays. Empty when all is well,
-// otherwise what is wrong.
+// What is wrong with them, or nothing; `n` gets their sizes.
 std::string check_inputs(const ffi::AnyBuffer& q, const ffi::AnyBuffer& k, const ffi::AnyBuffer& v,
                          const ffi::Buffer<ffi::S32>& segments, AttentionShape& n) {
   if (q.dimensions().size() != 4 || v.dimensions().size() != 4) return "q, k and v must have rank 4";
@@ -39,7 +26,7 @@ std::string check_inputs(const ffi::AnyBuffer& q, const ffi::AnyBuffer& k, const
     return "the sizes of q, k, v and the segments do not fit together";
   }
   ffi::DataType type = q.element_type();
-  if ((type != ffi::F32 && type != ffi::BF16) || k.element_type() != type || v.element_type() != type) {
+  if (!supported(type) || k.element_type() != type || v.element_type() != type) {
     return "q, k and v must all be f32 or all bf16";
   }
   return {};
@@ -48,15 +35,16 @@ std::string check_inputs(const ffi::AnyBuffer& q, const ffi::AnyBuffer& k, const
 ffi::Error flash_attention_call(ffi::ThreadPool pool, ffi::AnyBuffer q, ffi::AnyBuffer k, ffi::AnyBuffer v,
                                 ffi::Buffer<ffi::S32> segments, ffi::Result<ffi::AnyBuffer> out,
                                 ffi::Result<ffi::Buffer<ffi::F32>> lse) noexcept {
-  try {
-    AttentionShape n;
+  AttentionShape n;
+  auto check = [&]() -> std::string {
     std::string wrong = check_inputs(q, k, v, segments, n);
     if (wrong.empty() && (!has_sizes(*out, {n.b, n.s, n.h, n.u}) || !has_sizes(*lse, {n.b, n.h, n.s}) ||
                           out->element_type() != q.element_type())) {
       wrong = "the results do not fit the operands";
     }
-    if (!wrong.empty()) return invalid("flash_attention: " + wrong);
-    PluginPool parallel(pool);
+    return wrong;
+  };
+  return checked_call("flash_attention", pool, check, [&](Parallel& parallel) {
     cpu::attention({.dtype = kernel_dtype(q.element_type()),
                     .shape = n,
                     .q = q.untyped_data(),
@@ -66,18 +54,15 @@ ffi::Error flash_attention_call(ffi::ThreadPool pool, ffi::AnyBuffer q, ffi::Any
                     .out = out->untyped_data(),
                     .lse = lse->typed_data()},
                    parallel);
-    return ffi::Error::Success();
-  } catch (const std::exception& e) {
-    return {ffi::ErrorCode::kInternal, std::string("flash_attention: ") + e.what()};
-  }
+  });
 }
 
 ffi::Error flash_attention_grad_call(ffi::ThreadPool pool, ffi::AnyBuffer q, ffi::AnyBuffer k, ffi::AnyBuffer v,
                                      ffi::Buffer<ffi::S32> segments, ffi::Buffer<ffi::F32> lse, ffi::AnyBuffer d_out,
                                      ffi::Buffer<ffi::F32> delta, ffi::Result<ffi::AnyBuffer> d_q,
                                      ffi::Result<ffi::AnyBuffer> d_k, ffi::Result<ffi::AnyBuffer> d_v) noexcept {
-  try {
-    AttentionShape n;
+  AttentionShape n;
+  auto check = [&]() -> std::string {
     std::string wrong = check_inputs(q, k, v, segments, n);
     if (wrong.empty()) {
       const Sizes wide{n.b, n.s, n.h, n.w}, value{n.b, n.s, n.h, n.u}, row{n.b, n.h, n.s};
@@ -88,8 +73,9 @@ ffi::Error flash_attention_grad_call(ffi::ThreadPool pool, ffi::AnyBuffer q, ffi
                    d_v->element_type() == type;
       if (!sizes || !types) wrong = "lse, d_out, delta or the results do not fit q, k and v";
     }
-    if (!wrong.empty()) return invalid("flash_attention_grad: " + wrong);
-    PluginPool parallel(pool);
+    return wrong;
+  };
+  return checked_call("flash_attention_grad", pool, check, [&](Parallel& parallel) {
     cpu::attention_grad({.dtype = kernel_dtype(q.element_type()),
                          .shape = n,
                          .q = q.untyped_data(),
@@ -103,10 +89,7 @@ ffi::Error flash_attention_grad_call(ffi::ThreadPool pool, ffi::AnyBuffer q, ffi
                          .d_k = d_k->untyped_data(),
                          .d_v = d_v->untyped_data()},
                         parallel);
-    return ffi::Error::Success();
-  } catch (const std::exception& e) {
-    return {ffi::ErrorCode::kInternal, std::string("flash_attention_grad: ") + e.what()};
-  }
+  });
 }
 
 }  // namespace

@@ -1,9 +1,8 @@
 #include "kernels/ffi/grouped_handlers.h"
 
-#include <exception>
 #include <string>
 
-#include "kernels/ffi/pool.h"
+#include "kernels/ffi/checks.h"
 #include "kernels/grouped.h"
 
 namespace fathom {
@@ -11,81 +10,80 @@ namespace {
 
 namespace ffi = xla::ffi;
 
-ffi::Error invalid(const std::string& message) { return {ffi::ErrorCode::kInvalidArgument, message}; }
-
-// Shapes and types are checked because a wrong program would otherwise read beyond the arrays.
-DType kernel_dtype(ffi::DataType type) { return type == ffi::BF16 ? DType::kBF16 : DType::kF32; }
-bool supported(ffi::DataType type) { return type == ffi::F32 || type == ffi::BF16; }
-
 std::span<const int32_t> sizes_of(const ffi::Buffer<ffi::S32>& sizes) {
   return {sizes.typed_data(), sizes.element_count()};
+}
+
+// What is wrong with the operands of a product, or nothing.
+std::string check_matmul(const ffi::AnyBuffer& x, const ffi::AnyBuffer& stack, const ffi::Buffer<ffi::S32>& group_sizes,
+                         const ffi::Buffer<ffi::S32>& layer, const ffi::AnyBuffer& y, bool transposed) {
+  auto w = stack.dimensions();
+  if (w.size() != 4 || x.dimensions().size() != 2) return "x and y must have rank 2, the stack rank 4";
+  int64_t n = w[2], k = w[3], m = x.dimensions()[0];
+  if (x.dimensions()[1] != (transposed ? n : k) || !has_sizes(y, {m, transposed ? k : n}) ||
+      static_cast<int64_t>(group_sizes.element_count()) != w[1]) {
+    return "the sizes of x, the stack, the groups and y do not fit together";
+  }
+  ffi::DataType type = x.element_type();
+  if (!supported(type) || stack.element_type() != type || y.element_type() != type) {
+    return "x, the stack and y must all be f32 or all bf16";
+  }
+  if (layer.element_count() != 1) return "the layer index must be one number";
+  int64_t index = layer.typed_data()[0];
+  if (index < 0 || index >= w[0]) return "the layer index is outside the stack";
+  return {};
 }
 
 ffi::Error grouped_matmul_call(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer stack,
                                ffi::Buffer<ffi::S32> group_sizes, ffi::Buffer<ffi::S32> layer,
                                ffi::Result<ffi::AnyBuffer> y, int64_t transposed) noexcept {
-  try {
+  auto check = [&] { return check_matmul(x, stack, group_sizes, layer, *y, transposed != 0); };
+  return checked_call("grouped_matmul", pool, check, [&](Parallel& parallel) {
     auto w = stack.dimensions();
-    if (w.size() != 4 || x.dimensions().size() != 2 || y->dimensions().size() != 2) {
-      return invalid("grouped_matmul: x and y must have rank 2, the stack rank 4");
-    }
-    int64_t n = w[2], k = w[3], m = x.dimensions()[0];
-    bool fits = x.dimensions()[1] == (transposed != 0 ? n : k) && y->dimensions()[1] == (transposed != 0 ? k : n) &&
-                y->dimensions()[0] == m && static_cast<int64_t>(group_sizes.element_count()) == w[1];
-    if (!fits) return invalid("grouped_matmul: the sizes of x, the stack, the groups and y do not fit together");
-    if (!supported(x.element_type()) || x.element_type() != stack.element_type() ||
-        x.element_type() != y->element_type()) {
-      return invalid("grouped_matmul: x, the stack and y must all be f32 or all bf16");
-    }
-    int64_t index = layer.typed_data()[0];
-    if (index < 0 || index >= w[0]) return invalid("grouped_matmul: the layer index is outside the stack");
     DType dtype = kernel_dtype(x.element_type());
-    PluginPool parallel(pool);
-    cpu::grouped_matmul(
-        {.dtype = dtype,
-         .x = x.untyped_data(),
-         .weights = static_cast<const char*>(stack.untyped_data()) + index * w[1] * n * k * byte_size(dtype),
-         .y = y->untyped_data(),
-         .group_sizes = sizes_of(group_sizes),
-         .m = m,
-         .n = n,
-         .k = k,
-         .transposed = transposed != 0},
-        parallel);
-    return ffi::Error::Success();
-  } catch (const std::exception& e) {
-    return {ffi::ErrorCode::kInternal, std::string("grouped_matmul: ") + e.what()};
+    const int64_t first = layer.typed_data()[0] * w[1] * w[2] * w[3];
+    cpu::grouped_matmul({.dtype = dtype,
+                         .x = x.untyped_data(),
+                         .weights = static_cast<const char*>(stack.untyped_data()) + first * byte_size(dtype),
+                         .y = y->untyped_data(),
+                         .group_sizes = sizes_of(group_sizes),
+                         .m = x.dimensions()[0],
+                         .n = w[2],
+                         .k = w[3],
+                         .transposed = transposed != 0},
+                        parallel);
+  });
+}
+
+// What is wrong with the operands of an outer product, or nothing.
+std::string check_outer(const ffi::AnyBuffer& a, const ffi::AnyBuffer& b, const ffi::Buffer<ffi::S32>& group_sizes,
+                        const ffi::AnyBuffer& w) {
+  if (a.dimensions().size() != 2 || b.dimensions().size() != 2) return "a and b must have rank 2, w rank 3";
+  const int64_t groups = static_cast<int64_t>(group_sizes.element_count());
+  if (b.dimensions()[0] != a.dimensions()[0] || !has_sizes(w, {groups, a.dimensions()[1], b.dimensions()[1]})) {
+    return "the sizes of a, b, the groups and w do not fit together";
   }
+  ffi::DataType type = a.element_type();
+  if (!supported(type) || b.element_type() != type || w.element_type() != type) {
+    return "a, b and w must all be f32 or all bf16";
+  }
+  return {};
 }
 
 ffi::Error grouped_outer_call(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
                               ffi::Buffer<ffi::S32> group_sizes, ffi::Result<ffi::AnyBuffer> w) noexcept {
-  try {
-    auto sizes = w->dimensions();
-    if (a.dimensions().size() != 2 || b.dimensions().size() != 2 || sizes.size() != 3) {
-      return invalid("grouped_outer: a and b must have rank 2, w rank 3");
-    }
-    int64_t m = a.dimensions()[0];
-    bool fits = b.dimensions()[0] == m && a.dimensions()[1] == sizes[1] && b.dimensions()[1] == sizes[2] &&
-                static_cast<int64_t>(group_sizes.element_count()) == sizes[0];
-    if (!fits) return invalid("grouped_outer: the sizes of a, b, the groups and w do not fit together");
-    if (!supported(a.element_type()) || a.element_type() != b.element_type() || a.element_type() != w->element_type()) {
-      return invalid("grouped_outer: a, b and w must all be f32 or all bf16");
-    }
-    PluginPool parallel(pool);
+  auto check = [&] { return check_outer(a, b, group_sizes, *w); };
+  return checked_call("grouped_outer", pool, check, [&](Parallel& parallel) {
     cpu::grouped_outer({.dtype = kernel_dtype(a.element_type()),
                         .a = a.untyped_data(),
                         .b = b.untyped_data(),
                         .w = w->untyped_data(),
                         .group_sizes = sizes_of(group_sizes),
-                        .m = m,
-                        .n = sizes[1],
-                        .k = sizes[2]},
+                        .m = a.dimensions()[0],
+                        .n = a.dimensions()[1],
+                        .k = b.dimensions()[1]},
                        parallel);
-    return ffi::Error::Success();
-  } catch (const std::exception& e) {
-    return {ffi::ErrorCode::kInternal, std::string("grouped_outer: ") + e.what()};
-  }
+  });
 }
 
 }  // namespace

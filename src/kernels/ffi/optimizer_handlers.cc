@@ -1,10 +1,9 @@
 #include "kernels/ffi/optimizer_handlers.h"
 
-#include <exception>
 #include <string>
 
 #include "kernels/adamw.h"
-#include "kernels/ffi/pool.h"
+#include "kernels/ffi/checks.h"
 
 namespace fathom {
 namespace {
@@ -13,18 +12,13 @@ namespace ffi = xla::ffi;
 
 using Scalar = ffi::BufferR0<ffi::F32>;
 
-ffi::Error invalid(const std::string& message) { return {ffi::ErrorCode::kInvalidArgument, message}; }
-
-DType kernel_dtype(ffi::DataType type) { return type == ffi::BF16 ? DType::kBF16 : DType::kF32; }
-bool supported(ffi::DataType type) { return type == ffi::F32 || type == ffi::BF16; }
-
 // The arrays of a step; results are in the memory of the operands.
 struct Arrays {
   ffi::AnyBuffer gradient, parameter, mu, nu, next_parameter, next_mu, next_nu;
 };
 
-// Empty when all is well, otherwise what is wrong: a wrong program would read beyond the arrays, or update a copy.
-std::string check(const Arrays& a) {
+// What is wrong with them, or nothing: a wrong program would also update a copy.
+std::string check_arrays(const Arrays& a) {
   for (const ffi::AnyBuffer* x : {&a.gradient, &a.parameter, &a.mu, &a.nu}) {
     if (!supported(x->element_type())) return "the arrays must be f32 or bf16";
     if (x->element_count() != a.parameter.element_count()) return "the arrays have different sizes";
@@ -42,10 +36,8 @@ ffi::Error adamw_call(ffi::ThreadPool pool, ffi::AnyBuffer gradient, ffi::AnyBuf
                       ffi::Result<ffi::AnyBuffer> next_parameter, ffi::Result<ffi::AnyBuffer> next_mu,
                       ffi::Result<ffi::AnyBuffer> next_nu, ffi::Result<Scalar> squares, double b1, double b2,
                       double eps, double eps_root, double weight_decay) noexcept {
-  try {
-    std::string wrong = check({gradient, parameter, mu, nu, *next_parameter, *next_mu, *next_nu});
-    if (!wrong.empty()) return invalid("adamw: " + wrong);
-    PluginPool parallel(pool);
+  auto check = [&] { return check_arrays({gradient, parameter, mu, nu, *next_parameter, *next_mu, *next_nu}); };
+  return checked_call("adamw", pool, check, [&](Parallel& parallel) {
     squares->typed_data()[0] = cpu::adamw({.count = static_cast<int64_t>(parameter.element_count()),
                                            .gradient_dtype = kernel_dtype(gradient.element_type()),
                                            .parameter_dtype = kernel_dtype(parameter.element_type()),
@@ -64,22 +56,15 @@ ffi::Error adamw_call(ffi::ThreadPool pool, ffi::AnyBuffer gradient, ffi::AnyBuf
                                            .eps_root = eps_root,
                                            .weight_decay = weight_decay},
                                           parallel);
-    return ffi::Error::Success();
-  } catch (const std::exception& e) {
-    return {ffi::ErrorCode::kInternal, std::string("adamw: ") + e.what()};
-  }
+  });
 }
 
 ffi::Error sum_of_squares_call(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::Result<Scalar> squares) noexcept {
-  try {
-    if (!supported(x.element_type())) return invalid("sum_of_squares: the array must be f32 or bf16");
-    PluginPool parallel(pool);
+  auto check = [&] { return std::string(supported(x.element_type()) ? "" : "the array must be f32 or bf16"); };
+  return checked_call("sum_of_squares", pool, check, [&](Parallel& parallel) {
     squares->typed_data()[0] = cpu::sum_of_squares(kernel_dtype(x.element_type()), x.untyped_data(),
                                                    static_cast<int64_t>(x.element_count()), parallel);
-    return ffi::Error::Success();
-  } catch (const std::exception& e) {
-    return {ffi::ErrorCode::kInternal, std::string("sum_of_squares: ") + e.what()};
-  }
+  });
 }
 
 }  // namespace

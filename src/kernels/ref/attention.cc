@@ -5,23 +5,10 @@
 #include <cmath>
 #include <vector>
 
-#include "base/bf16.h"
+#include "kernels/ref/element.h"
 
 namespace fathom::ref {
 namespace {
-
-double load(DType dtype, const void* data, int64_t i) {
-  if (dtype == DType::kBF16) return static_cast<double>(bf16_to_float(static_cast<const uint16_t*>(data)[i]));
-  return static_cast<double>(static_cast<const float*>(data)[i]);
-}
-
-void store(DType dtype, void* data, int64_t i, double value) {
-  if (dtype == DType::kBF16) {
-    static_cast<uint16_t*>(data)[i] = float_to_bf16(static_cast<float>(value));
-  } else {
-    static_cast<float*>(data)[i] = static_cast<float>(value);
-  }
-}
 
 // One array as seen from one head: element `column` of token `token`.
 struct HeadRows {

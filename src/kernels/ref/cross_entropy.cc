@@ -5,17 +5,9 @@
 #include <cmath>
 #include <limits>
 
-#include "base/bf16.h"
+#include "kernels/ref/element.h"
 
 namespace fathom::ref {
-namespace {
-
-double load(DType dtype, const void* data, int64_t i) {
-  if (dtype == DType::kBF16) return static_cast<double>(bf16_to_float(static_cast<const uint16_t*>(data)[i]));
-  return static_cast<double>(static_cast<const float*>(data)[i]);
-}
-
-}  // namespace
 
 void cross_entropy(const CrossEntropy& a) {
   for (int64_t r = 0; r < a.rows; ++r) {
@@ -39,11 +31,7 @@ void cross_entropy_grad(const CrossEntropyGrad& a) {
       double d =
           std::exp(load(a.dtype, a.logits, at) - static_cast<double>(a.log_z[r])) * static_cast<double>(a.d_log_z[r]);
       if (i == a.targets[r]) d += static_cast<double>(a.d_chosen[r]);
-      if (a.dtype == DType::kBF16) {
-        static_cast<uint16_t*>(a.d_logits)[at] = float_to_bf16(static_cast<float>(d));
-      } else {
-        static_cast<float*>(a.d_logits)[at] = static_cast<float>(d);
-      }
+      store(a.dtype, a.d_logits, at, d);
     }
   }
 }

@@ -1,29 +1,11 @@
 // The scalar oracle of the grouped products: float64 sums, no blocking.
 #include "kernels/grouped.h"
 
-#include <vector>
-
-#include "base/bf16.h"
+#include "kernels/ref/element.h"
 
 namespace fathom::ref {
-namespace {
-
-double load(DType dtype, const void* data, int64_t i) {
-  if (dtype == DType::kBF16) return static_cast<double>(bf16_to_float(static_cast<const uint16_t*>(data)[i]));
-  return static_cast<double>(static_cast<const float*>(data)[i]);
-}
-
-void store(DType dtype, void* data, int64_t i, double value) {
-  if (dtype == DType::kBF16) {
-    static_cast<uint16_t*>(data)[i] = float_to_bf16(static_cast<float>(value));
-  } else {
-    static_cast<float*>(data)[i] = static_cast<float>(value);
-  }
-}
-
-}  // namespace
-
 void grouped_matmul(const GroupedMatmul& g) {
+  check_group_sizes(g.group_sizes, g.m);
   int64_t depth = g.transposed ? g.n : g.k;
   int64_t width = g.transposed ? g.k : g.n;
   int64_t row = 0;
@@ -46,6 +28,7 @@ void grouped_matmul(const GroupedMatmul& g) {
 }
 
 void grouped_outer(const GroupedOuter& g) {
+  check_group_sizes(g.group_sizes, g.m);
   int64_t start = 0;
   for (size_t e = 0; e < g.group_sizes.size(); ++e) {
     int64_t end = start + g.group_sizes[e];
