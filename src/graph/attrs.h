@@ -18,7 +18,7 @@ struct ArgAttrs {
   std::string name;
 };
 struct ConstantAttrs {
-  // Integers beyond 2^53 do not occur: constants are scalars of the model and small counters. RNG key words use `bits`.
+  // Integers beyond 2^53 do not occur: constants are scalars of the model and small counters.
   double value = 0;
   TensorType type;
 };
@@ -40,7 +40,7 @@ struct ShardAttrs {
   Sharding sharding;
 };
 // kBroadcast: for each operand axis its position in the result. kTranspose: for each result axis its operand axis.
-// Reductions, kReverse: the axes worked on.
+// Reductions: the axes worked on.
 struct DimsAttrs {
   std::vector<int64_t> dims;
   Shape to = {};  // kBroadcast: the axes of the result
@@ -99,7 +99,6 @@ struct CollectiveAttrs {
   int axis = 0;         // gathered, scattered or split axis of the operand
   int concat_axis = 0;  // kAllToAll: the axis along which the received parts are joined
   int64_t group = 1;    // devices that take part together: the product of the mesh axes' sizes
-  std::vector<std::pair<int64_t, int64_t>> pairs = {};  // kCollectivePermute
 };
 struct ManualAttrs {
   std::vector<Sharding> in, out;

@@ -14,9 +14,7 @@ enum class Op : uint8_t {
   // Elementwise, one operand.
   kNeg,
   kExp,
-  kExpm1,
   kLog,
-  kLog1p,
   kTanh,
   kLogistic,
   kSqrt,
@@ -65,15 +63,12 @@ enum class Op : uint8_t {
   kSlice,
   kSplit,  // several slices that together make up an axis; its gradient is one concatenation
   kPad,
-  kReverse,
   kDynamicSlice,
   kDynamicUpdateSlice,
   // Reductions and products.
   kReduceSum,
   kReduceMax,
   kReduceMin,
-  kReduceProd,
-  kReduceAnd,
   kReduceOr,
   kDot,
   kRaggedDot,  // rows with one matrix a group
@@ -86,7 +81,6 @@ enum class Op : uint8_t {
   // Regions and calls.
   kScan,
   kWhile,
-  kCond,
   kRemat,
   kFused,
   kCustomCall,
@@ -97,7 +91,6 @@ enum class Op : uint8_t {
   kAllReduce,
   kReduceScatter,
   kAllToAll,
-  kCollectivePermute,
   kCount,
 };
 

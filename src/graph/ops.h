@@ -53,7 +53,7 @@ Value remainder(Operand a, Operand b);
 Value logical_and(Operand a, Operand b);  // bitwise on integers, logical on bool
 Value logical_or(Operand a, Operand b);
 Value logical_xor(Operand a, Operand b);
-Value shift_left(Operand a, Operand b);
+Value shift_left(Operand a, Operand b);   // with shift_right and logical_xor: for counter-based random numbers
 Value shift_right(Operand a, Operand b);  // logical
 Value equal(Operand a, Operand b);
 Value not_equal(Operand a, Operand b);
@@ -66,9 +66,7 @@ Value select(Value condition, Operand a, Operand b, Where w = Where::current());
 Value clamp(Operand low, Value x, Operand high);
 
 Value exp(Operand x);
-Value expm1(Operand x);
 Value log(Operand x);
-Value log1p(Operand x);
 Value tanh(Operand x);
 Value logistic(Operand x);
 Value sqrt(Operand x);
@@ -78,8 +76,8 @@ Value cos(Operand x);
 Value abs(Operand x);
 Value sign(Operand x);
 Value floor(Operand x);
-Value ceil(Operand x);
-Value round(Operand x);  // half to even
+Value ceil(Operand x);   // for scales that are powers of two
+Value round(Operand x);  // half to even; for quantised numbers
 Value logical_not(Operand x);
 Value is_finite(Operand x);
 Value convert(Value x, DType dtype, Where w = Where::current());  // x itself when it has the type already
@@ -118,7 +116,6 @@ Value slice(Value x, std::string_view axis, int64_t start, int64_t limit, int64_
 std::vector<Value> split(Value x, std::string_view axis, const std::vector<int64_t>& sizes, Where w = Where::current());
 // `value` added in front of and behind the axis.
 Value pad(Value x, std::string_view axis, int64_t low, int64_t high, double value = 0, Where w = Where::current());
-Value reverse(Value x, std::string_view axis, Where w = Where::current());
 // `size` elements of one axis from a computed start (a scalar integer, clamped into range).
 Value dynamic_slice(Value x, std::string_view axis, Value start, int64_t size, Where w = Where::current());
 // The element at a computed index; the axis goes away.
@@ -133,9 +130,7 @@ Value squeeze(Value x, std::string_view axis, Where w = Where::current());
 Value reduce_sum(Value x, std::string_view axes, Where w = Where::current());
 Value reduce_max(Value x, std::string_view axes, Where w = Where::current());
 Value reduce_min(Value x, std::string_view axes, Where w = Where::current());
-Value reduce_prod(Value x, std::string_view axes, Where w = Where::current());
 Value reduce_mean(Value x, std::string_view axes, Where w = Where::current());
-Value reduce_and(Value x, std::string_view axes, Where w = Where::current());
 Value reduce_or(Value x, std::string_view axes, Where w = Where::current());
 // Inclusive running sum along the axis, in log2(size) shifted additions.
 Value cumsum(Value x, std::string_view axis, bool reverse = false, Where w = Where::current());

@@ -1,10 +1,9 @@
 #include "graph/region_ops.h"
 
-#include <fmt/format.h>
-
 #include <unordered_map>
 
 #include "graph/fused_op.h"
+#include "graph/ops/build.h"
 
 namespace fathom {
 namespace {
@@ -45,18 +44,6 @@ void check_carry(const std::vector<Value>& init, const std::vector<Value>& next,
                   w);
     }
   }
-}
-
-std::vector<TensorType> types_of(std::span<const Value> values) {
-  std::vector<TensorType> out;
-  for (const Value& v : values) out.push_back(v.type());
-  return out;
-}
-
-std::vector<Value> results_of(Node& node) {
-  std::vector<Value> out;
-  for (size_t i = 0; i < node.results.size(); ++i) out.push_back(node.result(static_cast<int>(i)));
-  return out;
 }
 
 }  // namespace
@@ -146,33 +133,6 @@ std::vector<Value> while_loop(Graph& g, std::vector<Value> init,
   Node& node = g.make_typed(Op::kWhile, std::move(operands), std::move(types),
                             DimsAttrs{{static_cast<int64_t>(states), static_cast<int64_t>(from_test.size())}}, w);
   for (auto* region : {&test, &step}) {
-    (*region)->set_owner(&node);
-    node.regions.push_back(std::move(*region));
-  }
-  return results_of(node);
-}
-
-std::vector<Value> cond(Value predicate, const std::function<std::vector<Value>()>& if_true,
-                        const std::function<std::vector<Value>()>& if_false, Where w) {
-  Graph& g = predicate.graph();
-  auto make_region = [&](const auto& fill) {
-    auto region = std::make_unique<Region>(g, nullptr, &g.insertion());
-    Insertion inside(*region);
-    region->results = fill();
-    return region;
-  };
-  auto yes = make_region(if_true);
-  auto no = make_region(if_false);
-  check_carry(yes->results, no->results, Op::kCond, w);
-  std::vector<Value> operands{predicate};
-  std::vector<TensorType> types = types_of(yes->results);
-  std::vector<Value> from_yes = close_over(*yes);
-  std::vector<Value> from_no = close_over(*no);
-  operands.insert(operands.end(), from_yes.begin(), from_yes.end());
-  operands.insert(operands.end(), from_no.begin(), from_no.end());
-  Node& node = g.make_typed(Op::kCond, std::move(operands), std::move(types),
-                            DimsAttrs{{static_cast<int64_t>(from_yes.size())}}, w);
-  for (auto* region : {&yes, &no}) {
     (*region)->set_owner(&node);
     node.regions.push_back(std::move(*region));
   }

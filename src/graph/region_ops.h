@@ -1,4 +1,4 @@
-// Operations with bodies: scan, while, cond, remat. Bodies are C++ functions run once while the graph is built; values
+// Operations with bodies: scan, while, remat. Bodies are C++ functions run once while the graph is built; values
 // from outside may be used freely inside (they become explicit captures when the body is closed).
 #pragma once
 
@@ -37,10 +37,6 @@ std::vector<Value> while_loop(Graph& g, std::vector<Value> init,
                               const std::function<Value(std::span<const Value>)>& condition,
                               const std::function<std::vector<Value>(std::span<const Value>)>& body,
                               Where w = Where::current());
-
-// Runs one of two bodies. Refuses differentiation.
-std::vector<Value> cond(Value predicate, const std::function<std::vector<Value>()>& if_true,
-                        const std::function<std::vector<Value>()>& if_false, Where w = Where::current());
 
 // A region whose inner values are not kept for the backward pass but computed again there, except those under the tags
 // in `saved`. In the forward pass it is transparent.

@@ -17,9 +17,7 @@ constexpr OpDef kOps[] = {
 
     {Op::kNeg, "stablehlo.negate", infer_signed, vjp_neg, ""},
     {Op::kExp, "stablehlo.exponential", infer_float, vjp_exp, ""},
-    {Op::kExpm1, "stablehlo.exponential_minus_one", infer_float, vjp_expm1, ""},
     {Op::kLog, "stablehlo.log", infer_float, vjp_log, ""},
-    {Op::kLog1p, "stablehlo.log_plus_one", infer_float, vjp_log1p, ""},
     {Op::kTanh, "stablehlo.tanh", infer_float, vjp_tanh, ""},
     {Op::kLogistic, "stablehlo.logistic", infer_float, vjp_logistic, ""},
     {Op::kSqrt, "stablehlo.sqrt", infer_float, vjp_sqrt, ""},
@@ -67,7 +65,6 @@ constexpr OpDef kOps[] = {
     {Op::kSlice, "stablehlo.slice", infer_slice, vjp_slice, ""},
     {Op::kSplit, "split", infer_split, vjp_split, ""},
     {Op::kPad, "stablehlo.pad", infer_pad, vjp_pad, ""},
-    {Op::kReverse, "stablehlo.reverse", infer_reverse, vjp_reverse, ""},
     {Op::kDynamicSlice, "stablehlo.dynamic_slice", infer_dynamic_slice, vjp_dynamic_slice, ""},
     {Op::kDynamicUpdateSlice, "stablehlo.dynamic_update_slice", infer_dynamic_update_slice, vjp_dynamic_update_slice,
      ""},
@@ -75,8 +72,6 @@ constexpr OpDef kOps[] = {
     {Op::kReduceSum, "stablehlo.reduce", infer_reduce, vjp_reduce_sum, ""},
     {Op::kReduceMax, "stablehlo.reduce", infer_reduce, vjp_reduce_extreme, ""},
     {Op::kReduceMin, "stablehlo.reduce", infer_reduce, vjp_reduce_extreme, ""},
-    {Op::kReduceProd, "stablehlo.reduce", infer_reduce, vjp_reduce_prod, ""},
-    {Op::kReduceAnd, "stablehlo.reduce", infer_reduce, nullptr, kNotFloat},
     {Op::kReduceOr, "stablehlo.reduce", infer_reduce, nullptr, kNotFloat},
     {Op::kDot, "stablehlo.dot_general", infer_dot, vjp_dot, ""},
     {Op::kRaggedDot, "chlo.ragged_dot", infer_ragged_dot, nullptr,
@@ -90,8 +85,6 @@ constexpr OpDef kOps[] = {
 
     {Op::kScan, "scan", nullptr, nullptr, kSweep},
     {Op::kWhile, "stablehlo.while", nullptr, nullptr, "while has no known trip count: use scan"},
-    {Op::kCond, "stablehlo.if", nullptr, nullptr,
-     "cond keeps no values of its bodies: use select, or cond outside the loss"},
     {Op::kRemat, "remat", nullptr, nullptr, kSweep},
     {Op::kFused, "fused", nullptr, nullptr, kSweep},
     {Op::kCustomCall, "stablehlo.custom_call", infer_custom_call, nullptr,
@@ -103,7 +96,6 @@ constexpr OpDef kOps[] = {
     {Op::kAllReduce, "stablehlo.all_reduce", infer_all_reduce, nullptr, kPerDevice},
     {Op::kReduceScatter, "stablehlo.reduce_scatter", infer_reduce_scatter, nullptr, kPerDevice},
     {Op::kAllToAll, "stablehlo.all_to_all", infer_all_to_all, nullptr, kPerDevice},
-    {Op::kCollectivePermute, "stablehlo.collective_permute", infer_collective_permute, nullptr, kPerDevice},
 };
 
 constexpr bool complete() {

@@ -43,7 +43,6 @@ void shape_family(GradientChecks& t) {
     PadAttrs a{{0, 1, 0}, {0, 0, 2}, {0, 2, 1}};
     return square(g.make(Op::kPad, {x[0], x[1]}, a, Where::current()).result());
   });
-  t.check("reverse", {{kShape}}, [](Args x) { return square(reverse(x[0], "s")) + x[0]; });
   for (double start : {0.0, 1.0, 9.0}) {  // 9 is clamped
     auto at = [=](Args x) { return constant(x[0].graph(), start, {DType::kS32, {}}); };
     const std::string name = " at " + std::to_string(static_cast<int>(start));

@@ -1,20 +1,15 @@
-// The ops with bodies: while, cond (as if), and scan as a counted while.
+// The ops with bodies: while, manual regions, and scan as a counted while.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "graph/emit/printer.h"
 #include "graph/emit/spelling.h"
+#include "graph/ops/build.h"
 #include "kernels/abi.h"
 
 namespace fathom {
 namespace {
-
-std::vector<TensorType> types_of(const std::vector<Value>& values) {
-  std::vector<TensorType> out;
-  for (const Value& v : values) out.push_back(v.type());
-  return out;
-}
 
 const TensorType kIndex{DType::kS32, {}};
 const TensorType kFlag{DType::kBool, {}};
@@ -52,29 +47,6 @@ void Printer::print_while(Node& node) {
                                             .regions = regions,
                                             .scope = &node.scope});
   for (size_t i = 0; i < states; ++i) names_[node.result(static_cast<int>(i))] = results[i];
-}
-
-// The branches of stablehlo.if have no arguments: they see the captures directly.
-void Printer::print_cond(Node& node) {
-  size_t next_capture = 1;
-  std::string regions;
-  for (const auto& region : node.regions) {
-    regions += regions.empty() ? "" : ", ";
-    regions += capture([&] {
-      text_ += "{\n";
-      for (const Value& arg : region->args()) names_[arg] = names_.at(node.operands[next_capture++]);
-      print_nodes(*region);
-      print_return(names(region->results), types_of(region->results));
-      text_ += "}";
-    });
-  }
-  std::vector<std::string> results = print({.op = "stablehlo.if",
-                                            .operands = {names_.at(node.operands[0])},
-                                            .operand_types = {kFlag},
-                                            .results = node.results,
-                                            .regions = regions,
-                                            .scope = &node.scope});
-  for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
 }
 
 // The body runs on every device with its own parts; all axes of the mesh are manual.
@@ -168,7 +140,7 @@ void Printer::print_scan_condition(Node& node, const std::vector<TensorType>& ty
                             .operands = {args[0], length},
                             .operand_types = {kIndex, kIndex},
                             .results = {kFlag},
-                            .attributes = "comparison_direction = #stablehlo<comparison_direction LT>",
+                            .attributes = compare_text({CompareAttrs::kLt}),
                             .scope = &node.scope})[0];
   print_return({more}, {kFlag});
   text_ += "}";

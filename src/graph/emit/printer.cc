@@ -6,15 +6,10 @@
 #include <limits>
 
 #include "graph/emit/spelling.h"
+#include "graph/ops/build.h"
 
 namespace fathom {
 namespace {
-
-std::vector<TensorType> types_of(const std::vector<Value>& values) {
-  std::vector<TensorType> out;
-  for (const Value& v : values) out.push_back(v.type());
-  return out;
-}
 
 std::string types_text(const std::vector<TensorType>& types) {
   std::string out;
@@ -72,10 +67,6 @@ Reduction reduction(Op op, DType dtype) {
       return {"stablehlo.maximum", lowest(dtype)};
     case Op::kReduceMin:
       return {"stablehlo.minimum", highest(dtype)};
-    case Op::kReduceProd:
-      return {"stablehlo.multiply", 1};
-    case Op::kReduceAnd:
-      return {"stablehlo.and", 1};
     case Op::kReduceOr:
       return {"stablehlo.or", 0};
     default:
@@ -181,8 +172,6 @@ void Printer::print_node(Node& node) {
     case Op::kReduceSum:
     case Op::kReduceMax:
     case Op::kReduceMin:
-    case Op::kReduceProd:
-    case Op::kReduceAnd:
     case Op::kReduceOr:
       return print_reduce(node);
     case Op::kSplit:
@@ -193,8 +182,6 @@ void Printer::print_node(Node& node) {
       return print_sort(node);
     case Op::kWhile:
       return print_while(node);
-    case Op::kCond:
-      return print_cond(node);
     case Op::kScan:
       return print_scan(node);
     case Op::kManual:
@@ -300,7 +287,7 @@ void Printer::print_split(Node& node) {
 void Printer::print_sort(Node& node) {
   std::vector<TensorType> elements;
   for (const Value& v : node.operands) elements.insert(elements.end(), 2, TensorType{v.dtype(), {}});
-  CompareAttrs direction{node.attr<SortAttrs>().descending ? CompareAttrs::kGt : CompareAttrs::kLt};
+  const CompareAttrs direction{node.attr<SortAttrs>().descending ? CompareAttrs::kGt : CompareAttrs::kLt};
   std::string body = capture([&] {
     text_ += "{\n";
     std::vector<std::string> args = open_block(elements);
@@ -308,8 +295,7 @@ void Printer::print_sort(Node& node) {
                                 .operands = {args[0], args[1]},
                                 .operand_types = {elements[0], elements[0]},
                                 .results = {kFlag},
-                                .attributes = fmt::format("comparison_direction = #stablehlo<comparison_direction {}>",
-                                                          direction.direction == CompareAttrs::kGt ? "GT" : "LT")})[0];
+                                .attributes = compare_text(direction)})[0];
     print_return({before}, {kFlag});
     text_ += "}";
   });

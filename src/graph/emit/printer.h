@@ -36,7 +36,6 @@ class Printer {
   void print_split(Node& node);
   void print_sort(Node& node);
   void print_while(Node& node);
-  void print_cond(Node& node);
   void print_manual(Node& node);
   void print_collective(Node& node);
   void print_scan(Node& node);

@@ -107,12 +107,12 @@ std::string ragged_dot_text(const DotAttrs& a) {
       list_text(a.lhs_contract), list_text(a.rhs_contract), a.lhs_contract[0] == 0 ? "[]" : "[0]", p, p);
 }
 
+}  // namespace
+
 std::string compare_text(const CompareAttrs& a) {
   constexpr std::string_view kDirection[] = {"EQ", "NE", "LT", "LE", "GT", "GE"};
   return fmt::format("comparison_direction = #stablehlo<comparison_direction {}>", kDirection[a.direction]);
 }
-
-}  // namespace
 
 std::string call_text(const CallAttrs& call, size_t results) {
   std::string config;
@@ -207,12 +207,9 @@ std::string attribute_text(const Node& node) {
       return "broadcast_dimensions = " + array_text(node.attr<DimsAttrs>().dims);
     case Op::kTranspose:
       return "permutation = " + array_text(node.attr<DimsAttrs>().dims);
-    case Op::kReverse:
     case Op::kReduceSum:
     case Op::kReduceMax:
     case Op::kReduceMin:
-    case Op::kReduceProd:
-    case Op::kReduceAnd:
     case Op::kReduceOr:
       return "dimensions = " + array_text(node.attr<DimsAttrs>().dims);
     case Op::kConcatenate:

@@ -21,6 +21,8 @@ std::string sharding_text(const Sharding& sharding, int rank);
 std::string bare_sharding_text(const Sharding& sharding, int rank);
 // The attribute dictionary of a node without its braces; empty when it has none. `pairs` as in "dimension = 0 : i64".
 std::string attribute_text(const Node& node);
+// That of a comparison.
+std::string compare_text(const CompareAttrs& compare);
 // That of a custom call.
 std::string call_text(const CallAttrs& call, size_t results);
 // That of a collective, which depends on the mesh.

@@ -32,8 +32,7 @@ bool light(const Node& node) {
   const Op op = node.op;
   if (op == Op::kFused) return node.attr<FusedAttrs>().op->light;
   if (cheap(op) || (op >= Op::kNeg && op <= Op::kClamp)) return true;
-  return op == Op::kConcatenate || op == Op::kSlice || op == Op::kSplit || op == Op::kPad || op == Op::kReverse ||
-         op == Op::kGather;
+  return op == Op::kConcatenate || op == Op::kSlice || op == Op::kSplit || op == Op::kPad || op == Op::kGather;
 }
 
 void replace_uses(Region& region, const ValueMap& by) {

@@ -69,6 +69,12 @@ Value widen(Value x, Where w) {
   return narrow ? convert(x, DType::kF32, w) : x;
 }
 
+std::vector<TensorType> types_of(std::span<const Value> values) {
+  std::vector<TensorType> out;
+  for (const Value& v : values) out.push_back(v.type());
+  return out;
+}
+
 std::vector<Value> results_of(Node& node) {
   std::vector<Value> out;
   for (size_t i = 0; i < node.results.size(); ++i) out.push_back(node.result(static_cast<int>(i)));

@@ -41,6 +41,7 @@ Value widen(Value x, Where w);
 // Sum over axes given by position; x itself when there are none. Sums of narrow floats are float32 inside.
 Value sum_over(Value x, const std::vector<int64_t>& dims, Where w);
 
+std::vector<TensorType> types_of(std::span<const Value> values);
 // All results of a node.
 std::vector<Value> results_of(Node& node);
 

@@ -1,6 +1,4 @@
 // Operations between the devices of a manual region. Shapes are those of one device.
-#include <set>
-
 #include "graph/ops/build.h"
 #include "graph/ops/rules.h"
 
@@ -50,18 +48,6 @@ Types infer_all_to_all(const InferContext& c) {
   const CollectiveAttrs& a = group_of(c);
   Shape cut = scaled(c, c.type().shape, a.axis, 1, a.group);
   return {{c.type().dtype, scaled(c, cut, a.concat_axis, a.group, 1)}};
-}
-
-// Device `second` of each pair gets what `first` has; the others get zeros.
-Types infer_collective_permute(const InferContext& c) {
-  std::set<int64_t> sources;
-  std::set<int64_t> targets;
-  for (auto [source, target] : c.attr<CollectiveAttrs>().pairs) {
-    if (!sources.insert(source).second || !targets.insert(target).second) {
-      c.fail(fmt::format("device {} or {} stands in two pairs", source, target));
-    }
-  }
-  return {c.type()};
 }
 
 }  // namespace fathom

@@ -142,17 +142,9 @@ Value exp(Operand x) { return unary(Op::kExp, x); }
 // y = e^x: dy/dx = y
 void vjp_exp(VjpContext& c) { c.add(0, c.cotangent() * c.result()); }
 
-Value expm1(Operand x) { return unary(Op::kExpm1, x); }
-// y = e^x - 1: dy/dx = y + 1
-void vjp_expm1(VjpContext& c) { c.add(0, c.cotangent() * (c.result() + 1)); }
-
 Value log(Operand x) { return unary(Op::kLog, x); }
 // dy/dx = 1 / x
 void vjp_log(VjpContext& c) { c.add(0, c.cotangent() / c.operand()); }
-
-Value log1p(Operand x) { return unary(Op::kLog1p, x); }
-// y = log(1 + x): dy/dx = 1 / (1 + x)
-void vjp_log1p(VjpContext& c) { c.add(0, c.cotangent() / (c.operand() + 1)); }
 
 Value tanh(Operand x) { return unary(Op::kTanh, x); }
 // dy/dx = 1 - y^2

@@ -14,12 +14,11 @@ std::vector<int64_t> all_axes(Value x) {
   return out;
 }
 
-// Sums and products of narrow floats are float32 inside (ARCHITECTURE.md, decision 10); the rest loses nothing.
+// Sums of narrow floats are float32 inside (ARCHITECTURE.md, decision 10); the rest loses nothing.
 Value reduce_over(Op op, Value x, std::vector<int64_t> dims, Where w) {
   if (dims.empty()) return x;
   std::sort(dims.begin(), dims.end());
-  bool accumulates = op == Op::kReduceSum || op == Op::kReduceProd;
-  Value in = accumulates ? widen(x, w) : x;
+  Value in = op == Op::kReduceSum ? widen(x, w) : x;
   Value out = x.graph().make(op, {in}, DimsAttrs{std::move(dims)}, w).result();
   return convert(out, x.dtype(), w);
 }
@@ -34,7 +33,7 @@ Value reduce(Op op, Value x, std::string_view axes, Where w) {
 
 Types infer_reduce(const InferContext& c) {
   const std::vector<int64_t>& dims = c.attr<DimsAttrs>().dims;
-  bool logical = c.op == Op::kReduceAnd || c.op == Op::kReduceOr;
+  bool logical = c.op == Op::kReduceOr;
   if ((c.type().dtype == DType::kBool) != logical) {
     c.fail(logical ? "a logical reduction takes bools" : "the reduction takes numbers, not bools");
   }
@@ -64,23 +63,6 @@ void vjp_reduce_extreme(VjpContext& c) {
   c.add(0, chosen * (c.cotangent() / n));
 }
 
-Value reduce_prod(Value x, std::string_view axes, Where w) { return reduce(Op::kReduceProd, x, axes, w); }
-// dx_i = dy times the product of the others: prod / x_i without a zero, the product of the rest at the only zero, and 0
-// elsewhere
-void vjp_reduce_prod(VjpContext& c) {
-  Value x = c.operand();
-  const std::vector<int64_t>& dims = c.node().attr<DimsAttrs>().dims;
-  Where w = c.node().where;
-  Value is_zero = equal(x, 0);
-  Value rest = select(is_zero, 1, x);
-  Value zeros = sum_over(convert(is_zero, x.dtype()), dims, w);
-  Value dy_rest = c.cotangent() * reduce_over(Op::kReduceProd, rest, dims, w);
-  Value at_zero = select(equal(zeros, 1), dy_rest, 0);
-  Value elsewhere = select(equal(zeros, 0), dy_rest, 0);
-  c.add(0, select(is_zero, at_zero, elsewhere / rest));
-}
-
-Value reduce_and(Value x, std::string_view axes, Where w) { return reduce(Op::kReduceAnd, x, axes, w); }
 Value reduce_or(Value x, std::string_view axes, Where w) { return reduce(Op::kReduceOr, x, axes, w); }
 
 // ---- composed ----

@@ -29,9 +29,7 @@ Types infer_select(const InferContext& c);
 void vjp_flat(VjpContext& c);  // of a step function: nothing
 void vjp_neg(VjpContext& c);
 void vjp_exp(VjpContext& c);
-void vjp_expm1(VjpContext& c);
 void vjp_log(VjpContext& c);
-void vjp_log1p(VjpContext& c);
 void vjp_tanh(VjpContext& c);
 void vjp_logistic(VjpContext& c);
 void vjp_sqrt(VjpContext& c);
@@ -75,14 +73,12 @@ Types infer_concatenate(const InferContext& c);
 Types infer_slice(const InferContext& c);
 Types infer_split(const InferContext& c);
 Types infer_pad(const InferContext& c);
-Types infer_reverse(const InferContext& c);
 Types infer_dynamic_slice(const InferContext& c);
 Types infer_dynamic_update_slice(const InferContext& c);
 void vjp_concatenate(VjpContext& c);
 void vjp_slice(VjpContext& c);
 void vjp_split(VjpContext& c);
 void vjp_pad(VjpContext& c);
-void vjp_reverse(VjpContext& c);
 void vjp_dynamic_slice(VjpContext& c);
 void vjp_dynamic_update_slice(VjpContext& c);
 
@@ -90,7 +86,6 @@ void vjp_dynamic_update_slice(VjpContext& c);
 Types infer_reduce(const InferContext& c);
 void vjp_reduce_sum(VjpContext& c);
 void vjp_reduce_extreme(VjpContext& c);
-void vjp_reduce_prod(VjpContext& c);
 
 // dot.cc
 Types infer_dot(const InferContext& c);
@@ -120,6 +115,5 @@ Types infer_all_gather(const InferContext& c);
 Types infer_all_reduce(const InferContext& c);
 Types infer_reduce_scatter(const InferContext& c);
 Types infer_all_to_all(const InferContext& c);
-Types infer_collective_permute(const InferContext& c);
 
 }  // namespace fathom

@@ -221,24 +221,6 @@ void vjp_pad(VjpContext& c) {
   if (c.wants(1)) c.add(1, reduce_sum(dy, "") - reduce_sum(dx, ""));
 }
 
-Value reverse(Value x, std::string_view axis, Where w) {
-  int64_t at = axis_of(Op::kReverse, x, axis, w);
-  return x.graph().make(Op::kReverse, {x}, DimsAttrs{{at}}, w).result();
-}
-
-Types infer_reverse(const InferContext& c) {
-  for (int64_t i : c.attr<DimsAttrs>().dims) {
-    if (i < 0 || i >= c.type().shape.rank()) c.fail(fmt::format("no axis {}", i));
-  }
-  return {c.type()};
-}
-
-// dx = dy turned around
-void vjp_reverse(VjpContext& c) {
-  Value dy = c.cotangent();
-  c.add(0, dy.graph().make(Op::kReverse, {dy}, c.node().attrs, c.node().where).result());
-}
-
 // ---- slices at computed places ----
 
 Value dynamic_slice(Value x, std::string_view axis, Value start, int64_t size, Where w) {
