@@ -17,7 +17,7 @@ StagedProgram staged(ProgramKind kind, const std::vector<std::string>& more = {}
                                  "model_name=deepseek3-tiny", "compile_topology=v5e-4", "per_device_batch_size=2",
                                  "max_target_length=64"};
   words.insert(words.end(), more.begin(), more.end());
-  return stage(resolve_config(words, {}, {.needs_data = false}).config, kind, 4, 1, {.platform = "tpu"});
+  return stage(resolve_config(words, {}, {.needs_data = false}).config, kind, 4, 1, {.hardware = Hardware::kTpu});
 }
 
 int64_t rows_of(const StagedProgram& program) {

@@ -104,7 +104,7 @@ void log_start(const StagedProgram& program, const std::string& machine) {
 Answer compile_for_machine(const Request& request) {
   const Config& config = request.config;
   Machine machine = named_machine(config);
-  Target target{.platform = std::string(name(machine.hardware)), .kernels = {}};
+  Target target{.hardware = machine.hardware, .kernels = {}};
   Answer out{.program = stage(config, request.kind, machine.devices, machine.slices, target),
              .memory = machine.memory_bytes,
              .peak_flops = machine.peak_flops,

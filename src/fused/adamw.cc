@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "fused/whole_array.h"
+#include "fused/derivative.h"
+#include "fused/kernel_call.h"
 #include "graph/manual.h"
 #include "kernels/abi.h"
 
@@ -50,12 +51,9 @@ std::vector<Value> reference(const std::vector<Value>& in, const FusedAttrs& att
 
 std::string f64_text(double x) { return fmt::format("{:#.17g} : f64", x); }
 
-std::vector<Value> lower(LoweringContext& c, std::string& reason) {
-  // Elsewhere the compiler fuses the plain ops.
-  const FusedAttrs& attrs = c.node().attr<FusedAttrs>();
-  if (c.target().platform != "cpu") return reference(c.operands(), attrs, c.graph());
-  if (!takes_arrays(c, abi::kAdamW, kArrays, reason)) return {};
-  const AdamW o = options_of(attrs);
+std::vector<Value> kernel(LoweringContext& c, std::string& reason) {
+  if (!takes_kernel(c, abi::kAdamW, kArrays, reason)) return {};
+  const AdamW o = options_of(c.node().attr<FusedAttrs>());
   CustomCall call{.target = std::string(abi::kAdamW), .results = c.node().results};
   call.config = {{std::string(abi::kB1), f64_text(o.b1)},
                  {std::string(abi::kB2), f64_text(o.b2)},
@@ -66,25 +64,25 @@ std::vector<Value> lower(LoweringContext& c, std::string& reason) {
   return custom_call(c.graph(), call, c.operands());
 }
 
-std::optional<ShardedForm> shard(const Node& node, const Partition& p, const Target& target);
-
-const FusedOp kAdamW{
-    .name = "adamw", .infer = infer, .reference = reference, .vjp = nullptr, .lower = lower, .shard = shard};
-
 // Each device moves its part.
 std::optional<ShardedForm> shard(const Node& node, const Partition&, const Target& target) {
   if (!target.has(abi::kAdamW)) return std::nullopt;
-  const FusedAttrs& attrs = node.attr<FusedAttrs>();
-  const Sharding split = attrs.shardings.at(0);
+  const Sharding split = node.attr<FusedAttrs>().shardings.at(0);
   ShardedForm form{.in = {split, split, split, split, {}, {}, {}, {}}, .out = {split, split, split, {}}, .body = {}};
-  form.body = [split, attrs](std::span<const Value> local) {
-    Graph& g = local[0].graph();
-    std::vector<Value> out = fused(g, kAdamW, {local.begin(), local.end()}, attrs, Where::current());
+  form.body = [split, &node](std::span<const Value> local) {
+    std::vector<Value> out = on_parts(node, {local.begin(), local.end()});
     out[3] = all_reduce(out[3], split_axes(split));
     return out;
   };
   return form;
 }
+
+const FusedOp kAdamW{.name = "adamw",
+                     .infer = infer,
+                     .reference = reference,
+                     .vjp = nullptr,
+                     .forms = {.cpu = kernel, .gpu = plain_ops, .tpu = plain_ops},
+                     .shard = shard};
 
 }  // namespace
 

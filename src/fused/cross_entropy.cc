@@ -1,8 +1,7 @@
 #include "fused/cross_entropy.h"
 
-#include <fmt/format.h>
-
-#include "graph/fused_op.h"
+#include "fused/derivative.h"
+#include "fused/kernel_call.h"
 #include "graph/manual.h"
 #include "kernels/abi.h"
 
@@ -55,33 +54,16 @@ std::vector<Value> reference_grad(const std::vector<Value>& in, const FusedAttrs
   return {convert(softmax * in[3] + chosen, in[0].dtype())};
 }
 
-// ---- lowering and derivative ----
+// ---- kernels ----
 
-using Reference = std::vector<Value> (*)(const std::vector<Value>&, const FusedAttrs&, Graph&);
-
-std::vector<Value> lower_to(LoweringContext& c, std::string_view kernel, Reference reference, std::string& reason) {
-  // Elsewhere the compiler fuses the plain ops.
-  if (c.target().platform != "cpu") return reference(c.operands(), {}, c.graph());
-  DType dtype = c.operands()[0].dtype();
-  if (!c.target().has(kernel)) {
-    reason = fmt::format("the target has no kernel {}", kernel);
-    return {};
-  }
-  if (dtype != DType::kF32 && dtype != DType::kBF16) {
-    reason = fmt::format("{} takes float32 and bfloat16, not {}", kernel, name(dtype));
-    return {};
-  }
-  CustomCall call{.target = std::string(kernel), .results = c.node().results};
-  if (kernel == abi::kCrossEntropyGrad) call.aliases = {{0, 0}};
-  return custom_call(c.graph(), call, c.operands());
+std::vector<Value> kernel_forward(LoweringContext& c, std::string& reason) {
+  if (!takes_kernel(c, abi::kCrossEntropy, 1, reason)) return {};
+  return call_kernel(c, abi::kCrossEntropy);
 }
 
-std::vector<Value> lower_forward(LoweringContext& c, std::string& reason) {
-  return lower_to(c, abi::kCrossEntropy, reference_forward, reason);
-}
-
-std::vector<Value> lower_grad(LoweringContext& c, std::string& reason) {
-  return lower_to(c, abi::kCrossEntropyGrad, reference_grad, reason);
+std::vector<Value> kernel_grad(LoweringContext& c, std::string& reason) {
+  if (!takes_kernel(c, abi::kCrossEntropyGrad, 1, reason)) return {};
+  return call_kernel(c, abi::kCrossEntropyGrad, {{0, 0}});
 }
 
 // ---- on a mesh ----
@@ -119,28 +101,27 @@ std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, c
   return form;
 }
 
-std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target& target);
-
-const FusedOp kGrad{.name = "cross_entropy_grad",
-                    .infer = infer_grad,
-                    .reference = reference_grad,
-                    .vjp = nullptr,
-                    .lower = lower_grad,
-                    .shard = shard_grad};
-
 // With log_z of the whole row each device has what its part needs.
 std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target& target) {
   if (!target.has(abi::kCrossEntropyGrad)) return std::nullopt;
   RowParts parts(node, p);
   ShardedForm form{.in = {parts.logits, parts.row, parts.row, parts.row, parts.row}, .out = {parts.logits}, .body = {}};
-  form.body = [parts](std::span<const Value> local) {
+  form.body = [parts, &node](std::span<const Value> local) {
     std::vector<Value> operands(local.begin(), local.end());
     operands[1] = parts.shifted(local);
-    Graph& g = local[0].graph();
-    return fused(g, kGrad, std::move(operands), {}, Where::current());
+    return on_parts(node, std::move(operands));
   };
   return form;
 }
+
+// ---- the two ops ----
+
+const FusedOp kGrad{.name = "cross_entropy_grad",
+                    .infer = infer_grad,
+                    .reference = reference_grad,
+                    .vjp = nullptr,
+                    .forms = {.cpu = kernel_grad, .gpu = plain_ops, .tpu = plain_ops},
+                    .shard = shard_grad};
 
 void vjp(VjpContext& c) {
   if (!c.wants(0)) return;
@@ -149,15 +130,14 @@ void vjp(VjpContext& c) {
     Value d = c.cotangent(i);
     return d ? d : zeros(logits.graph(), c.node().results[static_cast<size_t>(i)]);
   };
-  std::vector<Value> operands{logits, c.operand(1), c.result(0), cotangent(0), cotangent(1)};
-  c.add(0, fused(logits.graph(), kGrad, std::move(operands), {}, Where::current())[0]);
+  add_results_of(kGrad, c, {logits, c.operand(1), c.result(0), cotangent(0), cotangent(1)}, {0});
 }
 
 const FusedOp kForward{.name = "cross_entropy",
                        .infer = infer_forward,
                        .reference = reference_forward,
                        .vjp = vjp,
-                       .lower = lower_forward,
+                       .forms = {.cpu = kernel_forward, .gpu = plain_ops, .tpu = plain_ops},
                        .shard = shard_forward};
 
 }  // namespace

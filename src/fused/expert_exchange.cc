@@ -15,11 +15,10 @@ Value tokens_of(Value x) { return merge_axes(x, "b s", "tok"); }
 
 }  // namespace
 
-ExpertPlan::ExpertPlan(Value experts, Value weights, int64_t experts_in_all, ExchangeOptions options)
-    : options_(std::move(options)), b_(experts.shape()[0]), s_(experts.shape()[1]) {
+ExpertPlan::ExpertPlan(Value experts, Value weights, int64_t local_experts, ExchangeOptions options)
+    : options_(std::move(options)), b_(experts.shape()[0]), s_(experts.shape()[1]), local_experts_(local_experts) {
   Graph& g = experts.graph();
   if (!options_.mesh_axes.empty()) peers_ = g.partition->devices(options_.mesh_axes);
-  local_experts_ = experts_in_all / peers_;
   choices_ = experts.size("k");
   columns_ = std::min(choices_, local_experts_);
   experts_ = tokens_of(experts);

@@ -10,14 +10,14 @@ struct ExchangeOptions {
   bool ragged = false;                      // send only the rows that are there (ragged_all_to_all), not whole buffers
 };
 
-// The plan for the tokens of this device (T of them, T = b s), with k choices each among `experts` experts of which
-// this device holds experts / P, P the number of devices along the mesh axes. A token is sent at most once to a device;
-// it has one of T places in the buffer for it. N = P T rows arrive at most; of a row at most c = min(k, experts / P)
+// The plan for the tokens of this device (T of them, T = b s), with k choices each among E experts of which this device
+// holds E / P, P the number of devices along the mesh axes. A token is sent at most once to a device;
+// it has one of T places in the buffer for it. N = P T rows arrive at most; of a row at most c = min(k, E / P)
 // choices are of experts here: those make the sorted list of m = N c rows.
 class ExpertPlan {
  public:
   // experts [b s k] s32, all choices of a token different; weights [b s k] f32.
-  ExpertPlan(Value experts, Value weights, int64_t experts_in_all, ExchangeOptions options);
+  ExpertPlan(Value experts, Value weights, int64_t local_experts, ExchangeOptions options);
 
   // [b s d] -> [row d], row = N: what the devices of the group have sent here. Places that nobody filled hold rows that
   // no group takes.

@@ -32,11 +32,6 @@ std::vector<Value> reference(const std::vector<Value>& in, const FusedAttrs& att
   return {convert(reduce_sum(slots * weights, weights.shape()[1].name), hidden.dtype())};
 }
 
-// The ops it is made of have kernels.
-std::vector<Value> lower(LoweringContext& c, std::string&) {
-  return reference(c.operands(), c.node().attr<FusedAttrs>(), c.graph());
-}
-
 // With h = silu(gate) up and y = sum over k of weight (h W^T), of a token's row:
 //   dh = weight dy W,  dweight = <dy, h W^T> = <dy W, h>,  dW = dy^T (weight h)
 // so that h W^T is not kept, and h is made again.
@@ -60,7 +55,9 @@ void vjp(VjpContext& c) {
   if (c.wants(1)) c.add(1, d.up);
 }
 
-const FusedOp kOutput{.name = "expert_output", .infer = infer, .reference = reference, .vjp = vjp, .lower = lower};
+// The ops it is made of have forms of their own.
+const FusedOp kOutput{
+    .name = "expert_output", .infer = infer, .reference = reference, .vjp = vjp, .forms = kPlainOpsEverywhere};
 
 }  // namespace
 

@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-
-#include "graph/fused_op.h"
+#include "fused/derivative.h"
+#include "fused/flash_attention_gpu.h"
+#include "fused/flash_blocks.h"
+#include "fused/kernel_call.h"
 #include "graph/manual.h"
 #include "graph/region_ops.h"
 #include "kernels/abi.h"
@@ -16,13 +17,6 @@ namespace {
 // FusedAttrs::ints of both ops: {block}.
 // Operands: q [b s h w], k [b t h w], v [b t h u], segments [b s]; the derivative adds lse [b h s], d_out [b s h u],
 // delta [b h s].
-
-// The score of a key that a query does not see. Finite: a row whose first blocks are all masked must not make NaN; what
-// it has summed up by then is multiplied by exp(kMasked - real maximum) = 0.
-constexpr double kMasked = -0.7 * 3.4028234663852886e38;
-// Segment numbers of the rows that fill up the last block: they see nothing and nobody sees them.
-constexpr double kPaddedQuery = -2;
-constexpr double kPaddedKey = -1;
 
 // ---- shape rules ----
 
@@ -57,51 +51,6 @@ std::vector<TensorType> infer_grad(const InferContext& c) {
 
 // ---- composed references ----
 
-struct Blocks {
-  Graph& g;
-  int64_t length, block, count;
-  DType dtype;
-
-  Blocks(Graph& graph, const Value& q, const FusedAttrs& attrs)
-      : g(graph),
-        length(q.size("s")),
-        block(std::min(attrs.ints.at(0), length)),
-        count((length + block - 1) / block),
-        dtype(q.dtype()) {}
-
-  // x cut along `axis` into blocks, in the order "block <rest>".
-  Value cut(Value x, std::string_view axis, std::string_view rest, double fill = 0) const {
-    x = pad(x, axis, 0, count * block - length, fill);
-    x = split_axis(x, axis, {{"block", count}, {std::string(axis), block}});
-    return transpose(x, fmt::format("block {}", rest));
-  }
-  // The inverse: blocks side by side again, in the order `names`, without the padding.
-  Value join(Value x, std::string_view axis, std::string_view names) const {
-    x = merge_axes(x, fmt::format("block {}", axis), axis);
-    return slice(transpose(x, names), axis, 0, length);
-  }
-  Value at(Value blocks, Value i) const { return dynamic_index(blocks, "block", i); }
-  Value s32(double value) const { return constant(g, value, {DType::kS32, {}}); }
-
-  // [b s t]: whether query s of block i sees key t of block j.
-  Value visible(Value i, Value j, Value segments_q, Value segments_k) const {
-    Shape pair{{"s", block}, {"t", block}};
-    Value query = iota(g, DType::kS32, pair, "s") + i * block;
-    Value key = iota(g, DType::kS32, pair, "t") + j * block;
-    Shape all{segments_q.shape()[0], pair[0], pair[1]};
-    Value same = equal(broadcast(segments_q, all), broadcast(segments_k, all));
-    return logical_and(same, broadcast(less_equal(key, query), all));
-  }
-};
-
-// Scores of a block, f32 [b h s t]; what is not visible is kMasked.
-Value scores(Value q, Value k, Value visible) {
-  Value s = dot(q, k, "w", {.out = DType::kF32});
-  return select(broadcast(visible, s.shape()), s, kMasked);
-}
-
-Value segments_of_keys(Value segments) { return rename(segments, "s", "t"); }
-
 std::vector<Value> reference_forward(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& g) {
   const Value &q = operands[0], &k = operands[1], &v = operands[2], &segments = operands[3];
   Blocks n(g, q, attrs);
@@ -112,7 +61,7 @@ std::vector<Value> reference_forward(const std::vector<Value>& operands, const F
 
   auto rows = [&](Value i, std::span<const Value>, std::span<const Value> slice) {
     // State: j, running maximum, running sum, running output (not yet divided by the sum).
-    std::vector<Value> state{n.s32(0), constant(g, kMasked, {DType::kF32, row}), zeros(g, {DType::kF32, row}),
+    std::vector<Value> state{n.s32(0), constant(g, abi::kMasked, {DType::kF32, row}), zeros(g, {DType::kF32, row}),
                              zeros(g, {DType::kF32, wide})};
     // Key blocks beyond the diagonal are never visited.
     state = while_loop(
@@ -171,94 +120,24 @@ std::vector<Value> reference_grad(const std::vector<Value>& operands, const Fuse
           n.join(done.stack[1], "t", "b t h u")};
 }
 
-// ---- the form for GPUs ----
-// A block of queries meets all keys at once: the length of the loop is known, where the references' inner loop over
-// the keys up to the diagonal costs a round trip to the host at each turn. Half of the scores are computed to be
-// masked.
+// ---- the forms ----
 
-// Queries of a block: large products, and scores that stay far below a gigabyte a row of 16 heads and 4,096 keys.
-constexpr int64_t kGpuQueries = 512;
-
-// x [b t h *] as [b h t *].
-Value heads_first(Value x) {
-  const std::vector<std::string> n = x.shape().names();
-  return transpose(x, fmt::format("{} {} {} {}", n[0], n[2], n[1], n[3]));
+std::vector<Value> kernel_forward(LoweringContext& c, std::string& reason) {
+  if (!takes_kernel(c, abi::kFlashAttention, 1, reason)) return {};
+  return call_kernel(c, abi::kFlashAttention);
 }
 
-// [b s t]: whether query s of block i sees key t.
-Value visible_to_block(const Blocks& n, Value i, Value segments_q, Value segments_k) {
-  Shape pair{{"s", n.block}, {"t", n.length}};
-  Shape all{segments_q.shape()[0], pair[0], pair[1]};
-  Value query = iota(n.g, DType::kS32, pair, "s") + i * n.block;
-  Value causal = less_equal(iota(n.g, DType::kS32, pair, "t"), query);
-  return logical_and(equal(broadcast(segments_q, all), broadcast(segments_k, all)), broadcast(causal, all));
+std::vector<Value> kernel_grad(LoweringContext& c, std::string& reason) {
+  if (!takes_kernel(c, abi::kFlashAttentionGrad, 1, reason)) return {};
+  return call_kernel(c, abi::kFlashAttentionGrad);
 }
 
-std::vector<Value> gpu_forward(const std::vector<Value>& operands, Graph& g) {
-  const Value &q = operands[0], &segments = operands[3];
-  Blocks n(g, q, {.ints = {kGpuQueries}});
-  Value keys = heads_first(operands[1]), values = heads_first(operands[2]), segments_k = segments_of_keys(segments);
-  auto rows = [&](Value i, std::span<const Value>, std::span<const Value> slice) {
-    Value part = scores(slice[0], keys, visible_to_block(n, i, slice[1], segments_k));
-    Value top = reduce_max(part, "t");
-    Value p = exp(part - top);
-    Value sum = reduce_sum(p, "t");
-    Value out = dot(convert(p, n.dtype), values, "t", {.out = DType::kF32});
-    return ScanBody{.carry = {}, .stack = {convert(out / sum, n.dtype), top + log(sum)}};
-  };
-  auto done = scan(g, {.axis = "block", .length = n.count}, {},
-                   {n.cut(q, "s", "b h s w"), n.cut(segments, "s", "b s", kPaddedQuery)}, rows);
-  return {n.join(done.stack[0], "s", "b s h u"), n.join(done.stack[1], "s", "b h s")};
+std::vector<Value> gpu_forward(LoweringContext& c, std::string&) {
+  return flash_attention_gpu(c.operands(), c.graph());
 }
 
-// The formulas of reference_grad.
-std::vector<Value> gpu_grad(const std::vector<Value>& operands, Graph& g) {
-  const Value &q = operands[0], &segments = operands[3];
-  Blocks n(g, q, {.ints = {kGpuQueries}});
-  Value keys = heads_first(operands[1]), values = heads_first(operands[2]), segments_k = segments_of_keys(segments);
-  auto rows = [&](Value i, std::span<const Value> carry, std::span<const Value> slice) {
-    Value q_i = slice[0], d_out = slice[2];
-    Value p = exp(scores(q_i, keys, visible_to_block(n, i, slice[1], segments_k)) - slice[3]);
-    Value d_v = carry[1] + dot(convert(p, n.dtype), d_out, "s", {.out = DType::kF32});
-    Value d_p = dot(d_out, values, "u", {.out = DType::kF32});
-    Value d_s = convert(p * (d_p - slice[4]), n.dtype);
-    Value d_k = carry[0] + dot(d_s, q_i, "s", {.out = DType::kF32});
-    return ScanBody{.carry = {d_k, d_v}, .stack = {dot(d_s, keys, "t")}};
-  };
-  auto done =
-      scan(g, {.axis = "block", .length = n.count},
-           {zeros(g, {DType::kF32, keys.shape()}), zeros(g, {DType::kF32, values.shape()})},
-           {n.cut(q, "s", "b h s w"), n.cut(segments, "s", "b s", kPaddedQuery), n.cut(operands[5], "s", "b h s u"),
-            n.cut(operands[4], "s", "b h s"), n.cut(operands[6], "s", "b h s")},
-           rows);
-  return {n.join(done.stack[0], "s", "b s h w"), transpose(convert(done.carry[0], n.dtype), "b t h w"),
-          transpose(convert(done.carry[1], n.dtype), "b t h u")};
-}
-
-// ---- lowering and derivative ----
-
-std::vector<Value> call_kernel(LoweringContext& c, std::string_view kernel, std::string& reason) {
-  DType dtype = c.operands()[0].dtype();
-  if (!c.target().has(kernel)) {
-    reason = fmt::format("the target has no kernel {}", kernel);
-    return {};
-  }
-  if (dtype != DType::kF32 && dtype != DType::kBF16) {
-    reason = fmt::format("{} takes float32 and bfloat16, not {}", kernel, name(dtype));
-    return {};
-  }
-  CustomCall call{.target = std::string(kernel), .results = c.node().results};
-  return custom_call(c.graph(), call, c.operands());
-}
-
-std::vector<Value> lower_forward(LoweringContext& c, std::string& reason) {
-  if (c.target().platform == "gpu") return gpu_forward(c.operands(), c.graph());
-  return call_kernel(c, abi::kFlashAttention, reason);
-}
-
-std::vector<Value> lower_grad(LoweringContext& c, std::string& reason) {
-  if (c.target().platform == "gpu") return gpu_grad(c.operands(), c.graph());
-  return call_kernel(c, abi::kFlashAttentionGrad, reason);
+std::vector<Value> gpu_grad(LoweringContext& c, std::string&) {
+  return flash_attention_grad_gpu(c.operands(), c.graph());
 }
 
 // ---- cost ----
@@ -310,7 +189,7 @@ struct HeadExchange {
   static std::string_view place_axis(Value x) { return x.has("s") ? "s" : "t"; }
 };
 
-ShardedForm sharded(const Node& node, const Partition& p, const FusedOp& op) {
+std::optional<ShardedForm> shard(const Node& node, const Partition& p, const Target&) {
   const Value& q = node.operands[0];
   HeadExchange exchange{p.activation_axes("b"), p.activation_axes("h"), p.activation_axes("s"), {}};
   int64_t parts = p.devices(exchange.heads) * p.devices(exchange.places);
@@ -322,42 +201,33 @@ ShardedForm sharded(const Node& node, const Partition& p, const FusedOp& op) {
   ShardedForm form;
   for (const Value& v : node.operands) form.in.push_back(exchange.split(v.shape()));
   for (const TensorType& r : node.results) form.out.push_back(exchange.split(r.shape));
-  form.body = [exchange, &op, &node](std::span<const Value> local) {
+  form.body = [exchange, &node](std::span<const Value> local) {
     std::vector<Value> whole;
     for (const Value& v : local) whole.push_back(exchange.gather_places(v));
-    Graph& g = whole[0].graph();
-    std::vector<Value> out = fused(g, op, std::move(whole), node.attr<FusedAttrs>(), node.where);
+    std::vector<Value> out = on_parts(node, std::move(whole));
     for (Value& v : out) v = exchange.scatter_places(v);
     return out;
   };
   return form;
 }
 
-std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, const Target&);
-std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target&);
+// ---- the two ops ----
 
 const FusedOp kGrad{.name = "flash_attention_grad",
                     .infer = infer_grad,
                     .reference = reference_grad,
                     .vjp = nullptr,
-                    .lower = lower_grad,
-                    .shard = shard_grad,
+                    .forms = {.cpu = kernel_grad, .gpu = gpu_grad, .tpu = nullptr},
+                    .shard = shard,
                     .flops = grad_flops};
 
 const FusedOp kForward{.name = "flash_attention",
                        .infer = infer_forward,
                        .reference = reference_forward,
                        .vjp = nullptr,
-                       .lower = lower_forward,
-                       .shard = shard_forward,
+                       .forms = {.cpu = kernel_forward, .gpu = gpu_forward, .tpu = nullptr},
+                       .shard = shard,
                        .flops = forward_flops};
-
-std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, const Target&) {
-  return sharded(node, p, kForward);
-}
-std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target&) {
-  return sharded(node, p, kGrad);
-}
 
 // ---- the output with its derivative ----
 // Operands: q, k, v, segments, out, lse; the result is out. The derivative starts from the operands out and lse, which
@@ -367,8 +237,6 @@ std::vector<TensorType> infer_output(const InferContext& c) { return {c.type(4)}
 
 std::vector<Value> pass_output(const std::vector<Value>& operands, const FusedAttrs&, Graph&) { return {operands[4]}; }
 
-std::vector<Value> lower_output(LoweringContext& c, std::string&) { return {c.operands()[4]}; }
-
 // delta = sum over u of d_out * out
 void vjp_output(VjpContext& c) {
   Value d_out = c.cotangent();
@@ -376,17 +244,14 @@ void vjp_output(VjpContext& c) {
   Value delta = reduce_sum(convert(d_out, DType::kF32) * convert(c.operand(4), DType::kF32), "u");
   std::vector<Value> operands{
       c.operand(0), c.operand(1), c.operand(2), c.operand(3), c.operand(5), d_out, transpose(delta, "b h s")};
-  auto d = fused(d_out.graph(), kGrad, std::move(operands), c.node().attr<FusedAttrs>(), Where::current());
-  for (int i = 0; i < 3; ++i) {
-    if (c.wants(i)) c.add(i, d[static_cast<size_t>(i)]);
-  }
+  add_results_of(kGrad, c, std::move(operands), {0, 1, 2});
 }
 
 const FusedOp kOutput{.name = "flash_attention_output",
                       .infer = infer_output,
                       .reference = pass_output,
                       .vjp = vjp_output,
-                      .lower = lower_output};
+                      .forms = kPlainOpsEverywhere};
 
 }  // namespace
 

@@ -9,7 +9,9 @@
 namespace fathom {
 
 struct FlashOptions {
-  int64_t block = 128;  // queries and keys of a block
+  // Queries and keys of a block of the composed form: large enough that a block's product runs at full rate, small
+  // enough that its float32 scores (64 kB a head) stay in a core's cache.
+  int64_t block = 128;
   // Name under which the output and the rows' log-sums are tagged: the backward pass needs these and the operands, so a
   // remat policy that keeps the name spares a second forward pass.
   std::string tag = "context";

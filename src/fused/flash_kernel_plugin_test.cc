@@ -1,12 +1,11 @@
 // Attention through the kernels, called from compiled programs, beside the composed reference on the same plugin.
 #include <gmock/gmock.h>
 
+#include "../tests/support/kernels.h"
 #include "../tests/support/run_graph.h"
 #include "fused/flash_attention.h"
 #include "graph/grad/gradients.h"
 #include "graph/region_ops.h"
-#include "kernels/ffi/handlers.h"
-#include "runtime/ffi_table.h"
 #include "runtime/testing/cpu_plugins.h"
 
 namespace fathom {
@@ -22,15 +21,6 @@ struct Inputs {
 
 class FlashKernel : public testing::TestWithParam<std::string> {
  protected:
-  FlashKernel() {
-    std::vector<FfiHandler> handlers;
-    for (const KernelHandler& k : cpu_kernel_handlers()) {
-      handlers.push_back({k.name, k.handler});
-      with_kernels_.target.kernels.emplace_back(k.name);
-    }
-    register_handlers(client_->plugin(), handlers);
-  }
-
   // Output and gradients by `body` with the kernels, then by the composed reference.
   template <typename Body>
   std::vector<std::vector<HostArray>> run(const Sizes& n, DType dtype, const Body& body) const {
@@ -70,7 +60,7 @@ class FlashKernel : public testing::TestWithParam<std::string> {
   }
 
   std::shared_ptr<const Client> client_ = cpu_client(GetParam());
-  EmitOptions with_kernels_{.target = {.platform = "cpu", .kernels = {}}, .require_kernels = true};
+  EmitOptions with_kernels_ = with_kernels(*client_);
 };
 
 INSTANTIATE_TEST_SUITE_P(Cpu, FlashKernel, testing::ValuesIn(kCpuPlugins), [](const auto& p) { return p.param; });

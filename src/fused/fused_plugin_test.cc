@@ -12,8 +12,8 @@ namespace fathom {
 namespace {
 
 // The CPU's composed references, and the forms for GPUs, which are plain StableHLO too.
-const EmitOptions kForms[] = {{.target = {.platform = "cpu", .kernels = {}}},
-                              {.target = {.platform = "gpu", .kernels = {}}}};
+const EmitOptions kForms[] = {{.target = {.hardware = Hardware::kCpu, .kernels = {}}},
+                              {.target = {.hardware = Hardware::kGpu, .kernels = {}}}};
 
 // ---- grouped products ----
 
@@ -98,7 +98,9 @@ TEST_P(GroupedMatmul, GradientsEqualThoseOfTheMaskedProduct) {
   }
 }
 
-std::string form_name(const testing::TestParamInfo<EmitOptions>& info) { return info.param.target.platform; }
+std::string form_name(const testing::TestParamInfo<EmitOptions>& info) {
+  return std::string(name(info.param.target.hardware));
+}
 INSTANTIATE_TEST_SUITE_P(Forms, GroupedMatmul, testing::ValuesIn(kForms), form_name);
 
 TEST(GroupedMatmulShapes, RefusesWhatDoesNotFit) {

@@ -20,11 +20,6 @@ std::vector<Value> reference(const std::vector<Value>& in, const FusedAttrs& att
   return {convert(gate * logistic(gate) * up, in[0].dtype())};
 }
 
-// XLA fuses the plain ops on every platform.
-std::vector<Value> lower(LoweringContext& c, std::string&) {
-  return reference(c.operands(), c.node().attr<FusedAttrs>(), c.graph());
-}
-
 void vjp(VjpContext& c) {
   if (!c.cotangent()) return;
   GatedSiluGrad d = gated_silu_grad(c.operand(0), c.operand(1), c.cotangent(), in_float32(c.node().attr<FusedAttrs>()));
@@ -32,8 +27,12 @@ void vjp(VjpContext& c) {
   if (c.wants(1)) c.add(1, d.up);
 }
 
-const FusedOp kGatedSilu{
-    .name = "gated_silu", .infer = infer, .reference = reference, .vjp = vjp, .lower = lower, .light = true};
+const FusedOp kGatedSilu{.name = "gated_silu",
+                         .infer = infer,
+                         .reference = reference,
+                         .vjp = vjp,
+                         .forms = kPlainOpsEverywhere,
+                         .light = true};
 
 }  // namespace
 

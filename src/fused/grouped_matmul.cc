@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "fused/grouped_tiles.h"
+#include "fused/grouped_matmul_gpu.h"
+#include "fused/kernel_call.h"
 #include "graph/fused_op.h"
 #include "graph/region_ops.h"
 #include "kernels/abi.h"
@@ -150,32 +151,10 @@ void vjp_outer(VjpContext& c) {
   if (c.wants(1)) c.add(1, grouped_matmul(c.operand(0), dw, c.operand(2), {.transposed = true}));
 }
 
-// ---- lowering ----
+// ---- the forms ----
 
-bool has_kernel(const LoweringContext& c, std::string_view kernel, std::string& reason) {
-  if (!c.target().has(kernel)) {
-    reason = fmt::format("the target has no kernel {}", kernel);
-    return false;
-  }
-  DType dtype = c.operands()[0].dtype();
-  if (dtype != DType::kF32 && dtype != DType::kBF16) {
-    reason = fmt::format("{} takes float32 and bfloat16, not {}", kernel, name(dtype));
-    return false;
-  }
-  return true;
-}
-
-// TPUs have the grouped product itself, in every operand order that is needed here.
-bool is_native(const LoweringContext& c) { return c.target().platform == "tpu"; }
-bool is_tiled(const LoweringContext& c) { return c.target().platform == "gpu"; }
-
-std::vector<Value> lower_matmul(LoweringContext& c, std::string& reason) {
-  if (is_native(c)) {
-    const std::vector<Value>& in = c.operands();
-    return {ragged_dot(in[0], in[1], in[2], axis(in[0], 1).name, c.node().where)};
-  }
-  if (is_tiled(c)) return {tiled_matmul(c.operands()[0], c.operands()[1], c.operands()[2])};
-  if (!has_kernel(c, abi::kGroupedMatmul, reason)) return {};
+std::vector<Value> kernel_matmul(LoweringContext& c, std::string& reason) {
+  if (!takes_kernel(c, abi::kGroupedMatmul, 1, reason)) return {};
   Graph& g = c.graph();
   StackRef stack;
   if (auto ref = c.stack_of(1)) {
@@ -188,15 +167,28 @@ std::vector<Value> lower_matmul(LoweringContext& c, std::string& reason) {
   return custom_call(g, call, {c.operands()[0], stack.stack, c.operands()[2], stack.index});
 }
 
-std::vector<Value> lower_outer(LoweringContext& c, std::string& reason) {
-  if (is_native(c)) {
-    const std::vector<Value>& in = c.operands();
-    return {ragged_dot(in[0], in[1], in[2], axis(in[0], 0).name, c.node().where)};
-  }
-  if (is_tiled(c)) return {tiled_outer(c.operands()[0], c.operands()[1], c.operands()[2])};
-  if (!has_kernel(c, abi::kGroupedOuter, reason)) return {};
-  CustomCall call{.target = std::string(abi::kGroupedOuter), .results = c.node().results};
-  return custom_call(c.graph(), call, c.operands());
+std::vector<Value> kernel_outer(LoweringContext& c, std::string& reason) {
+  if (!takes_kernel(c, abi::kGroupedOuter, 1, reason)) return {};
+  return call_kernel(c, abi::kGroupedOuter);
+}
+
+std::vector<Value> gpu_matmul(LoweringContext& c, std::string&) {
+  return {tiled_matmul(c.operands()[0], c.operands()[1], c.operands()[2])};
+}
+
+std::vector<Value> gpu_outer(LoweringContext& c, std::string&) {
+  return {tiled_outer(c.operands()[0], c.operands()[1], c.operands()[2])};
+}
+
+// TPUs have the grouped product itself, in every operand order that is needed here.
+std::vector<Value> tpu_matmul(LoweringContext& c, std::string&) {
+  const std::vector<Value>& in = c.operands();
+  return {ragged_dot(in[0], in[1], in[2], axis(in[0], 1).name, c.node().where)};
+}
+
+std::vector<Value> tpu_outer(LoweringContext& c, std::string&) {
+  const std::vector<Value>& in = c.operands();
+  return {ragged_dot(in[0], in[1], in[2], axis(in[0], 0).name, c.node().where)};
 }
 
 // Each row meets one matrix.
@@ -214,13 +206,13 @@ const FusedOp kMatmul{.name = "grouped_matmul",
                       .infer = infer_matmul,
                       .reference = reference_matmul,
                       .vjp = vjp_matmul,
-                      .lower = lower_matmul,
+                      .forms = {.cpu = kernel_matmul, .gpu = gpu_matmul, .tpu = tpu_matmul},
                       .flops = matmul_flops};
 const FusedOp kOuter{.name = "grouped_outer",
                      .infer = infer_outer,
                      .reference = reference_outer,
                      .vjp = vjp_outer,
-                     .lower = lower_outer,
+                     .forms = {.cpu = kernel_outer, .gpu = gpu_outer, .tpu = tpu_outer},
                      .flops = outer_flops};
 
 }  // namespace

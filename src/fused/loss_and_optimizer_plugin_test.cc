@@ -2,14 +2,13 @@
 // references on the same plugin.
 #include <gmock/gmock.h>
 
+#include "../tests/support/kernels.h"
 #include "../tests/support/run_graph.h"
 #include "fused/adamw.h"
 #include "fused/cross_entropy.h"
 #include "fused/sum_of_squares.h"
 #include "graph/grad/gradients.h"
-#include "kernels/ffi/handlers.h"
 #include "runtime/compiled_program.h"
-#include "runtime/ffi_table.h"
 #include "runtime/testing/cpu_plugins.h"
 
 namespace fathom {
@@ -17,15 +16,6 @@ namespace {
 
 class WholeArrayKernels : public testing::TestWithParam<std::string> {
  protected:
-  WholeArrayKernels() {
-    std::vector<FfiHandler> handlers;
-    for (const KernelHandler& k : cpu_kernel_handlers()) {
-      handlers.push_back({k.name, k.handler});
-      with_kernels_.target.kernels.emplace_back(k.name);
-    }
-    register_handlers(client_->plugin(), handlers);
-  }
-
   // The results of `build`, in float32, with the kernels, then by the composed references.
   template <typename Build>
   std::vector<std::vector<HostArray>> run(const std::vector<HostArray>& inputs, const Build& build) const {
@@ -39,7 +29,7 @@ class WholeArrayKernels : public testing::TestWithParam<std::string> {
   }
 
   std::shared_ptr<const Client> client_ = cpu_client(GetParam());
-  EmitOptions with_kernels_{.target = {.platform = "cpu", .kernels = {}}, .require_kernels = true};
+  EmitOptions with_kernels_ = with_kernels(*client_);
 };
 
 INSTANTIATE_TEST_SUITE_P(Cpu, WholeArrayKernels, testing::ValuesIn(kCpuPlugins), [](const auto& p) { return p.param; });

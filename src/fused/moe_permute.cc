@@ -57,14 +57,16 @@ void vjp_slots(VjpContext& c) {
   c.add(0, gather(flat, c.operand(1), "slot"));
 }
 
-// The gathers are the form for every platform.
-std::vector<Value> lower_rows(LoweringContext& c, std::string&) { return gather_rows(c.operands(), {}, c.graph()); }
-std::vector<Value> lower_slots(LoweringContext& c, std::string&) { return gather_slots(c.operands(), {}, c.graph()); }
-
-const FusedOp kRows{
-    .name = "rows_of_tokens", .infer = infer_rows, .reference = gather_rows, .vjp = vjp_rows, .lower = lower_rows};
-const FusedOp kSlots{
-    .name = "slots_of_rows", .infer = infer_slots, .reference = gather_slots, .vjp = vjp_slots, .lower = lower_slots};
+const FusedOp kRows{.name = "rows_of_tokens",
+                    .infer = infer_rows,
+                    .reference = gather_rows,
+                    .vjp = vjp_rows,
+                    .forms = kPlainOpsEverywhere};
+const FusedOp kSlots{.name = "slots_of_rows",
+                     .infer = infer_slots,
+                     .reference = gather_slots,
+                     .vjp = vjp_slots,
+                     .forms = kPlainOpsEverywhere};
 
 }  // namespace
 

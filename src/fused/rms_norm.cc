@@ -32,11 +32,6 @@ std::vector<Value> reference(const std::vector<Value>& in, const FusedAttrs& att
   return {convert(wide * r, x.dtype()) * convert(scale, x.dtype()), r};
 }
 
-// XLA fuses the plain ops on every platform.
-std::vector<Value> lower(LoweringContext& c, std::string&) {
-  return reference(c.operands(), c.node().attr<FusedAttrs>(), c.graph());
-}
-
 // With u = x r and du = dy scale:  dscale = sum over rows of dy u,  dx = r (du - u mean(du u)).
 void vjp(VjpContext& c) {
   Value dy = c.cotangent(0);
@@ -55,8 +50,12 @@ void vjp(VjpContext& c) {
   }
 }
 
-const FusedOp kRmsNorm{
-    .name = "rms_norm", .infer = infer, .reference = reference, .vjp = vjp, .lower = lower, .light = true};
+const FusedOp kRmsNorm{.name = "rms_norm",
+                       .infer = infer,
+                       .reference = reference,
+                       .vjp = vjp,
+                       .forms = kPlainOpsEverywhere,
+                       .light = true};
 
 }  // namespace
 

@@ -1,8 +1,7 @@
 // Routed experts on a mesh: tokens go to the devices that hold their experts and come back, dropless.
 #pragma once
 
-#include "fused/expert_chunks.h"
-#include "fused/expert_layout.h"
+#include "fused/expert_op.h"
 
 namespace fathom {
 
@@ -13,17 +12,12 @@ struct RoutedTokens {
   Value weights;  // [b s k] f32
 };
 
-struct RoutedOptions {
-  bool activations_in_float32 = false;
-  int64_t gathered_bytes = kGatheredBytes;
-};
-
 // y [b s d]: for each token the sum over its experts of weight * (silu(x Wg^T) * (x Wu^T)) Wd^T. For graphs with a
 // mesh. Each device sorts its tokens by the device that holds their experts, sends each token at most once to a device
 // (buffers for the worst case, so that nothing is dropped), multiplies what it receives by its experts, sums a token's
 // parts and sends one row back. Matrices that are split along the model dimension are gathered some experts at a
 // time. Gate and up are computed again in the backward pass.
-Value routed_experts(const RoutedTokens& tokens, const ExpertMatrices& matrices, const RoutedOptions& options,
+Value routed_experts(const RoutedTokens& tokens, const ExpertMatrices& matrices, const ExpertOptions& options,
                      Where where = Where::current());
 
 }  // namespace fathom

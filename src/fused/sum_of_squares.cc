@@ -1,8 +1,6 @@
 #include "fused/sum_of_squares.h"
 
-#include <fmt/format.h>
-
-#include "fused/whole_array.h"
+#include "fused/kernel_call.h"
 #include "graph/manual.h"
 #include "kernels/abi.h"
 
@@ -21,12 +19,9 @@ std::vector<Value> reference(const std::vector<Value>& in, const FusedAttrs&, Gr
   return {reduce_sum(x * x, "")};
 }
 
-std::vector<Value> lower(LoweringContext& c, std::string& reason) {
-  // Elsewhere the compiler fuses the plain ops.
-  if (c.target().platform != "cpu") return reference(c.operands(), {}, c.graph());
-  if (!takes_arrays(c, abi::kSumOfSquares, 1, reason)) return {};
-  CustomCall call{.target = std::string(abi::kSumOfSquares), .results = c.node().results};
-  return custom_call(c.graph(), call, c.operands());
+std::vector<Value> kernel(LoweringContext& c, std::string& reason) {
+  if (!takes_kernel(c, abi::kSumOfSquares, 1, reason)) return {};
+  return call_kernel(c, abi::kSumOfSquares);
 }
 
 // Each device sums its part.
@@ -40,8 +35,12 @@ std::optional<ShardedForm> shard(const Node& node, const Partition&, const Targe
   return form;
 }
 
-const FusedOp kSum{
-    .name = "sum_of_squares", .infer = infer, .reference = reference, .vjp = nullptr, .lower = lower, .shard = shard};
+const FusedOp kSum{.name = "sum_of_squares",
+                   .infer = infer,
+                   .reference = reference,
+                   .vjp = nullptr,
+                   .forms = {.cpu = kernel, .gpu = plain_ops, .tpu = plain_ops},
+                   .shard = shard};
 
 }  // namespace
 

@@ -1,14 +1,16 @@
-// What a fused op is to the graph: one node with a composed reference (the oracle and the fallback), a VJP, and a
-// lowering for each platform. The ops themselves live in src/fused.
+// What a fused op is to the graph: one node with a composed reference (the oracle and the fallback), a VJP, and a form
+// of its own for each kind of hardware. The ops themselves live in src/fused.
 #pragma once
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/hardware.h"
 #include "graph/graph.h"
 #include "graph/partition.h"
 
@@ -16,15 +18,10 @@ namespace fathom {
 
 // What the text is made for. The text is a pure function of (config, mesh, target).
 struct Target {
-  std::string platform = "cpu";  // cpu, tpu, gpu
-  // Names of the custom calls that the platform has (kernels/abi.h); empty: every fused op takes its reference.
-  std::vector<std::string> kernels;
-  bool has(std::string_view kernel) const {
-    for (const auto& k : kernels) {
-      if (k == kernel) return true;
-    }
-    return false;
-  }
+  Hardware hardware = Hardware::kCpu;
+  // Names of the custom calls that are there (kernels/abi.h); a form that needs another one is not taken.
+  std::set<std::string, std::less<>> kernels;
+  bool has(std::string_view kernel) const { return kernels.contains(kernel); }
 };
 
 // A fused op on a mesh: per-device code over every mesh axis. `in` and `out` say how operands and results are split;
@@ -52,6 +49,22 @@ class LoweringContext {
   virtual std::optional<StackRef> stack_of(int i) const = 0;
 };
 
+// A fused op's results in the ops of one kind of hardware; an empty vector when it has no form for these operands (then
+// the reference is taken), with the reason in `reason`.
+using FusedForm = std::vector<Value> (*)(LoweringContext&, std::string& reason);
+
+// The ops of the reference, not as a fallback but as the form: the compiler fuses them.
+std::vector<Value> plain_ops(LoweringContext& context, std::string& reason);
+
+// The form for each kind of hardware; null: the reference, as a fallback.
+struct FusedForms {
+  FusedForm cpu = nullptr, gpu = nullptr, tpu = nullptr;
+  FusedForm of(Hardware hardware) const {
+    return hardware == Hardware::kCpu ? cpu : hardware == Hardware::kGpu ? gpu : tpu;
+  }
+};
+inline constexpr FusedForms kPlainOpsEverywhere{.cpu = plain_ops, .gpu = plain_ops, .tpu = plain_ops};
+
 struct FusedOp {
   std::string_view name;
   std::vector<TensorType> (*infer)(const InferContext&);
@@ -59,9 +72,7 @@ struct FusedOp {
   std::vector<Value> (*reference)(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& graph);
   // Null: the op differentiates through its reference.
   VjpRule vjp;
-  // The platform's own form; returns an empty vector when it has none for these operands (then the reference is taken)
-  // and says why in `reason`. Null: reference everywhere.
-  std::vector<Value> (*lower)(LoweringContext&, std::string& reason);
+  FusedForms forms = {};
   // The op on a mesh of several devices. Null, or nothing returned: the reference, which the partitioner splits.
   std::optional<ShardedForm> (*shard)(const Node& node, const Partition& partition, const Target& target) = nullptr;
   // Floating-point operations of its products on the target, as far as the shapes tell; null: those of its reference.

@@ -1,12 +1,12 @@
 #include "graph/lower.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "base/log.h"
 #include "graph/clone.h"
+#include "graph/cpu_quirks.h"
 #include "graph/liveness.h"
 #include "graph/manual.h"
 #include "graph/ops.h"
@@ -27,8 +27,6 @@ class Lowering {
     lower_nodes(from_.root());
     for (const Value& r : from_.root().results) to_.root().results.push_back(at(r));
   }
-  // Whether a fused op was replaced by its reference.
-  bool composed() const { return composed_; }
 
  private:
   class Context;
@@ -59,17 +57,16 @@ class Lowering {
         return lower_scan(node);
       case Op::kFused:
         return lower_fused(node);
-      case Op::kReduceScatter:
-        if (options_.target.platform == "cpu" && node.attr<CollectiveAttrs>().axis != 0) return scatter_in_front(node);
-        break;
-      case Op::kDot:
-        if (sums_in_float64(node)) return lower_dot_in_float64(node);
-        if (transposes_the_larger(node)) return lower_dot_turned(node);
-        break;
       default:
         break;
     }
     std::vector<Value> operands = operands_of(node);
+    if (options_.target.hardware == Hardware::kCpu) {
+      if (Value v = cpu_form(node, operands)) {
+        map_[node.result()] = v;
+        return;
+      }
+    }
     if (node.regions.empty()) {
       Node& copy = copy_node(to_, node, std::move(operands));
       for (int i = 0; i < static_cast<int>(node.results.size()); ++i) map_[node.result(i)] = copy.result(i);
@@ -82,57 +79,6 @@ class Lowering {
     Node& copy = make_like(node, std::move(operands), node.results, node.attrs);
     adopt(copy, std::move(regions));
     for (int i = 0; i < static_cast<int>(node.results.size()); ++i) map_[node.result(i)] = copy.result(i);
-  }
-
-  // XLA:CPU knows one way to multiply float32 matrices; asked for the highest precision it gets the product in float64.
-  bool sums_in_float64(const Node& node) const {
-    return node.attr<DotAttrs>().precision == Precision::kHighest && options_.target.platform == "cpu" &&
-           node.operands[0].dtype() == DType::kF32;
-  }
-
-  void lower_dot_in_float64(Node& node) {
-    std::vector<Value> operands = operands_of(node);
-    for (Value& v : operands) v = convert(v, DType::kF64, node.where);
-    DotAttrs attrs = node.attr<DotAttrs>();
-    attrs.out = DType::kF64;
-    Node& wide = make_like(node, std::move(operands), {{DType::kF64, node.results[0].shape}}, attrs);
-    map_[node.result()] = convert(wide.result(), node.results[0].dtype, node.where);
-  }
-
-  // A product over the leading axes of both operands, as a weight's gradient is: XLA:CPU makes a transposed copy of the
-  // left one. Turned around, the right one and the result are transposed instead.
-  bool transposes_the_larger(const Node& node) const {
-    const DotAttrs& a = node.attr<DotAttrs>();
-    if (options_.target.platform != "cpu" || !a.lhs_batch.empty()) return false;
-    for (size_t i = 0; i < a.lhs_contract.size(); ++i) {
-      const auto place = static_cast<int64_t>(i);
-      if (a.lhs_contract[i] != place || a.rhs_contract[i] != place) return false;
-    }
-    auto elements = [&](size_t i) { return node.operands[i].shape().elements(); };
-    return elements(0) > elements(1) + node.results[0].shape.elements();
-  }
-
-  void lower_dot_turned(Node& node) {
-    const DotAttrs& a = node.attr<DotAttrs>();
-    const Value &lhs = node.operands[0], &rhs = node.operands[1];
-    std::string summed, names;
-    for (int i = 0; i < static_cast<int>(a.lhs_contract.size()); ++i) summed += " " + lhs.shape()[i].name;
-    for (const Axis& axis : node.results[0].shape) names += " " + axis.name;
-    Value turned = dot(at(rhs), at(lhs), summed, {.out = a.out, .precision = a.precision}, node.where);
-    // Without the barrier XLA would turn the product back.
-    map_[node.result()] = transpose(barrier({turned}, node.where)[0], names, node.where);
-  }
-
-  // XLA:CPU scatters contiguous parts whatever the axis is (both plugins): the axis has to be the first.
-  void scatter_in_front(Node& node) {
-    CollectiveAttrs attrs = node.attr<CollectiveAttrs>();
-    Value x = at(node.operands[0]);
-    std::vector<std::string> order = x.shape().names();
-    const std::string names = fmt::format("{}", fmt::join(order, " "));
-    std::rotate(order.begin(), order.begin() + attrs.axis, order.begin() + attrs.axis + 1);
-    attrs.axis = 0;
-    Value moved = transpose(x, fmt::format("{}", fmt::join(order, " ")), node.where);
-    map_[node.result()] = transpose(to_.make(node.op, {moved}, attrs, node.where).result(), names, node.where);
   }
 
   std::vector<Value> operands_of(const Node& node) const {
@@ -152,7 +98,7 @@ class Lowering {
     node.regions = std::move(regions);
   }
 
-  // A region all of whose arguments and results stay (while, cond, manual).
+  // A region all of whose arguments and results stay (while, manual).
   std::unique_ptr<Region> lower_region(const Region& from) {
     auto region = std::make_unique<Region>(to_, nullptr, &to_.insertion());
     for (const Value& arg : from.args()) map_[arg] = region->add_arg(arg.type(), arg.node().attr<ArgAttrs>().name);
@@ -236,7 +182,6 @@ class Lowering {
   Liveness live_;
   ValueMap map_;
   std::unordered_map<Value, StackRef, ValueHash> stacks_;  // scan slices of the new graph
-  bool composed_ = false;
   int manual_depth_ = 0;
 };
 
@@ -278,20 +223,24 @@ void Lowering::lower_fused(Node& node) {
   const FusedAttrs& attrs = node.attr<FusedAttrs>();
   const FusedOp& op = *attrs.op;
   if (lower_on_mesh(node)) return;
-  std::string reason = "it has no kernel for " + options_.target.platform;
-  if (op.lower != nullptr) {
+  std::string reason = fmt::format("it has no kernel for {}", name(options_.target.hardware));
+  if (FusedForm form = op.forms.of(options_.target.hardware)) {
     Context context(*this, node);
-    std::vector<Value> results = op.lower(context, reason);
+    std::vector<Value> results = form(context, reason);
     if (!results.empty()) return bind(node, results);
   }
   std::string message = fmt::format("{} takes its composed reference: {}", op.name, reason);
   if (options_.require_kernels) throw GraphError(message + "; kernels=require forbids it");
   log_once(LogLevel::kInfo, message);
-  composed_ = true;
   bind(node, op.reference(operands_of(node), attrs, to_));
 }
 
 }  // namespace
+
+std::vector<Value> plain_ops(LoweringContext& context, std::string&) {
+  const FusedAttrs& attrs = context.node().attr<FusedAttrs>();
+  return attrs.op->reference(context.operands(), attrs, context.graph());
+}
 
 std::unique_ptr<Graph> lower(const Graph& graph, const LowerOptions& options) {
   auto pass = [&](const Graph& from) {

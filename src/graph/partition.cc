@@ -153,6 +153,12 @@ std::vector<int64_t> offsets(const std::vector<Axis>& axes, const std::vector<in
 }  // namespace
 
 // Devices are numbered row-major over the mesh; a group runs over `mesh_axes`, the first one slowest.
+std::vector<std::string> split_axes(const Sharding& sharding) {
+  std::vector<std::string> out;
+  for (const auto& dim : sharding.dims) out.insert(out.end(), dim.begin(), dim.end());
+  return out;
+}
+
 std::string replica_groups_text(const Mesh& mesh, const std::vector<std::string>& mesh_axes) {
   std::vector<Axis> inner(mesh_axes.size());
   std::vector<Axis> outer;

@@ -22,7 +22,7 @@ class Partition {
   std::vector<std::string> all_axes() const;
 
   // The sharding of a tensor whose axes have these logical names ("" for an axis that is never split). A mesh axis
-  // splits at most one axis. Throws GraphError when a split does not divide the axis, naming `what`, axis and mesh
+  // splits at most one axis. Throws ConfigError when a split does not divide the axis, naming `what`, axis and mesh
   // axes.
   Sharding of(const std::vector<std::string>& logical, const Shape& shape, std::string_view what) const;
   // The sharding of an activation, by the names of its axes: "b", "s", "h", "f", "e", "v" and so on; other names are
@@ -40,6 +40,9 @@ class Partition {
 
 // The shape that one device holds of a tensor that is split like this.
 Shape local_shape(const Shape& shape, const Sharding& sharding, const Mesh& mesh);
+
+// The mesh axes that split a tensor, in the order of its axes.
+std::vector<std::string> split_axes(const Sharding& sharding);
 
 // The groups of devices that work together along these mesh axes, as MLIR spells replica_groups:
 // "dense<[[0, 1], [2, 3]]> : tensor<2x2xi64>".

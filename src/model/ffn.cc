@@ -1,6 +1,7 @@
 #include "model/ffn.h"
 
 #include <limits>
+#include <optional>
 
 #include "fused/expert_output.h"
 #include "fused/gated_silu.h"
@@ -71,13 +72,6 @@ Value weights_of_all(const ModelConfig& m, const Routing& r) {
 
 // Every expert on every token; what was not chosen has weight 0. For small models and as a check of the grouped form.
 Value dense_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
-  if (const auto& partition = x.graph().partition) {
-    ExpertMatrices matrices = matrices_on_mesh(w, x.dtype());
-    if (can_gather_experts(*partition, x.shape(), matrices)) {
-      GatheredOptions options{.activations_in_float32 = m.activations_in_float32};
-      return tag(gathered_experts(x, weights_of_all(m, r), matrices, options), "moe_mlpwo");
-    }
-  }
   Value gate = tag(shard_activation(linear(x, w.w_gate, "d")), "moe_mlpwi_0");  // [b s e f]
   Value up = tag(shard_activation(linear(x, w.w_up, "d")), "moe_mlpwi_1");
   Value hidden = gated_silu(gate, up, m.activations_in_float32);
@@ -103,11 +97,36 @@ Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const 
   return split_axis(y, "tok", {x.shape()[0], x.shape()[1]});
 }
 
-// The same on a mesh, where tokens travel to the devices of their experts.
-Value exchanged_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
-  return tag(routed_experts({x, r.experts, r.weights}, matrices_on_mesh(w, x.dtype()),
-                            {.activations_in_float32 = m.activations_in_float32}),
-             "moe_mlpwo");
+enum class ExpertForm {
+  kDense,      // every expert on every token
+  kGathered,   // the same where the mesh splits the matrices' model dimension: gathered some experts at a time
+  kGrouped,    // tokens sorted by expert
+  kExchanged,  // the same on a mesh, where tokens travel to the devices of their experts
+};
+
+// `on_mesh`: the matrices, where there is a mesh.
+ExpertForm expert_form(const ModelConfig& m, Value x, const std::optional<ExpertMatrices>& on_mesh) {
+  if (m.grouped) return on_mesh ? ExpertForm::kExchanged : ExpertForm::kGrouped;
+  const bool gathers = on_mesh && can_gather_experts(*x.graph().partition, x.shape(), *on_mesh);
+  return gathers ? ExpertForm::kGathered : ExpertForm::kDense;
+}
+
+// [b s d]: the sum of each token's experts.
+Value routed_sum(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r, Value load) {
+  const ExpertOptions options{.activations_in_float32 = m.activations_in_float32};
+  std::optional<ExpertMatrices> on_mesh;
+  if (x.graph().partition != nullptr) on_mesh = matrices_on_mesh(w, x.dtype());
+  switch (expert_form(m, x, on_mesh)) {
+    case ExpertForm::kDense:
+      return dense_experts(m, w, x, r);
+    case ExpertForm::kGathered:
+      return tag(gathered_experts(x, weights_of_all(m, r), *on_mesh, options), "moe_mlpwo");
+    case ExpertForm::kGrouped:
+      return grouped_experts(m, w, x, r, load);
+    case ExpertForm::kExchanged:
+      return tag(routed_experts({x, r.experts, r.weights}, *on_mesh, options), "moe_mlpwo");
+  }
+  throw GraphError("an unknown form of the experts");
 }
 
 }  // namespace
@@ -154,10 +173,7 @@ MoeOut moe(const ModelConfig& m, const MoeWeights& w, Value x) {
   if (m.load_balance_weight > 0) out.balance_loss = balance_loss(m, out.routing);
   {
     Scope experts(x.graph(), "experts");
-    const bool exchanged = m.grouped && x.graph().partition != nullptr;
-    out.y = exchanged   ? exchanged_experts(m, w.experts, x, out.routing)
-            : m.grouped ? grouped_experts(m, w.experts, x, out.routing, out.load)
-                        : dense_experts(m, w.experts, x, out.routing);
+    out.y = routed_sum(m, w.experts, x, out.routing, out.load);
   }
   if (w.shared.w_gate) {
     Scope shared(x.graph(), "shared");

@@ -9,10 +9,6 @@
 namespace fathom {
 namespace {
 
-// Queries and keys of a block of the blockwise form: large enough that a block's product runs at full rate, small
-// enough that its float32 scores (64 kB a head) stay in a core's cache.
-constexpr int64_t kBlock = 128;
-
 // [b s h np] -> plain part, rotated part, in this order (rotated halves: rope.h).
 std::vector<Value> split_head(Value x, int64_t nope, int64_t rest) { return split(x, "np", {nope, rest}); }
 
@@ -69,7 +65,7 @@ Value mla(const LayerContext& c, const MlaWeights& w, Value x) {
   Value q = queries(c, w, x);
   auto [k, v] = keys_values(c, w, x);
   AttentionInputs in{q, k, v, c.segments};
-  Value context = use_flash(m, length) ? blockwise_attention(in, kBlock) : tag(plain_attention(in), "context");
+  Value context = use_flash(m, length) ? blockwise_attention(in) : tag(plain_attention(in), "context");
   return tag(linear(tag(context, "attention_out"), w.wo, "h u"), "out_proj");
 }
 

@@ -13,10 +13,6 @@ struct LayerContext {
   Value segments;  // [b s] s32
 };
 
-// Up to this many tokens a row, attention=autoselected keeps the scores of a layer in memory; beyond, the blockwise
-// form is the faster one on CPUs and needs no memory for them.
-inline constexpr int64_t kPlainAttentionLength = 256;
-
 // x [b s d], already normalised -> [b s d].
 Value mla(const LayerContext& context, const MlaWeights& weights, Value x);
 

@@ -1,6 +1,6 @@
 #include "nn/attention.h"
 
-#include "fused/flash_attention.h"
+#include "kernels/abi.h"
 
 namespace fathom {
 namespace {
@@ -20,10 +20,8 @@ Value visible_keys(Value segments) {
 }  // namespace
 
 Value plain_attention(const AttentionInputs& in, Where where) {
-  // Finite, and the size of the peer's mask value: exp of its distance to any score is 0 in float32.
-  constexpr double kMasked = -0.7 * 3.4028234663852886e38;
   Value scores = dot(in.q, in.k, "w", {.out = DType::kF32}, where);
-  scores = select(broadcast(visible_keys(in.segments), scores.shape()), scores, kMasked, where);
+  scores = select(broadcast(visible_keys(in.segments), scores.shape()), scores, abi::kMasked, where);
   // The softmax in two parts: the sum divides the few outputs instead of the many weights.
   Value weights = exp(scores - stop_gradient(reduce_max(scores, "t", where)));
   Value sum = reduce_sum(weights, "t", where);
@@ -31,8 +29,8 @@ Value plain_attention(const AttentionInputs& in, Where where) {
   return convert(out / sum, in.v.dtype(), where);
 }
 
-Value blockwise_attention(const AttentionInputs& in, int64_t block, Where where) {
-  return flash_attention(in.q, in.k, in.v, in.segments, {.block = block, .tag = "context"}, where);
+Value blockwise_attention(const AttentionInputs& in, const FlashOptions& options, Where where) {
+  return flash_attention(in.q, in.k, in.v, in.segments, options, where);
 }
 
 }  // namespace fathom

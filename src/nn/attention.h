@@ -1,7 +1,7 @@
 // Causal attention over packed segments, in the plain form and blockwise.
 #pragma once
 
-#include "graph/ops.h"
+#include "fused/flash_attention.h"
 
 namespace fathom {
 
@@ -15,8 +15,12 @@ struct AttentionInputs {
 // Scores and softmax in float32. Gives [b h s u] in q's type.
 Value plain_attention(const AttentionInputs& in, Where where = Where::current());
 
-// The same within rounding, without the scores in memory; `block` queries and keys at a time. Gives [b s h u], tagged
-// "context" with what else the backward pass needs.
-Value blockwise_attention(const AttentionInputs& in, int64_t block, Where where = Where::current());
+// The same within rounding, without the scores in memory. Gives [b s h u], tagged "context" with what else the backward
+// pass needs.
+Value blockwise_attention(const AttentionInputs& in, const FlashOptions& options = {}, Where where = Where::current());
+
+// Up to this many tokens a row, attention=autoselected keeps the scores of a layer in memory; beyond, the blockwise
+// form is the faster one on CPUs and needs no memory for them.
+inline constexpr int64_t kPlainAttentionLength = 256;
 
 }  // namespace fathom

@@ -38,12 +38,12 @@ Session::Session(const Config& config)
               .agreement = job_.compile_agreement()}) {
   if (config.hardware == Hardware::kCpu) keep_large_blocks();
   plugin_ = &Plugin::load(find_plugin(config.plugin, config.hardware));
-  target_.platform = name(config.hardware);
+  target_.hardware = config.hardware;
   if (config.hardware == Hardware::kCpu && config.kernels != KernelUse::kOff) {
     std::vector<FfiHandler> handlers;
     for (const KernelHandler& k : cpu_kernel_handlers()) {
       handlers.push_back({k.name, k.handler});
-      target_.kernels.emplace_back(k.name);
+      target_.kernels.emplace(k.name);
     }
     register_handlers(*plugin_, handlers);
   }

@@ -133,7 +133,7 @@ EmitOptions with_kernels() {
   EmitOptions options;
   for (std::string_view kernel :
        {abi::kGroupedMatmul, abi::kGroupedOuter, abi::kFlashAttention, abi::kFlashAttentionGrad}) {
-    options.target.kernels.emplace_back(kernel);
+    options.target.kernels.emplace(kernel);
   }
   return options;
 }

@@ -70,7 +70,7 @@ std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<Hos
   const std::shared_ptr<const Client>& client = client_of(devices);
   EmitOptions options;
   if (kernels) {
-    for (const KernelHandler& k : cpu_kernel_handlers()) options.target.kernels.emplace_back(k.name);
+    for (const KernelHandler& k : cpu_kernel_handlers()) options.target.kernels.emplace(k.name);
   }
   CompileOptions compile;
   compile.device_ids.clear();

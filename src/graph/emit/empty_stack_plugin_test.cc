@@ -1,11 +1,10 @@
 // Scans whose stacks begin as memory that nobody has filled.
 #include <gtest/gtest.h>
 
+#include "../tests/support/kernels.h"
 #include "../tests/support/run_graph.h"
 #include "graph/region_ops.h"
 #include "kernels/abi.h"
-#include "kernels/ffi/handlers.h"
-#include "runtime/ffi_table.h"
 #include "runtime/testing/cpu_plugins.h"
 
 namespace fathom {
@@ -36,17 +35,8 @@ size_t calls_in(const std::string& text) {
 
 class EmptyStack : public testing::TestWithParam<std::string> {
  protected:
-  EmptyStack() {
-    std::vector<FfiHandler> handlers;
-    for (const KernelHandler& k : cpu_kernel_handlers()) {
-      handlers.push_back({k.name, k.handler});
-      with_kernels_.target.kernels.emplace_back(k.name);
-    }
-    register_handlers(client_->plugin(), handlers);
-  }
-
   std::shared_ptr<const Client> client_ = cpu_client(GetParam());
-  EmitOptions with_kernels_{.target = {.platform = "cpu", .kernels = {}}};
+  EmitOptions with_kernels_ = with_kernels(*client_);
 };
 
 INSTANTIATE_TEST_SUITE_P(Cpu, EmptyStack, testing::ValuesIn(kCpuPlugins), [](const auto& p) { return p.param; });

@@ -1,15 +1,16 @@
-// What the fused ops share that go over an array element by element, whatever its shape.
+// What the fused ops share whose form is a kernel of the plugin (kernels/abi.h).
 #pragma once
 
 #include <fmt/format.h>
 
 #include "graph/fused_op.h"
+#include "graph/ops.h"
 
 namespace fathom {
 
 // Whether the target has the kernel and the kernel takes the types of the first `arrays` operands; if not, `reason`
 // says why.
-inline bool takes_arrays(const LoweringContext& c, std::string_view kernel, size_t arrays, std::string& reason) {
+inline bool takes_kernel(const LoweringContext& c, std::string_view kernel, size_t arrays, std::string& reason) {
   if (!c.target().has(kernel)) {
     reason = fmt::format("the target has no kernel {}", kernel);
     return false;
@@ -23,11 +24,11 @@ inline bool takes_arrays(const LoweringContext& c, std::string_view kernel, size
   return true;
 }
 
-// The mesh axes that split an array.
-inline std::vector<std::string> split_axes(const Sharding& sharding) {
-  std::vector<std::string> out;
-  for (const auto& dim : sharding.dims) out.insert(out.end(), dim.begin(), dim.end());
-  return out;
+// A call of the kernel with the node's operands and results.
+inline std::vector<Value> call_kernel(LoweringContext& c, std::string_view kernel,
+                                      std::vector<std::pair<int, int>> aliases = {}) {
+  CustomCall call{.target = std::string(kernel), .results = c.node().results, .aliases = std::move(aliases)};
+  return custom_call(c.graph(), call, c.operands());
 }
 
 }  // namespace fathom

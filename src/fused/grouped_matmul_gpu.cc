@@ -1,4 +1,4 @@
-#include "fused/grouped_tiles.h"
+#include "fused/grouped_matmul_gpu.h"
 
 #include <algorithm>
 #include <bit>
