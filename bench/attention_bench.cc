@@ -3,18 +3,16 @@
 // (8 heads, queries and keys of 96, values of 64; float32). Run from the root of the tree.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
-#include <chrono>
 #include <vector>
 
+#include "../tests/support/kernels.h"
 #include "../tests/support/run_graph.h"
 #include "fused/flash_attention.h"
 #include "graph/grad/gradients.h"
 #include "kernels/attention.h"
 #include "kernels/cpu/gemm.h"
-#include "kernels/ffi/handlers.h"
 #include "nn/attention.h"
-#include "runtime/ffi_table.h"
+#include "timing.h"
 
 namespace fathom {
 namespace {
@@ -37,9 +35,7 @@ double gemm_rate() {
   static const double rate = [] {
     constexpr int64_t kSize = 768;
     std::vector<float> a(kSize * kSize, 1), b(kSize * kSize, 1), c(kSize * kSize);
-    double seconds = 1e9;
-    for (int i = 0; i < 10; ++i) {
-      auto start = std::chrono::steady_clock::now();
+    const double seconds = best_seconds(10, [&] {
       cpu::gemm({.m = kSize,
                  .n = kSize,
                  .k = kSize,
@@ -47,16 +43,14 @@ double gemm_rate() {
                  .b = {.data = b.data(), .row = kSize},
                  .c = c.data(),
                  .c_row = kSize});
-      seconds = std::min(seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    }
+    });
     return 2.0 * kSize * kSize * kSize / seconds;
   }();
   return rate;
 }
 
 void report(benchmark::State& state, double flops) {
-  const double done = flops * static_cast<double>(state.iterations());
-  state.counters["FLOP/s"] = benchmark::Counter(done, benchmark::Counter::kIsRate);
+  count_flops(state, flops);
   state.counters["gemm_FLOP/s"] = gemm_rate();
 }
 
@@ -138,21 +132,10 @@ std::unique_ptr<Graph> attention_graph(const AttentionShape& n, Form form) {
   return g;
 }
 
-EmitOptions kernels_of(const Client& client) {
-  EmitOptions options{.target = {.platform = "cpu", .kernels = {}}, .require_kernels = true};
-  std::vector<FfiHandler> handlers;
-  for (const KernelHandler& k : cpu_kernel_handlers()) {
-    handlers.push_back({k.name, k.handler});
-    options.target.kernels.emplace_back(k.name);
-  }
-  register_handlers(client.plugin(), handlers);
-  return options;
-}
-
 void program(benchmark::State& state, Form form) {
   const AttentionShape n = bench_shape(4, state.range(0));
   const auto& client = test_client();
-  const EmitOptions options = form == Form::kKernels ? kernels_of(*client) : EmitOptions{};
+  const EmitOptions options = form == Form::kKernels ? with_kernels(*client) : EmitOptions{};
   Executable executable = Executable::compile(client, emit(test_program(attention_graph(n, form)), options), {});
   const Shape wide{{"b", n.b}, {"s", n.s}, {"h", n.h}, {"w", n.w}},
       value{{"b", n.b}, {"s", n.s}, {"h", n.h}, {"u", n.u}};
@@ -166,8 +149,7 @@ void program(benchmark::State& state, Form form) {
   for (Buffer& b : buffers) arguments.push_back(&b);
   executable.execute(arguments).done.await();
   for (auto _ : state) executable.execute(arguments).done.await();
-  const double flops = (forward_flops(n) + backward_flops(n)) * static_cast<double>(state.iterations());
-  state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsRate);
+  count_flops(state, forward_flops(n) + backward_flops(n));
 }
 
 void program_composed(benchmark::State& state) { program(state, Form::kComposed); }

@@ -3,13 +3,13 @@
 #include <benchmark/benchmark.h>
 
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "base/bf16.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/grouped.h"
 #include "threads.h"
+#include "timing.h"
 
 namespace fathom {
 namespace {
@@ -19,8 +19,6 @@ constexpr int64_t kRows = 8192;
 constexpr int64_t kN = 256;
 constexpr int64_t kK = 512;
 constexpr double kFlops = 2.0 * kRows * kN * kK;
-
-Threads all_cores() { return Threads(std::thread::hardware_concurrency()); }
 
 // Random numbers in [-1, 1] in memory of either type.
 struct Data {
@@ -48,10 +46,6 @@ std::vector<int32_t> uneven_groups() {
 
 DType dtype_of(const benchmark::State& state) { return state.range(0) == 0 ? DType::kF32 : DType::kBF16; }
 
-void count_flops(benchmark::State& state) {
-  state.counters["FLOP/s"] = benchmark::Counter(kFlops, benchmark::Counter::kIsIterationInvariantRate);
-}
-
 void dense_product(benchmark::State& state) {
   Data x(dtype_of(state), kRows * kK, 1);
   Data w(dtype_of(state), kN * kK, 2);
@@ -69,7 +63,7 @@ void dense_product(benchmark::State& state) {
               threads);
     benchmark::DoNotOptimize(y.pointer());
   }
-  count_flops(state);
+  count_flops(state, kFlops);
 }
 
 void grouped_matmul(benchmark::State& state) {
@@ -92,7 +86,7 @@ void grouped_matmul(benchmark::State& state) {
                         threads);
     benchmark::DoNotOptimize(y.pointer());
   }
-  count_flops(state);
+  count_flops(state, kFlops);
 }
 
 void grouped_outer(benchmark::State& state) {
@@ -113,7 +107,7 @@ void grouped_outer(benchmark::State& state) {
                        threads);
     benchmark::DoNotOptimize(w.pointer());
   }
-  count_flops(state);
+  count_flops(state, kFlops);
 }
 
 BENCHMARK(dense_product)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);

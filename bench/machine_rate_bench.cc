@@ -3,14 +3,15 @@
 // installed. The largest of these is taken as the limit (train_bench.py).
 #include <benchmark/benchmark.h>
 
-#include <thread>
 #include <vector>
 
 #include "kernels/cpu/gemm.h"
+#include "program/product.h"
 #include "runtime/executable.h"
 #include "runtime/plugin.h"
 #include "runtime/plugin_search.h"
 #include "threads.h"
+#include "timing.h"
 
 namespace fathom {
 namespace {
@@ -18,15 +19,11 @@ namespace {
 constexpr int64_t kSize = 2048;
 constexpr double kFlops = 2.0 * kSize * kSize * kSize;
 
-void count_flops(benchmark::State& state) {
-  state.counters["FLOP/s"] = benchmark::Counter(kFlops, benchmark::Counter::kIsIterationInvariantRate);
-}
-
 void own_gemm(benchmark::State& state) {
   std::vector<float> a(kSize * kSize, 0.5F);
   std::vector<float> b(kSize * kSize, 0.25F);
   std::vector<float> c(kSize * kSize);
-  Threads threads(std::thread::hardware_concurrency());
+  Threads threads = all_cores();
   for (auto _ : state) {
     cpu::gemm({.m = kSize,
                .n = kSize,
@@ -38,17 +35,9 @@ void own_gemm(benchmark::State& state) {
               threads);
     benchmark::DoNotOptimize(c.data());
   }
-  count_flops(state);
+  count_flops(state, kFlops);
 }
 BENCHMARK(own_gemm)->UseRealTime()->Unit(benchmark::kMillisecond);
-
-constexpr std::string_view kDot = R"(module @dot {
-func.func public @main(%arg0: tensor<2048x2048xf32>, %arg1: tensor<2048x2048xf32>) -> tensor<2048x2048xf32> {
-%0 = "stablehlo.dot_general"(%arg0, %arg1) {dot_dimension_numbers = #stablehlo.dot<lhs_contracting_dimensions = [1], rhs_contracting_dimensions = [0]>} : (tensor<2048x2048xf32>, tensor<2048x2048xf32>) -> tensor<2048x2048xf32>
-"func.return"(%0) : (tensor<2048x2048xf32>) -> ()
-}
-}
-)";
 
 // Argument: the plugin's place among those installed.
 void xla_dot(benchmark::State& state) {
@@ -59,13 +48,13 @@ void xla_dot(benchmark::State& state) {
     return;
   }
   std::shared_ptr<const Client> client = Client::create(Plugin::load(plugins[which]), ClientOptions{});
-  Executable dot = Executable::compile(client, kDot, {});
+  Executable dot = Executable::compile(client, emit(square_product(kSize)), {});
   HostArray matrix = HostArray::allocate(DType::kF32, {kSize, kSize});
   std::ranges::fill(matrix.mutable_view<float>(), 0.5F);
   Buffer a = Buffer::from_host(client, matrix, *client->addressable_devices()[0]);
   Buffer b = Buffer::from_host(client, matrix, *client->addressable_devices()[0]);
   for (auto _ : state) dot.execute({&a, &b}).done.await();
-  count_flops(state);
+  count_flops(state, kFlops);
   state.SetLabel(plugins[which]);
 }
 BENCHMARK(xla_dot)->ArgName("plugin")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);

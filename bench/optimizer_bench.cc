@@ -4,20 +4,18 @@
 #include <benchmark/benchmark.h>
 
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "base/bf16.h"
 #include "kernels/adamw.h"
 #include "kernels/cross_entropy.h"
 #include "threads.h"
+#include "timing.h"
 
 namespace fathom {
 namespace {
 
 constexpr int64_t kParameters = 1 << 25;
-
-Threads all_cores() { return Threads(std::thread::hardware_concurrency()); }
 
 // Random numbers in [-1, 1] in memory of either type.
 struct Array {
@@ -36,10 +34,6 @@ struct Array {
 };
 
 DType dtype_of(const benchmark::State& state) { return state.range(0) == 0 ? DType::kF32 : DType::kBF16; }
-
-void count_bytes(benchmark::State& state, int64_t bytes) {
-  state.counters["B/s"] = benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kIsIterationInvariantRate);
-}
 
 // a = b + s c in blocks on all cores, as the STREAM benchmark counts it: two reads and a write.
 void triad(benchmark::State& state) {

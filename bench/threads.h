@@ -26,4 +26,6 @@ class Threads : public Parallel {
   unsigned count_;
 };
 
+inline Threads all_cores() { return Threads(std::thread::hardware_concurrency()); }
+
 }  // namespace fathom

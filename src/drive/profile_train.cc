@@ -12,19 +12,13 @@
 #include "base/stopwatch.h"
 #include "kernels/ffi/handlers.h"
 #include "profile/report.h"
+#include "program/product.h"
 
 namespace fathom {
 namespace {
 
 constexpr int64_t kSize = 2048;
 constexpr int kTries = 10;
-constexpr std::string_view kDot = R"(module @dot {
-func.func public @main(%arg0: tensor<2048x2048xf32>, %arg1: tensor<2048x2048xf32>) -> tensor<2048x2048xf32> {
-%0 = "stablehlo.dot_general"(%arg0, %arg1) {dot_dimension_numbers = #stablehlo.dot<lhs_contracting_dimensions = [1], rhs_contracting_dimensions = [0]>} : (tensor<2048x2048xf32>, tensor<2048x2048xf32>) -> tensor<2048x2048xf32>
-"func.return"(%0) : (tensor<2048x2048xf32>) -> ()
-}
-}
-)";
 
 double seconds(const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); }
 
@@ -36,7 +30,7 @@ double cpu_seconds() {
 
 // FLOP of one large product for a second of CPU time: what other programs do on the machine changes it little.
 double product_rate(const std::shared_ptr<const Client>& client) {
-  Executable dot = Executable::compile(client, kDot, {});
+  Executable dot = Executable::compile(client, emit(square_product(kSize)), {});
   HostArray matrix = HostArray::allocate(DType::kF32, {kSize, kSize});
   std::ranges::fill(matrix.mutable_view<float>(), 0.5F);
   const Device& device = *client->addressable_devices()[0];
@@ -69,7 +63,7 @@ StepProfiler::Usage StepProfiler::usage() {
 }
 
 StepProfiler::StepProfiler(const Trainer& trainer) : client_(trainer.session().client()) {
-  if (trainer.session().target().platform != "cpu") {
+  if (trainer.session().target().hardware != Hardware::kCpu) {
     throw ConfigError("hardware: only training on the CPU can be profiled here; use hardware=cpu");
   }
   flops_limit_ = product_rate(client_);

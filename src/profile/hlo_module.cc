@@ -12,31 +12,35 @@ namespace {
 // Field numbers are those of xla/service/hlo.proto and xla/xla_data.proto.
 constexpr const char* kWhat = "optimized program";
 
+// Calls `take` for each field of a message.
+template <class Take>
+void for_fields(std::string_view message, const Take& take) {
+  ProtoReader r(message, kWhat);
+  while (r.next()) take(r);
+}
+
 HloShape parse_shape(std::string_view bytes) {
   HloShape out;
-  ProtoReader r(bytes, kWhat);
-  while (r.next()) {
+  for_fields(bytes, [&](ProtoReader& r) {
     if (r.field() == 2) out.element_type = static_cast<int>(r.varint());
     if (r.field() == 3) out.sizes = r.varints();
     if (r.field() == 4) out.parts.push_back(parse_shape(r.bytes()));
-  }
+  });
   return out;
 }
 
 std::string parse_scope(std::string_view metadata) {
   std::string out;
-  ProtoReader r(metadata, kWhat);
-  while (r.next()) {
+  for_fields(metadata, [&](ProtoReader& r) {
     if (r.field() == 2) out = r.bytes();
-  }
+  });
   return out;
 }
 
 void parse_dot(std::string_view bytes, HloInstruction& out) {
-  ProtoReader r(bytes, kWhat);
-  while (r.next()) {
+  for_fields(bytes, [&](ProtoReader& r) {
     if (r.field() == 1) out.contracted = r.varints();
-  }
+  });
 }
 
 // LiteralProto: the first of its s32s.
@@ -89,8 +93,7 @@ int64_t group_of_axes(std::string_view list) {
 
 HloInstruction parse_instruction(std::string_view bytes) {
   HloInstruction out;
-  ProtoReader r(bytes, kWhat);
-  while (r.next()) {
+  for_fields(bytes, [&](ProtoReader& r) {
     switch (r.field()) {
       case 1:
         out.name = r.bytes();
@@ -140,14 +143,13 @@ HloInstruction parse_instruction(std::string_view bytes) {
       default:
         break;
     }
-  }
+  });
   return out;
 }
 
 HloComputation parse_computation(std::string_view bytes) {
   HloComputation out;
-  ProtoReader r(bytes, kWhat);
-  while (r.next()) {
+  for_fields(bytes, [&](ProtoReader& r) {
     switch (r.field()) {
       case 1:
         out.name = r.bytes();
@@ -164,7 +166,7 @@ HloComputation parse_computation(std::string_view bytes) {
       default:
         break;
     }
-  }
+  });
   return out;
 }
 
@@ -229,12 +231,11 @@ const HloComputation& HloModule::computation(int64_t id) const { return with_id(
 
 HloModule parse_hlo_module(std::string_view bytes) {
   HloModule out;
-  ProtoReader r(bytes, kWhat);
-  while (r.next()) {
+  for_fields(bytes, [&](ProtoReader& r) {
     if (r.field() == 1) out.name = r.bytes();
     if (r.field() == 3) out.computations.push_back(parse_computation(r.bytes()));
     if (r.field() == 6) out.entry = r.varint();
-  }
+  });
   return out;
 }
 

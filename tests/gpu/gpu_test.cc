@@ -2,9 +2,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
-#include <chrono>
 #include <filesystem>
-#include <thread>
 
 #include "../train/train_run.h"
 #include "runtime/plugin_search.h"
@@ -43,18 +41,9 @@ TEST_F(Gpu, IsFoundByItselfAndLearnsInBfloat16) {
 }
 
 TEST_F(Gpu, RunEndsAfterAWholeStepWhenTold) {
-  TemporaryFolder output;
-  Words args = keys_with({"hardware=gpu", "steps=1000000", "dataset_type=synthetic"}, output.path());
-  args.insert(args.begin(), {"train", "configs/base.yml"});
-  Process process(args);
-  auto steps_done = [&] {
-    std::string out = process.out();
-    return std::count(out.begin(), out.end(), '\n');
-  };
-  while (process.running() && steps_done() < 3) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  process.send(SIGTERM);
-  EXPECT_EQ(process.wait(), 128 + SIGTERM) << process.err();
-  EXPECT_EQ(read_records(output / "run/metrics.jsonl").size(), static_cast<size_t>(steps_done()));
+  StoppedRun run({"hardware=gpu"}, SIGTERM);
+  EXPECT_EQ(run.exit_code(), 128 + SIGTERM) << run.err();
+  EXPECT_EQ(run.metrics().size(), static_cast<size_t>(run.steps_printed()));
 }
 
 TEST_F(Gpu, StateThatDoesNotFitIsRefusedBeforeAnythingIsCompiled) {

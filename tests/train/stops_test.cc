@@ -2,10 +2,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
-#include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <thread>
 
 #include "base/file.h"
 #include "checkpoint/safetensors_folder.h"
@@ -20,25 +18,15 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-// Sends `signal` when a few steps of a long run are done.
 void expect_clean_stop(int signal) {
-  TemporaryFolder output;
-  Words args = keys_with({"steps=1000000", "dataset_type=synthetic", "enable_tensorboard=true"}, output.path());
-  args.insert(args.begin(), {"train", "configs/base.yml"});
-  Process process(args);
-  auto steps_done = [&] {
-    std::string out = process.out();
-    return std::count(out.begin(), out.end(), '\n');
-  };
-  while (process.running() && steps_done() < 3) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  process.send(signal);
-  EXPECT_EQ(process.wait(), 128 + signal) << process.err();
-  EXPECT_THAT(process.err(), HasSubstr("stopping after this step"));
+  StoppedRun run({"enable_tensorboard=true"}, signal);
+  EXPECT_EQ(run.exit_code(), 128 + signal) << run.err();
+  EXPECT_THAT(run.err(), HasSubstr("stopping after this step"));
   // What was launched is finished, printed and written.
-  std::vector<json> records = read_records(output / "run/metrics.jsonl");
-  EXPECT_EQ(records.size(), static_cast<size_t>(steps_done()));
+  std::vector<json> records = run.metrics();
+  EXPECT_EQ(records.size(), static_cast<size_t>(run.steps_printed()));
   for (size_t i = 0; i < records.size(); ++i) EXPECT_EQ(records[i]["step"], i);
-  EXPECT_THAT(process.err(), HasSubstr(fmt::format("{} steps done", records.size())));
+  EXPECT_THAT(run.err(), HasSubstr(fmt::format("{} steps done", records.size())));
 }
 
 TEST(TrainStop, InterruptEndsAfterAWholeStep) { expect_clean_stop(SIGINT); }

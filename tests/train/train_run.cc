@@ -1,14 +1,9 @@
 #include "train_run.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <sstream>
 
@@ -17,68 +12,15 @@
 namespace fathom {
 namespace {
 
-constexpr int kEndedBySignal = 1000;
-
-std::string program() {
-  const char* path = std::getenv("FATHOM_BINARY");
-  if (path == nullptr) throw std::runtime_error("FATHOM_BINARY does not name the program under test");
-  return path;
-}
-
-void open_as(int descriptor, const std::string& path) {
-  int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  if (file < 0 || ::dup2(file, descriptor) < 0) ::_exit(127);
-  ::close(file);
-}
-
 std::string key_of(const std::string& word) { return word.substr(0, word.find('=')); }
 
+Words train_words(const Words& keys) {
+  Words out = {"train", "configs/base.yml"};
+  out.insert(out.end(), keys.begin(), keys.end());
+  return out;
+}
+
 }  // namespace
-
-Process::Process(const Words& args) {
-  std::string path = program();
-  std::string out = folder_ / "out", err = folder_ / "err";
-  std::vector<char*> argv = {path.data()};
-  Words words = args;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  id_ = ::fork();
-  if (id_ < 0) throw std::runtime_error("cannot start " + path);
-  if (id_ > 0) return;
-  open_as(STDOUT_FILENO, out);
-  open_as(STDERR_FILENO, err);
-  ::execv(path.c_str(), argv.data());
-  ::_exit(127);
-}
-
-Process::~Process() {
-  if (!running()) return;
-  ::kill(id_, SIGKILL);
-  reap(0);
-}
-
-void Process::send(int signal) const { ::kill(id_, signal); }
-
-void Process::reap(int options) {
-  int status = 0;
-  if (id_ < 0 || ::waitpid(id_, &status, options) != id_) return;
-  id_ = -1;
-  exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : kEndedBySignal + WTERMSIG(status);
-}
-
-int Process::wait() {
-  reap(0);
-  return exit_code_;
-}
-
-bool Process::running() {
-  reap(WNOHANG);
-  return id_ >= 0;
-}
-
-std::string Process::out() const { return std::filesystem::exists(folder_ / "out") ? read_file(folder_ / "out") : ""; }
-
-std::string Process::err() const { return std::filesystem::exists(folder_ / "err") ? read_file(folder_ / "err") : ""; }
 
 std::vector<std::string> Outcome::lines() const {
   std::vector<std::string> result;
@@ -88,15 +30,13 @@ std::vector<std::string> Outcome::lines() const {
 }
 
 Outcome train(const Words& keys) {
-  Words args = {"train", "configs/base.yml"};
-  args.insert(args.end(), keys.begin(), keys.end());
-  Process process(args);
+  Process process(train_words(keys));
   int code = process.wait();
   return {.exit_code = code, .out = process.out(), .err = process.err()};
 }
 
 std::string compile_cache() {
-  return (std::filesystem::path(program()).parent_path() / "compile_cache_of_tests").string();
+  return (std::filesystem::path(program_under_test()).parent_path() / "compile_cache_of_tests").string();
 }
 
 Words base_keys() {
@@ -139,6 +79,19 @@ std::vector<double> TrainRun::values(const std::string& scalar) const {
   for (const nlohmann::json& record : metrics()) out.push_back(record.at(scalar).get<double>());
   return out;
 }
+
+StoppedRun::StoppedRun(const Words& keys, int signal)
+    : process_([&] {
+        Words endless = keys;
+        endless.insert(endless.end(), {"steps=1000000", "dataset_type=synthetic"});
+        return train_words(keys_with(endless, output_.path()));
+      }()) {
+  process_.wait_for_lines(3);
+  process_.send(signal);
+  exit_code_ = process_.wait();
+}
+
+std::vector<nlohmann::json> StoppedRun::metrics() const { return read_records(output_ / "run/metrics.jsonl"); }
 
 std::vector<nlohmann::json> read_records(const std::string& path) {
   std::string text = read_file(path);

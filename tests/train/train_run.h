@@ -2,42 +2,15 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <sys/types.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "../support/process.h"
 #include "base/temporary_folder.h"
 
 namespace fathom {
-
-using Words = std::vector<std::string>;
-
-// A child process of the program under test (the environment's FATHOM_BINARY), its output in files.
-class Process {
- public:
-  // Starts `fathom args...` in the current folder.
-  explicit Process(const Words& args);
-  // Kills it if it still runs.
-  ~Process();
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-
-  void send(int signal) const;
-  // The exit code; 1000 + the signal when one ended it.
-  int wait();
-  bool running();
-  std::string out() const;
-  std::string err() const;
-
- private:
-  void reap(int options);
-
-  TemporaryFolder folder_;
-  pid_t id_ = -1;
-  int exit_code_ = -1;
-};
 
 // What a finished run gave.
 struct Outcome {
@@ -72,6 +45,23 @@ class TrainRun {
  private:
   TemporaryFolder output_;
   Outcome outcome_;
+};
+
+// A run that would go on for ever, of the same keys: `signal` is sent when three steps are done.
+class StoppedRun {
+ public:
+  StoppedRun(const Words& keys, int signal);
+
+  int exit_code() const { return exit_code_; }
+  std::string err() const { return process_.err(); }
+  int64_t steps_printed() const { return process_.lines(); }
+  // Step by step, from 0 on.
+  std::vector<nlohmann::json> metrics() const;
+
+ private:
+  TemporaryFolder output_;
+  Process process_;
+  int exit_code_;
 };
 
 // base_keys() with `keys` in place of those of the same name, and the folder for the output.

@@ -1,0 +1,47 @@
+// For tests: the program under test as a child process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/temporary_folder.h"
+
+namespace fathom {
+
+using Words = std::vector<std::string>;
+
+// The path that the environment's FATHOM_BINARY names.
+std::string program_under_test();
+
+// A child process of the program under test, its output in files.
+class Process {
+ public:
+  // Starts `fathom args...` in the current folder.
+  explicit Process(const Words& args);
+  // Kills it if it still runs.
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void send(int signal) const;
+  // The exit code; 1000 + the signal when one ended it.
+  int wait();
+  bool running();
+  // Returns when that many lines are on stdout, or when the process has ended.
+  void wait_for_lines(int64_t count);
+  int64_t lines() const;  // on stdout so far
+  std::string out() const;
+  std::string err() const;
+
+ private:
+  void reap(int options);
+
+  TemporaryFolder folder_;
+  pid_t id_ = -1;
+  int exit_code_ = -1;
+};
+
+}  // namespace fathom
