@@ -8,8 +8,6 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/remote_path.h"
-#include "storage/file_store.h"
 
 namespace fathom {
 namespace {
@@ -170,6 +168,7 @@ std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& 
 std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path, const Options& options) {
   std::shared_ptr<SafetensorsFile> file(new SafetensorsFile(path));
   const FileStore& store = file_store(path);
+  file->reader_ = store.open(path);
   int64_t size = 0;
   if (options.map && !is_remote(path)) {
     FileBytes all = store.read(path);
@@ -187,9 +186,9 @@ std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& 
     file->read_header(file->mapped_.substr(kLengthBytes, static_cast<size_t>(length)), kLengthBytes + length, size);
   } else {
     std::byte prefix[kLengthBytes];
-    store.read_range(path, 0, prefix);
+    file->read(0, prefix);
     std::string header(static_cast<size_t>(header_length(path, prefix, size)), '\0');
-    store.read_range(path, kLengthBytes, std::as_writable_bytes(std::span(header)));
+    file->read(kLengthBytes, std::as_writable_bytes(std::span(header)));
     file->read_header(header, kLengthBytes + static_cast<int64_t>(header.size()), size);
   }
   return file;
@@ -247,7 +246,7 @@ HostArray SafetensorsFile::tensor(std::string_view name) const {
   if (mapped_.empty()) {
     HostArray out = HostArray::allocate(info->dtype, info->sizes);
     std::span<std::byte> bytes(out.mutable_data(), static_cast<size_t>(info->bytes));
-    if (!bytes.empty()) file_store(path_).read_range(path_, info->offset, bytes);
+    if (!bytes.empty()) read(info->offset, bytes);
     return out;
   }
   const auto* data = reinterpret_cast<const std::byte*>(mapped_.data()) + info->offset;

@@ -5,11 +5,13 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/host_array.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 
@@ -49,6 +51,9 @@ class SafetensorsFile {
   // The tensor, its data aligned to the size of its element: a view that keeps the mapping alive, or, where the file
   // puts it at another address, a copy. Throws FormatError naming file and tensor when it is absent.
   HostArray tensor(std::string_view name) const;
+  // Fills `out` with bytes of the file from `offset` on (TensorInfo::offset is where a tensor begins), without the
+  // mapping: a file that was cut short since it was opened is a FormatError. Thread-safe.
+  void read(int64_t offset, std::span<std::byte> out) const { reader_->read(offset, out); }
   // The strings of the header's `__metadata__`.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
@@ -59,6 +64,7 @@ class SafetensorsFile {
   std::string path_;
   std::string_view mapped_;  // the whole file, or empty when it is not mapped
   std::shared_ptr<const void> owner_;
+  std::unique_ptr<const FileReader> reader_;
   std::vector<std::string> names_;
   std::map<std::string, TensorInfo, std::less<>> tensors_;
   std::map<std::string, std::string> metadata_;

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstring>
 #include <set>
 
 #include "base/error.h"
+#include "convert/slice_reader.h"
+#include "model/left_off.h"
 
 namespace fathom {
 namespace {
@@ -18,19 +19,6 @@ std::string with(std::string pattern, std::string_view placeholder, int64_t numb
   size_t at = pattern.find(placeholder);
   if (at != std::string::npos) pattern.replace(at, placeholder.size(), std::to_string(number));
   return pattern;
-}
-
-// What a folder may hold beyond the table: extra layers (MTP modules), indexers, frequencies that can be computed.
-bool left_off(const ModelConfig& config, const std::string& name) {
-  if (name.ends_with("rotary_emb.inv_freq")) return true;
-  if (!config.indexer && name.find(".self_attn.indexer.") != std::string::npos) return true;
-  constexpr std::string_view kLayers = "model.layers.";
-  if (!name.starts_with(kLayers)) return false;
-  size_t end = name.find('.', kLayers.size());
-  if (end == std::string::npos) return false;
-  std::string digits = name.substr(kLayers.size(), end - kLayers.size());
-  bool number = !digits.empty() && digits.size() < 10 && digits.find_first_not_of("0123456789") == std::string::npos;
-  return number && std::stoll(digits) >= config.layers;
 }
 
 class Findings {
@@ -52,30 +40,18 @@ class Findings {
   std::map<std::string, std::vector<std::string>> lists_;
 };
 
-void check(const TensorFolder& folder, const ModelConfig& config, const std::vector<Param>& table,
-           const std::vector<ParamArray>& arrays) {
-  Findings findings;
-  std::set<std::string> known;
-  for (const ParamArray& array : arrays) {
-    for (const HfPart& part : hf_parts(config, table[array.row], array)) {
-      known.insert(part.name);
-      const TensorInfo* info = folder.find(part.name);
-      if (info == nullptr) {
-        findings.add("missing", part.name);
-      } else if (info->sizes != part.sizes) {
-        findings.add("misshapen", fmt::format("{}: [{}] in the folder, [{}] in the model", part.name,
-                                              fmt::join(info->sizes, ", "), fmt::join(part.sizes, ", ")));
-      } else if (info->dtype == DType::kF8E4M3FN) {
-        findings.add("still in float8 (run deepseek_fp8_to_bf16 first)", part.name);
-      } else if (!is_float(info->dtype)) {
-        findings.add("not floating-point", fmt::format("{}: {}", part.name, name(info->dtype)));
-      }
-    }
+// Notes what is wrong with one tensor of the table.
+void check_tensor(const TensorInfo* info, const HfPart& part, Findings& findings) {
+  if (info == nullptr) {
+    findings.add("missing", part.name);
+  } else if (info->sizes != part.sizes) {
+    findings.add("misshapen", fmt::format("{}: [{}] in the folder, [{}] in the model", part.name,
+                                          fmt::join(info->sizes, ", "), fmt::join(part.sizes, ", ")));
+  } else if (info->dtype == DType::kF8E4M3FN) {
+    findings.add("still in float8 (run deepseek_fp8_to_bf16 first)", part.name);
+  } else if (!is_float(info->dtype)) {
+    findings.add("not floating-point", fmt::format("{}: {}", part.name, name(info->dtype)));
   }
-  for (const std::string& name : folder.names()) {
-    if (!known.contains(name) && !left_off(config, name)) findings.add("extra", name);
-  }
-  findings.report(folder);
 }
 
 }  // namespace
@@ -98,19 +74,37 @@ std::vector<HfPart> hf_parts(const ModelConfig& config, const Param& param, cons
   return out;
 }
 
-void load_hf_weights(const TensorFolder& folder, const ModelConfig& config, const std::vector<Param>& table,
-                     const std::vector<ParamArray>& arrays, const std::function<void(size_t, HostArray)>& sink) {
-  check(folder, config, table, arrays);
-  for (size_t i = 0; i < arrays.size(); ++i) {
-    const TensorType& type = arrays[i].type;
-    std::vector<HfPart> parts = hf_parts(config, table[arrays[i].row], arrays[i]);
-    HostArray whole = HostArray::allocate(type.dtype, type.shape.sizes());
-    for (const HfPart& part : parts) {
-      HostArray piece = convert(folder.tensor(part.name), type.dtype);
-      int64_t bytes = byte_size(type.dtype);
-      std::memcpy(whole.mutable_data() + part.offset * bytes, piece.data(), static_cast<size_t>(part.elements * bytes));
+HfWeights::HfWeights(TensorFolder folder, const ModelConfig& config, const std::vector<Param>& table,
+                     const std::vector<ParamArray>& arrays)
+    : folder_(std::move(folder)) {
+  Findings findings;
+  std::set<std::string> known;
+  for (const ParamArray& array : arrays) {
+    arrays_.push_back({array, hf_parts(config, table[array.row], array)});
+    for (const HfPart& part : arrays_.back().parts) {
+      known.insert(part.name);
+      check_tensor(folder_.find(part.name), part, findings);
     }
-    sink(i, std::move(whole));
+  }
+  const LeftOff left_off(config, table);
+  for (const std::string& name : folder_.names()) {
+    if (!known.contains(name) && !left_off(name)) findings.add("extra", name);
+  }
+  findings.report(folder_);
+}
+
+void HfWeights::fill(size_t index, std::span<const SliceMemory> slices) const {
+  const auto& [array, parts] = arrays_[index];
+  SliceReader reader(array.type.dtype, array.type.shape.sizes(), slices);
+  for (const HfPart& part : parts) {
+    reader.add({.tensor = part.name,
+                .file = &folder_.file_of(part.name),
+                .info = folder_.find(part.name),
+                .begin = part.offset,
+                .end = part.offset + part.elements});
+  }
+  if (const SliceSource* bad = reader.read()) {
+    throw FormatError(folder_.path(), fmt::format("{} ({}) holds numbers that are not finite", array.name, bad->tensor));
   }
 }
 

@@ -1,11 +1,11 @@
 // Parameters from a Hugging Face folder: names, shapes and order come from the parameter table.
 #pragma once
 
-#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "base/host_array.h"
+#include "base/array_slice.h"
 #include "checkpoint/safetensors_folder.h"
 #include "model/params.h"
 
@@ -22,10 +22,27 @@ struct HfPart {
 // The tensors that make up an array, in memory order: one a layer of a stack, and one an expert.
 std::vector<HfPart> hf_parts(const ModelConfig& config, const Param& param, const ParamArray& array);
 
-// Checks all names and shapes before a byte is read, then hands over each array (index in `arrays`) in its dtype, one
-// at a time. Throws one FormatError that lists missing, extra and misshapen tensors together. Tensors of MTP modules
-// and indexers that the run leaves off, and stored rotary frequencies, are not extra.
-void load_hf_weights(const TensorFolder& folder, const ModelConfig& config, const std::vector<Param>& table,
-                     const std::vector<ParamArray>& arrays, const std::function<void(size_t, HostArray)>& sink);
+class HfWeights {
+ public:
+  // Checks all names and shapes; no byte of a tensor is read. Throws one FormatError that lists missing, extra and
+  // misshapen tensors together. What a run leaves off (model/left_off.h) is not extra.
+  HfWeights(TensorFolder folder, const ModelConfig& config, const std::vector<Param>& table,
+            const std::vector<ParamArray>& arrays);
+
+  // Fills slices of array `index`, which do not overlap, with its numbers in its dtype. Reads what they need and no more
+  // than a page between two pieces of it, in one pass on all cores; beside the slices it takes less than a megabyte a
+  // core. Throws FormatError that names parameter and tensor for a number that is not finite, or the file when it was
+  // cut short meanwhile.
+  void fill(size_t index, std::span<const SliceMemory> slices) const;
+
+ private:
+  struct Array {
+    ParamArray array;
+    std::vector<HfPart> parts;
+  };
+
+  TensorFolder folder_;
+  std::vector<Array> arrays_;
+};
 
 }  // namespace fathom

@@ -77,7 +77,6 @@ enum class Op : uint8_t {
   kScatterAdd,
   kSort,
   kTopK,
-  kRngBits,
   // Regions and calls.
   kScan,
   kWhile,

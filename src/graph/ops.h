@@ -173,13 +173,22 @@ TopK top_k(Value x, std::string_view axis, int64_t k, std::string_view into, Whe
 // 1 where the axis' position equals the index: [b s] with axis {e, 8} -> [b s e].
 Value one_hot(Value indices, const Axis& axis, DType dtype, Where w = Where::current());
 
-// ---- random numbers: counter-based, a pure function of (key, shape) ----
-// `key`: u64 scalar or [2] words; uniform bits u32 of the shape (Threefry).
-Value rng_bits(Value key, const Shape& shape, Where w = Where::current());
-// A key for a name, from the program's seed: hash(name, seed).
-Value rng_key(Graph& g, std::string_view for_name, Value seed, Where w = Where::current());
-Value random_uniform(Value key, const Shape& shape, Where w = Where::current());  // f32 in [0, 1)
-Value random_normal(Value key, const Shape& shape, Where w = Where::current());   // f32, mean 0, variance 1
+// ---- random numbers: elementwise, so that each device of a mesh makes its part of them and no more ----
+// Two u32 words of one shape.
+struct Words {
+  Value first, second;
+};
+// Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): two random words
+// for each counter. The key's words are scalars.
+Words threefry(const Words& key, const Words& counter, Where w = Where::current());
+// A key for a name: its hash and the seed, exclusive or. `seed`: u32 [2], the high word first.
+Words rng_key(std::string_view for_name, Value seed, Where w = Where::current());
+// A counter for each element: the first word counts the `outer` leading axes from `first` on, the second one the other
+// axes, row-major. Refuses a shape for which 32 bits are too few.
+Words element_counters(Graph& g, const Shape& shape, int outer, int64_t first, Where w = Where::current());
+// From the words of threefry; f32 of their shape.
+Value random_uniform(const Words& bits, Where w = Where::current());  // in (-1, 1), symmetric about 0
+Value random_normal(const Words& bits, Where w = Where::current());   // mean 0, variance 1
 
 // ---- calls ----
 struct CustomCall {

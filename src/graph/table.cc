@@ -81,7 +81,6 @@ constexpr OpDef kOps[] = {
     {Op::kScatterAdd, "stablehlo.scatter", infer_scatter_add, vjp_scatter_add, ""},
     {Op::kSort, "stablehlo.sort", infer_sort, vjp_sort, ""},
     {Op::kTopK, "chlo.top_k", infer_top_k, vjp_top_k, ""},
-    {Op::kRngBits, "stablehlo.rng_bit_generator", infer_rng_bits, nullptr, kNotFloat},
 
     {Op::kScan, "scan", nullptr, nullptr, kSweep},
     {Op::kWhile, "stablehlo.while", nullptr, nullptr, "while has no known trip count: use scan"},

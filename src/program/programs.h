@@ -48,7 +48,7 @@ Program forward(const Config& config, const StateSpec& state, const BatchShape& 
 Program next_token(const Config& config, const StateSpec& state, const BatchShape& batch);
 
 // Initial values of the chosen entries: parameters drawn, moments and counters zero.
-//   takes: seed.   gives: the entries.
+//   takes: seed u32 [2], the high word first.   gives: the entries.
 Program init_state(const StateSpec& state, const StateChoice& choice);
 
 }  // namespace fathom

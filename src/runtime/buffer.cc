@@ -64,6 +64,24 @@ Buffer Buffer::from_host(const std::shared_ptr<const Client>& client, const Host
   return out;
 }
 
+std::optional<Buffer> Buffer::uninitialized(const std::shared_ptr<const Client>& client, DType dtype,
+                                            const std::vector<int64_t>& sizes, const Device& device) {
+  if (!client->is_cpu()) return std::nullopt;
+  PJRT_Client_CreateUninitializedBuffer_Args args{};
+  args.client = client->handle();
+  args.shape_dims = sizes.data();
+  args.shape_num_dims = sizes.size();
+  args.shape_element_type = to_pjrt(dtype);
+  args.device = device.handle;
+  try {
+    FATHOM_PJRT(client->plugin(), PJRT_Client_CreateUninitializedBuffer, args);
+  } catch (const PjrtError& error) {
+    if (error.code() == PjrtCode::kUnimplemented) return std::nullopt;
+    throw;
+  }
+  return Buffer(client, args.buffer);
+}
+
 PJRT_Buffer* Buffer::handle() const {
   if (buffer_ == nullptr) {
     throw PjrtError(PjrtCode::kFailedPrecondition, "Buffer", "the buffer is empty: it was donated or moved away");

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/host_array.h"
@@ -44,6 +45,11 @@ class Buffer {
   // must not write to it before ready_event() (kCopy) or before the buffer is gone (kZeroCopy).
   static Buffer from_host(const std::shared_ptr<const Client>& client, const HostArray& array, const Device& device,
                           HostMemory memory = HostMemory::kCopy);
+
+  // An array that the host fills in place, at device_pointer(), before a program reads it: the device's own memory,
+  // which may be donated. Nothing where the plugin has no such arrays (all but the CPU's).
+  static std::optional<Buffer> uninitialized(const std::shared_ptr<const Client>& client, DType dtype,
+                                             const std::vector<int64_t>& sizes, const Device& device);
 
   bool empty() const { return buffer_ == nullptr; }
   DType dtype() const;

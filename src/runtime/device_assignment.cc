@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <map>
 
-#include "runtime/array_slice.h"
+#include "runtime/mesh_slice.h"
 #include "runtime/pjrt_error.h"
 
 namespace fathom {

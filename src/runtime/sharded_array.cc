@@ -64,6 +64,26 @@ std::vector<size_t> shard_of_device(const Executable& executable, const DeviceAs
   return out;
 }
 
+// A slice and which of the addressable devices hold it.
+struct HeldSlice {
+  ArraySlice slice;
+  std::vector<size_t> holders;
+};
+
+// The different slices of this process, in mesh order.
+std::vector<HeldSlice> held_slices(const DeviceAssignment& assignment, const ArrayLayout& layout) {
+  std::vector<HeldSlice> out;
+  std::map<ArraySlice, size_t> found;
+  const auto& local = assignment.addressable();
+  for (size_t i = 0; i < local.size(); ++i) {
+    ArraySlice slice = slice_at(layout.sizes, layout.sharding, assignment.mesh(), local[i].position);
+    auto [at, fresh] = found.try_emplace(slice, out.size());
+    if (fresh) out.push_back({std::move(slice), {}});
+    out[at->second].holders.push_back(i);
+  }
+  return out;
+}
+
 }  // namespace
 
 ArrayLayout layout_of(const ArgSpec& spec) { return {spec.type.dtype, spec.type.shape.sizes(), spec.sharding}; }
@@ -87,23 +107,45 @@ ShardedArray ShardedArray::from_host(const Assignment& assignment, const HostArr
 ShardedArray ShardedArray::from_slices(const Assignment& assignment, const ArrayLayout& layout, const MakeSlice& make,
                                        HostMemory memory) {
   const auto& local = assignment->addressable();
-  std::map<ArraySlice, std::vector<size_t>> holders;
-  std::vector<ArraySlice> order;
-  for (size_t i = 0; i < local.size(); ++i) {
-    ArraySlice slice = slice_at(layout.sizes, layout.sharding, assignment->mesh(), local[i].position);
-    if (holders[slice].empty()) order.push_back(slice);
-    holders[slice].push_back(i);
-  }
   std::vector<Buffer> shards(local.size());
-  for (const ArraySlice& slice : order) {
+  for (const auto& [slice, holders] : held_slices(*assignment, layout)) {
     HostArray part = make(slice);
     if (part.dtype() != layout.dtype || part.sizes() != slice.sizes) {
       refuse("ShardedArray::from_slices",
              fmt::format("a slice of {}[{}] was made as {}[{}]", name(layout.dtype), fmt::join(slice.sizes, " "),
                          name(part.dtype()), fmt::join(part.sizes(), " ")));
     }
-    for (size_t i : holders[slice]) {
-      shards[i] = Buffer::from_host(assignment->client(), part, *local[i].device, memory);
+    for (size_t i : holders) shards[i] = Buffer::from_host(assignment->client(), part, *local[i].device, memory);
+  }
+  return {assignment, layout, std::move(shards)};
+}
+
+ShardedArray ShardedArray::filled(const Assignment& assignment, const ArrayLayout& layout, const FillSlices& fill) {
+  const auto& local = assignment->addressable();
+  const std::vector<HeldSlice> held = held_slices(*assignment, layout);
+  std::vector<Buffer> shards(local.size());
+  std::vector<HostArray> hosts;
+  std::vector<SliceMemory> memory;
+  for (const auto& [slice, holders] : held) {
+    // The memory of the slice's first holder where it can be written to, else the host's.
+    Buffer& first = shards[holders.front()];
+    auto own = Buffer::uninitialized(assignment->client(), layout.dtype, slice.sizes, *local[holders.front()].device);
+    if (own) {
+      first = std::move(*own);
+      auto* data = static_cast<std::byte*>(const_cast<void*>(first.device_pointer()));
+      hosts.emplace_back(layout.dtype, slice.sizes, data, nullptr);
+      memory.push_back({slice, data});
+    } else {
+      hosts.push_back(HostArray::allocate(layout.dtype, slice.sizes));
+      memory.push_back({slice, hosts.back().mutable_data()});
+    }
+  }
+  fill(memory);
+  for (size_t s = 0; s < held.size(); ++s) {
+    const bool in_place = !shards[held[s].holders.front()].empty();
+    for (size_t i : std::span(held[s].holders).subspan(in_place ? 1 : 0)) {
+      shards[i] = Buffer::from_host(assignment->client(), hosts[s], *local[i].device);
+      if (in_place) shards[i].ready_event().await();  // the first holder's memory may be donated from now on
     }
   }
   return {assignment, layout, std::move(shards)};

@@ -3,9 +3,10 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
-#include "runtime/array_slice.h"
+#include "runtime/mesh_slice.h"
 #include "runtime/buffer.h"
 #include "runtime/device_assignment.h"
 #include "runtime/executable.h"
@@ -30,6 +31,9 @@ class ShardedArray {
   // Makes the elements of one slice.
   using MakeSlice = std::function<HostArray(const ArraySlice&)>;
 
+  // Fills the memory of all slices.
+  using FillSlices = std::function<void(std::span<const SliceMemory>)>;
+
   ShardedArray() = default;
   // Takes over buffers, one for each addressable device. Throws PjrtError for another number.
   ShardedArray(Assignment assignment, ArrayLayout layout, std::vector<Buffer> shards);
@@ -42,6 +46,10 @@ class ShardedArray {
   // what it gives is let go before the next call (the plugin may keep it until the transfer is done).
   static ShardedArray from_slices(const Assignment& assignment, const ArrayLayout& layout, const MakeSlice& make,
                                   HostMemory memory = HostMemory::kCopy);
+
+  // The same, all different slices of this process at once: what they have in common is read once. On the CPU the memory
+  // is the device's own and no copy is made; elsewhere it is the host's until the transfer is done.
+  static ShardedArray filled(const Assignment& assignment, const ArrayLayout& layout, const FillSlices& fill);
 
   bool empty() const { return shards_.empty() || shards_.front().empty(); }
   const ArrayLayout& layout() const { return layout_; }

@@ -53,6 +53,10 @@ class Session {
   // One argument in device memory: of the whole array each device gets its part.
   ShardedArray upload(const HostArray& whole, const Sharding& sharding = {},
                       HostMemory memory = HostMemory::kCopy) const;
+  // The same from its slices: the memory of those that this process holds is filled by `fill`.
+  ShardedArray fill(const ArrayLayout& layout, const ShardedArray::FillSlices& fill) const {
+    return ShardedArray::filled(assignment_, layout, fill);
+  }
   // Starts a program; the arguments that it donates are empty afterwards.
   ShardedExecution run(const Compiled& program, const std::vector<ShardedArray*>& arguments) const {
     return execute(program.executable, program.signature, assignment_, arguments);

@@ -3,32 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
-#include "base/bf16.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "convert/hf_weights.h"
+#include "program/initial_values.h"
 
 namespace fathom {
-namespace {
-
-bool all_finite(const HostArray& array) {
-  if (array.dtype() == DType::kF32) {
-    for (float x : array.view<float>()) {
-      if (!std::isfinite(x)) return false;
-    }
-  } else if (array.dtype() == DType::kBF16) {
-    for (uint16_t x : array.view<uint16_t>()) {
-      if (!std::isfinite(bf16_to_float(x))) return false;
-    }
-  }
-  return true;
-}
-
-}  // namespace
-
 ShardedArray* State::find(std::string_view name) {
   auto at = spec_->index_of.find(name);
   return at == spec_->index_of.end() ? nullptr : &arrays_[at->second];
@@ -82,16 +63,12 @@ void load_parameters(const Session& session, const std::string& path, const Stat
     throw ConfigError(fmt::format(
         "load_parameters_path: {} is no folder with model.safetensors or model.safetensors.index.json", path));
   }
-  TensorFolder folder = TensorFolder::open(path);
-  const std::vector<size_t> parameters = spec.parameters();
-  load_hf_weights(folder, spec.model, spec.table, spec.arrays, [&](size_t i, HostArray array) {
-    const StateEntry& entry = spec.entries[parameters[i]];
-    if (!all_finite(array)) {
-      throw FormatError(
-          path, fmt::format("{} ({}) holds numbers that are not finite", spec.array_name(entry), spec.param(entry).hf));
-    }
-    state[parameters[i]] = session.upload(array, entry.sharding);
-  });
+  const HfWeights weights(TensorFolder::open(path), spec.model, spec.table, spec.arrays);
+  for (size_t i : spec.parameters()) {
+    const StateEntry& entry = spec.entries[i];
+    state[i] = session.fill({entry.type.dtype, entry.type.shape.sizes(), entry.sharding},
+                            [&](std::span<const SliceMemory> slices) { weights.fill(entry.array, slices); });
+  }
 }
 
 namespace {
@@ -99,10 +76,8 @@ namespace {
 void draw(const Session& session, const Config& config, const StateSpec& spec, const StateChoice& choice,
           State& state) {
   Compiled init = session.compile([&] { return init_state(spec, choice); });
-  HostArray seed = HostArray::allocate(DType::kS32, {});
-  seed.mutable_view<int32_t>()[0] = static_cast<int32_t>(config.init_weights_seed);
   NamedArrays inputs;
-  inputs.emplace("seed", session.upload(seed));
+  inputs.emplace("seed", session.upload(seed_words(config.init_weights_seed)));
   state.take(run_on(session, init, state, inputs));
 }
 

@@ -19,6 +19,34 @@ namespace {
 
 namespace fs = std::filesystem;
 
+class LocalReader final : public FileReader {
+ public:
+  explicit LocalReader(const std::string& path) : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (file_ < 0) throw FormatError(path, std::string("cannot open: ") + std::strerror(errno));
+  }
+  ~LocalReader() override { ::close(file_); }
+  LocalReader(const LocalReader&) = delete;
+  LocalReader& operator=(const LocalReader&) = delete;
+
+  void read(int64_t offset, std::span<std::byte> out) const override {
+    size_t done = 0;
+    while (done < out.size()) {
+      ssize_t n =
+          ::pread(file_, out.data() + done, out.size() - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) {
+        std::string reason = n == 0 ? "the file ends here" : std::strerror(errno);
+        throw FormatError(path_, offset + static_cast<int64_t>(done), "cannot read: " + reason);
+      }
+      done += static_cast<size_t>(n);
+    }
+  }
+
+ private:
+  std::string path_;
+  int file_;
+};
+
 class LocalStore final : public FileStore {
  public:
   PathKind kind(const std::string& path) const override {
@@ -40,22 +68,8 @@ class LocalStore final : public FileStore {
     return {{reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()}, file};
   }
 
-  void read_range(const std::string& path, int64_t offset, std::span<std::byte> out) const override {
-    int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) throw FormatError(path, std::string("cannot open: ") + std::strerror(errno));
-    size_t done = 0;
-    while (done < out.size()) {
-      ssize_t n =
-          ::pread(file, out.data() + done, out.size() - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) {
-        std::string reason = n == 0 ? "the file ends here" : std::strerror(errno);
-        ::close(file);
-        throw FormatError(path, offset + static_cast<int64_t>(done), "cannot read: " + reason);
-      }
-      done += static_cast<size_t>(n);
-    }
-    ::close(file);
+  std::unique_ptr<const FileReader> open(const std::string& path) const override {
+    return std::make_unique<LocalReader>(path);
   }
 
   std::vector<FolderEntry> list(const std::string& path) const override {
@@ -84,6 +98,16 @@ class LocalStore final : public FileStore {
   }
 };
 
+// Each read is a request of its own.
+class ObjectReader final : public FileReader {
+ public:
+  explicit ObjectReader(std::string path) : path_(std::move(path)) {}
+  void read(int64_t offset, std::span<std::byte> out) const override { arrow_module().read(path_, offset, out); }
+
+ private:
+  std::string path_;
+};
+
 // gs:// and s3://, through Arrow's file systems. The module is loaded by the first use, not by the choice of the store.
 class ObjectStore final : public FileStore {
  public:
@@ -101,8 +125,8 @@ class ObjectStore final : public FileStore {
     return {*text, text};
   }
 
-  void read_range(const std::string& path, int64_t offset, std::span<std::byte> out) const override {
-    arrow_module().read(path, offset, out);
+  std::unique_ptr<const FileReader> open(const std::string& path) const override {
+    return std::make_unique<ObjectReader>(path);
   }
 
   std::vector<FolderEntry> list(const std::string& path) const override {

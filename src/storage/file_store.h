@@ -26,6 +26,14 @@ struct FileBytes {
   std::shared_ptr<const void> owner;
 };
 
+// An open file, for reads at any place.
+class FileReader {
+ public:
+  virtual ~FileReader() = default;
+  // Fills `out` with the bytes from `offset` on; throws FormatError when the file ends before. Thread-safe.
+  virtual void read(int64_t offset, std::span<std::byte> out) const = 0;
+};
+
 // All functions throw FormatError (reading) or RuntimeFault (writing) naming the path. Thread-safe.
 class FileStore {
  public:
@@ -34,8 +42,8 @@ class FileStore {
   // Bytes of a file that must exist.
   virtual int64_t size(const std::string& path) const = 0;
   virtual FileBytes read(const std::string& path) const = 0;
-  // Fills `out` with the bytes from `offset` on; a file that ends before is an error.
-  virtual void read_range(const std::string& path, int64_t offset, std::span<std::byte> out) const = 0;
+  // A file that must exist.
+  virtual std::unique_ptr<const FileReader> open(const std::string& path) const = 0;
   // Entries of a folder that must exist, sorted by name; not recursive.
   virtual std::vector<FolderEntry> list(const std::string& path) const = 0;
   // The file appears under its name only when it is complete. Makes the parent folders.

@@ -37,9 +37,9 @@ TEST(LocalStore, ARangeIsReadExactlyAndPastTheEndIsAnError) {
   TemporaryFolder folder;
   std::string path = folder.write("file", "0123456789");
   std::string out(4, ' ');
-  file_store(path).read_range(path, 3, std::as_writable_bytes(std::span(out)));
+  file_store(path).open(path)->read(3, std::as_writable_bytes(std::span(out)));
   EXPECT_EQ(out, "3456");
-  EXPECT_THAT([&] { file_store(path).read_range(path, 8, std::as_writable_bytes(std::span(out))); },
+  EXPECT_THAT([&] { file_store(path).open(path)->read(8, std::as_writable_bytes(std::span(out))); },
               ThrowsMessage<FormatError>(HasSubstr(path + ": at byte 10: cannot read: the file ends here")));
 }
 

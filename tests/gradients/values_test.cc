@@ -194,15 +194,44 @@ Moments moments(const std::vector<double>& x) {
   return m;
 }
 
+// Words given by their bits.
+Value words_of(CheckedProgram& t, const std::vector<uint32_t>& words) {
+  std::vector<double> bits;
+  for (uint32_t w : words) bits.push_back(static_cast<int32_t>(w));
+  return bitcast(t.values(DType::kS32, {{"n", static_cast<int64_t>(words.size())}}, bits), DType::kU32);
+}
+
+// Vectors of its authors: kat_vectors of Random123, "threefry2x32 20".
+TEST_P(ValuesTest, ThreefryGivesThePublishedWords) {
+  Words key{words_of(t_, {0, 0xffffffff, 0x13198a2e}), words_of(t_, {0, 0xffffffff, 0x03707344})};
+  Words counter{words_of(t_, {0, 0xffffffff, 0x243f6a88}), words_of(t_, {0, 0xffffffff, 0x85a308d3})};
+  Words out = threefry(key, counter);
+  t_.expect("first", out.first, {0x6b200159, 0x1cb996fc, 0xc4923a9c}, 0);
+  t_.expect("second", out.second, {0x99ba4efe, 0xbb002be7, 0x483df7a0}, 0);
+  t_.run_all(GetParam());
+}
+
+Value seed_of(CheckedProgram& t, double low) {
+  return bitcast(t.values(DType::kS32, {{"word", 2}}, {0, low}), DType::kU32);
+}
+
+// Uniform in its 24 bits: the smallest, the two in the middle and the largest.
+TEST_P(ValuesTest, UniformNumbersAreSymmetricAndExact) {
+  Value bits = words_of(t_, {0, 0x7fffffff, 0x80000000, 0xffffffff});
+  const double half = std::ldexp(1.0, -24);
+  t_.expect("uniform", random_uniform({bits, bits}), {half - 1, -half, half, 1 - half}, 0);
+  t_.run_all(GetParam());
+}
+
 // The bounds are 5 standard errors of 65536 independent numbers.
 TEST_P(ValuesTest, RandomNumbersHaveTheirDistributions) {
-  Value key = rng_key(t_.graph(), "w", t_.s32({}, {3}));
-  const Shape shape{{"a", 256}, {"b", 256}};
-  auto got = t_.run(GetParam(), {random_uniform(key, shape), random_normal(key, shape)});
+  Words key = rng_key("w", seed_of(t_, 3));
+  Words bits = threefry(key, element_counters(t_.graph(), {{"a", 256}, {"b", 256}}, 1, 0));
+  auto got = t_.run(GetParam(), {random_uniform(bits), random_normal(bits)});
   Moments u = moments(got[0]);
-  EXPECT_NEAR(u.mean, 0.5, 5 * std::sqrt(1.0 / 12) / 256);
-  EXPECT_NEAR(u.variance, 1.0 / 12, 5 * std::sqrt(1.0 / 180) / 256);
-  EXPECT_GE(u.lowest, 0);
+  EXPECT_NEAR(u.mean, 0, 5 * std::sqrt(1.0 / 3) / 256);
+  EXPECT_NEAR(u.variance, 1.0 / 3, 5 * std::sqrt(4.0 / 45) / 256);
+  EXPECT_GT(u.lowest, -1);
   EXPECT_LT(u.highest, 1);
   Moments n = moments(got[1]);
   EXPECT_NEAR(n.mean, 0, 5.0 / 256);
@@ -212,25 +241,38 @@ TEST_P(ValuesTest, RandomNumbersHaveTheirDistributions) {
   EXPECT_LT(n.lowest, -3.5);
 }
 
-std::vector<std::vector<double>> some_bits(const std::string& plugin) {
-  CheckedProgram program;
-  Graph& g = program.graph();
-  Value seed = program.values(DType::kS32, {}, {3});
-  const Shape shape{{"n", 8}};
-  Value a = rng_key(g, "a", seed);
-  Value nothing = reduce_sum(random_uniform(a, {{"n", 0}}), "n");
-  return program.run(plugin, {rng_bits(a, shape), rng_bits(rng_key(g, "b", seed), shape),
-                              rng_bits(rng_key(g, "a", seed + 1), shape), rng_bits(a, {{"x", 8}}), nothing});
+// Each word is the row-major place inside its own axes.
+TEST_P(ValuesTest, CountersCountTheElements) {
+  Words c = element_counters(t_.graph(), {{"l", 2}, {"e", 3}, {"f", 2}, {"d", 2}}, 2, 7);
+  std::vector<double> first, second;
+  for (int i = 0; i < 24; ++i) {
+    first.push_back(7 + i / 4);
+    second.push_back(i % 4);
+  }
+  t_.expect("first", c.first, first, 0);
+  t_.expect("second", c.second, second, 0);
+  t_.run_all(GetParam());
 }
 
-TEST(Random, BitsAreAFunctionOfNameSeedAndShapeOnEveryPlugin) {
-  auto bits = some_bits(kCpuPlugins[0]);
-  EXPECT_EQ(bits, some_bits(kCpuPlugins[1]));
-  EXPECT_NE(bits[0], bits[1]);
-  EXPECT_NE(bits[0], bits[2]);
-  EXPECT_NE(bits[1], bits[2]);
-  EXPECT_EQ(bits[0], bits[3]);
-  EXPECT_EQ(bits[4], std::vector<double>{0});
+std::vector<std::vector<double>> some_words(const std::string& plugin) {
+  CheckedProgram program;
+  Graph& g = program.graph();
+  const Words counters = element_counters(g, {{"n", 8}}, 0, 0);
+  Value low = seed_of(program, 3);
+  Value high = program.values(DType::kS32, {{"word", 2}}, {1, 3});
+  auto drawn = [&](std::string_view name, Value seed) { return threefry(rng_key(name, seed), counters).first; };
+  Words none = threefry(rng_key("a", low), element_counters(g, {{"n", 0}}, 0, 0));
+  return program.run(plugin, {drawn("a", low), drawn("b", low), drawn("a", bitcast(high, DType::kU32)),
+                              reduce_sum(random_uniform(none), "n")});
+}
+
+TEST(Random, WordsAreAFunctionOfNameAndWholeSeedOnEveryPlugin) {
+  auto words = some_words(kCpuPlugins[0]);
+  EXPECT_EQ(words, some_words(kCpuPlugins[1]));
+  EXPECT_NE(words[0], words[1]);
+  EXPECT_NE(words[0], words[2]);
+  EXPECT_NE(words[1], words[2]);
+  EXPECT_EQ(words[3], std::vector<double>{0});
 }
 
 }  // namespace

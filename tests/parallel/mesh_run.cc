@@ -7,13 +7,15 @@
 #include <map>
 #include <random>
 
+#include "base/batch_fields.h"
 #include "config/resolve/resolve.h"
 #include "kernels/ffi/handlers.h"
 #include "mesh/device_mesh.h"
-#include "runtime/array_slice.h"
+#include "program/initial_values.h"
 #include "runtime/buffer.h"
 #include "runtime/executable.h"
 #include "runtime/ffi_table.h"
+#include "runtime/mesh_slice.h"
 #include "runtime/plugin_search.h"
 
 namespace fathom {
@@ -64,10 +66,8 @@ Config mesh_config(std::vector<std::string> keys) {
 
 Mesh mesh_of(const Config& config, int64_t devices) { return resolve_mesh(config, devices).mesh; }
 
-std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<HostArray>& arguments, bool kernels) {
-  const Signature& s = program.signature;
-  int64_t devices = s.mesh.devices();
-  const std::shared_ptr<const Client>& client = client_of(devices);
+Executable compile_on_mesh(const Program& program, bool kernels) {
+  const std::shared_ptr<const Client>& client = client_of(program.signature.mesh.devices());
   EmitOptions options;
   if (kernels) {
     for (const KernelHandler& k : cpu_kernel_handlers()) options.target.kernels.emplace(k.name);
@@ -75,8 +75,14 @@ std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<Hos
   CompileOptions compile;
   compile.device_ids.clear();
   for (const Device& d : client->devices()) compile.device_ids.push_back(d.id);
-  Executable executable = Executable::compile(client, emit(program, options), compile);
+  return Executable::compile(client, emit(program, options), compile);
+}
 
+std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<HostArray>& arguments, bool kernels) {
+  const Signature& s = program.signature;
+  int64_t devices = s.mesh.devices();
+  const std::shared_ptr<const Client>& client = client_of(devices);
+  Executable executable = compile_on_mesh(program, kernels);
   std::vector<std::vector<Buffer>> buffers(static_cast<size_t>(devices));
   std::vector<std::vector<Buffer*>> lists(static_cast<size_t>(devices));
   for (int64_t d = 0; d < devices; ++d) {
@@ -109,9 +115,7 @@ std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<Hos
 
 std::vector<HostArray> drawn_parameters(const Config& config) {
   const StateSpec spec = state_spec(config);
-  HostArray seed = HostArray::allocate(DType::kS32, {});
-  seed.mutable_view<int32_t>()[0] = 3;
-  std::vector<HostArray> out = run_on_mesh(init_state(spec, parameters_alone), {seed});
+  std::vector<HostArray> out = run_on_mesh(init_state(spec, parameters_alone), {seed_words(3)});
   std::mt19937 bits(5);
   std::normal_distribution<float> normal(0, 0.1F);
   for (size_t i = 0; i < out.size(); ++i) {

@@ -7,6 +7,7 @@
 #include "base/host_array.h"
 #include "config/config.h"
 #include "program/programs.h"
+#include "runtime/executable.h"
 
 namespace fathom {
 
@@ -15,6 +16,9 @@ Config mesh_config(std::vector<std::string> keys);
 
 // The mesh that the configuration asks for on `devices` devices.
 Mesh mesh_of(const Config& config, int64_t devices);
+
+// A program compiled for its mesh.
+Executable compile_on_mesh(const Program& program, bool kernels = true);
 
 // Whole results of a program for whole arguments: arguments are cut, results put together as the signature says. Where
 // several devices hold the same part, all copies must agree bit for bit, or the test fails.

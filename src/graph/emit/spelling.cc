@@ -238,8 +238,6 @@ std::string attribute_text(const Node& node) {
       return fmt::format("dimension = {} : i64, is_stable = true", node.attr<SortAttrs>().axis);
     case Op::kTopK:
       return fmt::format("k = {} : i64", node.attr<AxisAttrs>().count);
-    case Op::kRngBits:
-      return "rng_algorithm = #stablehlo<rng_algorithm THREE_FRY>";
     case Op::kShard:
       return "sharding = " + sharding_text(node.attr<ShardAttrs>().sharding, node.results[0].shape.rank());
     case Op::kCustomCall:

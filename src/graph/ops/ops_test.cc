@@ -14,6 +14,7 @@ using testing::ThrowsMessage;
 
 constexpr DType kF32 = DType::kF32;
 constexpr DType kS32 = DType::kS32;
+constexpr DType kU32 = DType::kU32;
 
 class OpsTest : public testing::Test {
  protected:
@@ -53,7 +54,7 @@ TEST_F(OpsTest, ShapeRulesGiveTheTypesOfNodesFromTheirAttributes) {
   merge_axes(split_axis(x, "d", {{"h", 2}, {"e", -1}}), "b e", "n");
   split(pad(x, "s", 1, 2), "s", {3, 4});
   rename(dynamic_index(x, "s", arg({}, kS32)), "d", "e");
-  random_normal(rng_key(g_, "w", arg({}, kS32)), {{"d", 6}});
+  random_normal(threefry(rng_key("w", arg({{"word", 2}}, kU32)), element_counters(g_, {{"d", 6}}, 0, 0)));
   int checked = 0;
   for (Node* node : g_.root().nodes()) {
     InferContext context{node->op, node->operands, node->attrs, node->scope, node->where};
@@ -252,7 +253,11 @@ TEST_F(OpsTest, PartsThatDoNotFitAreRefused) {
   EXPECT_REFUSED(iota(g_, kS32, {{"d", 4}}, "e"), "stablehlo.iota", "no axis 'e' in [d=4]");
   EXPECT_REFUSED(shard(x, {{{"fsdp"}, {"fsdp"}}}), "sdy.sharding_constraint",
                  "mesh axis 'fsdp' splits the value twice");
-  EXPECT_REFUSED(rng_bits(arg({}, kS32), {{"d", 4}}), "stablehlo.rng_bit_generator", "a key is one u64");
+  EXPECT_REFUSED(rng_key("w", arg({}, kS32)), "stablehlo.xor", "a seed is two words of u32");
+  EXPECT_REFUSED(threefry({zero, zero}, {zero, zero}), "stablehlo.xor", "a random word is a u32");
+  EXPECT_REFUSED(element_counters(g_, {{"l", 3}, {"d", int64_t{1} << 31}}, 0, 0), "stablehlo.iota", "a word does not");
+  EXPECT_REFUSED(element_counters(g_, {{"l", 2}, {"d", 3}}, 1, (int64_t{1} << 32) - 1), "stablehlo.iota",
+                 "from 4294967295 on");
 }
 
 TEST_F(OpsTest, CollectivesScaleTheAxesTheyWorkOn) {

@@ -106,9 +106,6 @@ Types infer_top_k(const InferContext& c);
 void vjp_sort(VjpContext& c);
 void vjp_top_k(VjpContext& c);
 
-// random.cc
-Types infer_rng_bits(const InferContext& c);
-
 // collective.cc
 Types infer_partition_id(const InferContext& c);
 Types infer_all_gather(const InferContext& c);

@@ -1,4 +1,4 @@
-#include "runtime/array_slice.h"
+#include "runtime/mesh_slice.h"
 
 #include <gmock/gmock.h>
 
@@ -65,7 +65,8 @@ TEST(SliceAt, SlicesCoverTheArrayOnce) {
   HostArray seen = HostArray::allocate(DType::kS32, {8, 2, 9});
   std::ranges::fill(seen.mutable_view<int32_t>(), 0);
   for (int64_t p = 0; p < 12; ++p) {
-    for_each_run(seen.sizes(), slice_at(seen.sizes(), sharding, kMesh, p), [&](int64_t at, int64_t, int64_t count) {
+    SliceRuns runs(seen.sizes(), slice_at(seen.sizes(), sharding, kMesh, p));
+    for_each_run(runs, 0, seen.elements(), [&](int64_t at, int64_t, int64_t count) {
       for (int64_t i = 0; i < count; ++i) ++seen.mutable_view<int32_t>()[static_cast<size_t>(at + i)];
     });
   }
@@ -81,35 +82,6 @@ TEST(SliceAt, MistakesAreNamed) {
   EXPECT_THAT(message({6, 6}, {{{"fsdp"}, {"fsdp"}}}, 0), ThrowsMessage<PjrtError>(HasSubstr("'fsdp' twice")));
   EXPECT_THAT(message({6, 6}, {{{"fsdp"}}}, 0), ThrowsMessage<PjrtError>(HasSubstr("sharding of 1 axes")));
   EXPECT_THAT(message({6}, {}, 12), ThrowsMessage<PjrtError>(HasSubstr("position 12")));
-}
-
-TEST(Cut, ContiguousSlicesAreViewsAndOthersCopies) {
-  HostArray whole = iota({4, 3, 2});
-  HostArray rows = cut(whole, {{1, 0, 0}, {2, 3, 2}});
-  EXPECT_EQ(rows.data(), whole.data() + 6 * 4);
-  EXPECT_THAT(rows.sizes(), ElementsAre(2, 3, 2));
-  HostArray inner = cut(whole, {{2, 1, 0}, {1, 1, 2}});
-  EXPECT_EQ(inner.data(), whole.data() + 14 * 4);
-  HostArray columns = cut(whole, {{0, 1, 0}, {4, 1, 2}});
-  EXPECT_THAT(columns.view<int32_t>(), ElementsAre(2, 3, 8, 9, 14, 15, 20, 21));
-  HostArray last = cut(whole, {{1, 0, 1}, {2, 3, 1}});
-  EXPECT_THAT(last.view<int32_t>(), ElementsAre(7, 9, 11, 13, 15, 17));
-}
-
-TEST(Cut, ScalarsAndEmptyArraysAreTheirOnlySlice) {
-  EXPECT_THAT(cut(iota({}), {{}, {}}).view<int32_t>(), ElementsAre(0));
-  EXPECT_THAT(cut(iota({0, 4}), {{0, 0}, {0, 4}}).sizes(), ElementsAre(0, 4));
-}
-
-TEST(Paste, PutsEverySliceBackInItsPlace) {
-  HostArray whole = iota({4, 6});
-  HostArray joined = HostArray::allocate(DType::kS32, {4, 6});
-  Sharding sharding{{{"data"}, {"fsdp"}}};
-  for (int64_t p = 0; p < 12; ++p) {
-    ArraySlice slice = slice_at({4, 6}, sharding, kMesh, p);
-    paste(joined, slice, cut(whole, slice));
-  }
-  EXPECT_THAT(joined.view<int32_t>(), testing::ElementsAreArray(whole.view<int32_t>()));
 }
 
 }  // namespace

@@ -1,9 +1,8 @@
-#include "runtime/array_slice.h"
+#include "runtime/mesh_slice.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstring>
 #include <set>
 
 #include "runtime/pjrt_error.h"
@@ -21,12 +20,6 @@ size_t axis_of(const Mesh& mesh, const std::string& name) {
 }
 
 }  // namespace
-
-int64_t ArraySlice::elements() const {
-  int64_t n = 1;
-  for (int64_t s : sizes) n *= s;
-  return n;
-}
 
 std::vector<int64_t> mesh_coordinates(const Mesh& mesh, int64_t position) {
   std::vector<int64_t> out(mesh.axes.size());
@@ -73,25 +66,6 @@ ArraySlice slice_at(const std::vector<int64_t>& sizes, const Sharding& sharding,
     out.start[d] = index * out.sizes[d];
   }
   return out;
-}
-
-HostArray cut(const HostArray& whole, const ArraySlice& slice) {
-  int64_t width = byte_size(whole.dtype());
-  int64_t runs = 0, first = 0;
-  for_each_run(whole.sizes(), slice, [&](int64_t from, int64_t, int64_t) { first = runs++ == 0 ? from : first; });
-  if (runs <= 1) return HostArray(whole.dtype(), slice.sizes, whole.data() + first * width, whole.owner());
-  HostArray out = HostArray::allocate(whole.dtype(), slice.sizes);
-  for_each_run(whole.sizes(), slice, [&](int64_t from, int64_t to, int64_t count) {
-    std::memcpy(out.mutable_data() + to * width, whole.data() + from * width, static_cast<size_t>(count * width));
-  });
-  return out;
-}
-
-void paste(HostArray& whole, const ArraySlice& slice, const HostArray& part) {
-  int64_t width = byte_size(whole.dtype());
-  for_each_run(whole.sizes(), slice, [&](int64_t to, int64_t from, int64_t count) {
-    std::memcpy(whole.mutable_data() + to * width, part.data() + from * width, static_cast<size_t>(count * width));
-  });
 }
 
 }  // namespace fathom

@@ -1,0 +1,60 @@
+#include "base/parallel_for.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace fathom {
+namespace {
+
+class Loop {
+ public:
+  Loop(int64_t count, const std::function<void(int64_t)>& task) : count_(count), task_(task), failed_(count) {}
+
+  void take_all() {
+    for (int64_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) {
+      try {
+        task_(i);
+      } catch (...) {
+        next_ = count_;
+        std::lock_guard lock(mutex_);
+        if (i < failed_) fault_ = std::current_exception();
+        failed_ = std::min(failed_, i);
+      }
+    }
+  }
+  void rethrow() const {
+    if (fault_) std::rethrow_exception(fault_);
+  }
+
+ private:
+  const int64_t count_;
+  const std::function<void(int64_t)>& task_;
+  std::atomic<int64_t> next_{0};
+  std::mutex mutex_;
+  int64_t failed_;
+  std::exception_ptr fault_;
+};
+
+}  // namespace
+
+void parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
+  Loop loop(count, task);
+  {
+    std::vector<std::jthread> helpers;
+    const int64_t threads = std::min<int64_t>(std::thread::hardware_concurrency(), count);
+    try {
+      for (int64_t i = 1; i < threads; ++i) helpers.emplace_back([&] { loop.take_all(); });
+    } catch (const std::system_error&) {
+      // No further thread to be had: those that are there do the work.
+    }
+    loop.take_all();
+  }
+  loop.rethrow();
+}
+
+}  // namespace fathom

@@ -1,0 +1,205 @@
+#include "convert/hf_weights.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "base/bf16.h"
+#include "base/error.h"
+#include "base/temporary_folder.h"
+#include "checkpoint/safetensors_writer.h"
+#include "model/test_models.h"
+
+namespace fathom {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::ThrowsMessage;
+
+// A folder with the tensors of a small V3, and what its arrays should hold.
+class HfWeightsTest : public testing::Test {
+ protected:
+  void set_up(DType stored, DType wanted, bool scan = true) {
+    config_ = tiny_v3();
+    config_.weight_dtype = wanted;
+    config_.scan_layers = scan;
+    table_ = param_table(config_);
+    arrays_ = param_arrays(config_, table_);
+    std::mt19937 bits(7);
+    std::normal_distribution<float> normal;
+    for (const ParamArray& array : arrays_) {
+      for (const HfPart& part : hf_parts(config_, table_[array.row], array)) {
+        HostArray values = HostArray::allocate(DType::kF32, part.sizes);
+        for (float& x : values.mutable_view<float>()) x = normal(bits);
+        tensors_[part.name] = convert(values, stored);
+      }
+    }
+  }
+
+  void write() const {
+    std::vector<TensorSpec> specs;
+    for (const auto& [name, values] : tensors_) specs.push_back({name, values.dtype(), values.sizes()});
+    SafetensorsWriterOptions options;
+    options.index = plan_shards(specs, 100'000);
+    SafetensorsWriter writer(folder_.path(), specs, options);
+    for (const auto& [name, values] : tensors_) writer.write(name, values);
+    writer.finish();
+  }
+
+  HfWeights open() const { return {TensorFolder::open(folder_.path()), config_, table_, arrays_}; }
+
+  // An array put together tensor by tensor.
+  HostArray expected(const ParamArray& array) const {
+    HostArray whole = HostArray::allocate(array.type.dtype, array.type.shape.sizes());
+    const int64_t width = byte_size(array.type.dtype);
+    for (const HfPart& part : hf_parts(config_, table_[array.row], array)) {
+      const HostArray piece = convert(tensors_.at(part.name), array.type.dtype);
+      std::memcpy(whole.mutable_data() + part.offset * width, piece.data(), static_cast<size_t>(piece.bytes()));
+    }
+    return whole;
+  }
+
+  size_t index_of(const std::string& name) const {
+    auto at = std::find_if(arrays_.begin(), arrays_.end(), [&](const ParamArray& a) { return a.name == name; });
+    return static_cast<size_t>(at - arrays_.begin());
+  }
+
+  TemporaryFolder folder_;
+  ModelConfig config_;
+  std::vector<Param> table_;
+  std::vector<ParamArray> arrays_;
+  std::map<std::string, HostArray> tensors_;
+};
+
+std::vector<HostArray> filled(const HfWeights& weights, size_t index, DType dtype,
+                              const std::vector<ArraySlice>& slices) {
+  std::vector<HostArray> out;
+  std::vector<SliceMemory> memory;
+  for (const ArraySlice& slice : slices) {
+    out.push_back(HostArray::allocate(dtype, slice.sizes));
+    memory.push_back({slice, out.back().mutable_data()});
+  }
+  weights.fill(index, memory);
+  return out;
+}
+
+bool same(const HostArray& a, const HostArray& b) {
+  return a.sizes() == b.sizes() && std::memcmp(a.data(), b.data(), static_cast<size_t>(a.bytes())) == 0;
+}
+
+// Each axis that can be halved: both halves, in both orders, and one of them alone.
+std::vector<std::vector<ArraySlice>> divisions(const std::vector<int64_t>& sizes) {
+  const ArraySlice whole{std::vector<int64_t>(sizes.size(), 0), sizes};
+  std::vector<std::vector<ArraySlice>> out = {{whole}, {}};
+  for (size_t axis = 0; axis < sizes.size(); ++axis) {
+    if (sizes[axis] % 2 != 0) continue;
+    ArraySlice low = whole;
+    low.sizes[axis] /= 2;
+    ArraySlice high = low;
+    high.start[axis] = low.sizes[axis];
+    out.insert(out.end(), {{low, high}, {high, low}, {high}});
+  }
+  return out;
+}
+
+TEST_F(HfWeightsTest, AnySlicesHoldTheNumbersOfTheFolder) {
+  for (DType stored : {DType::kBF16, DType::kF32, DType::kF16}) {
+    for (DType wanted : {DType::kF32, DType::kBF16}) {
+      set_up(stored, wanted, stored != DType::kF16);
+      write();
+      const HfWeights weights = open();
+      for (size_t i = 0; i < arrays_.size(); ++i) {
+        const HostArray whole = expected(arrays_[i]);
+        for (const auto& slices : divisions(whole.sizes())) {
+          const auto parts = filled(weights, i, whole.dtype(), slices);
+          for (size_t s = 0; s < slices.size(); ++s) EXPECT_TRUE(same(parts[s], cut(whole, slices[s]))) << arrays_[i].name;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(HfWeightsTest, ANumberThatIsNotFiniteIsReportedWithItsTensor) {
+  set_up(DType::kBF16, DType::kF32);
+  const std::string tensor = "model.layers.2.mlp.experts.5.up_proj.weight";
+  tensors_[tensor].mutable_view<uint16_t>()[40] = float_to_bf16(INFINITY);
+  write();
+  const HfWeights weights = open();
+  const size_t i = index_of("decoder.moe_layers.moe.experts.w_up");
+  const std::vector<int64_t> sizes = arrays_[i].type.shape.sizes();
+  EXPECT_THAT([&] { filled(weights, i, DType::kF32, {{{0, 0, 0, 0}, sizes}}); },
+              ThrowsMessage<FormatError>(AllOf(HasSubstr("decoder.moe_layers.moe.experts.w_up (" + tensor + ")"),
+                                               HasSubstr("not finite"), HasSubstr(folder_.path()))));
+  // Expert 5 belongs to somebody else.
+  EXPECT_NO_THROW(filled(weights, i, DType::kF32, {{{0, 0, 0, 0}, {sizes[0], 4, sizes[2], sizes[3]}}}));
+}
+
+TEST_F(HfWeightsTest, AFileCutShortAfterItWasOpenedIsAnErrorThatNamesIt) {
+  set_up(DType::kF32, DType::kF32);
+  write();
+  const HfWeights weights = open();
+  const std::string file = TensorFolder::open(folder_.path()).file_of("lm_head.weight").path();
+  std::filesystem::resize_file(file, 4096);
+  EXPECT_THAT(
+      [&] {
+        for (size_t i = 0; i < arrays_.size(); ++i) {
+          const auto sizes = arrays_[i].type.shape.sizes();
+          filled(weights, i, arrays_[i].type.dtype, {{std::vector<int64_t>(sizes.size(), 0), sizes}});
+        }
+      },
+      ThrowsMessage<FormatError>(AllOf(HasSubstr(file), HasSubstr("the file ends here"))));
+}
+
+// Bytes that this process has asked the kernel for.
+int64_t bytes_read() {
+  std::ifstream file("/proc/self/io");
+  std::string word;
+  int64_t bytes = -1;
+  while (file >> word) {
+    if (word == "rchar:") file >> bytes;
+  }
+  return bytes;
+}
+
+TEST_F(HfWeightsTest, OnlyWhatTheSlicesNeedIsRead) {
+  if (bytes_read() < 0) GTEST_SKIP() << "/proc/self/io is not there";
+  set_up(DType::kBF16, DType::kF32);
+  write();
+  const HfWeights weights = open();
+  const size_t i = index_of("decoder.moe_layers.moe.experts.w_up");
+  std::vector<int64_t> sizes = arrays_[i].type.shape.sizes();
+  const int64_t before = bytes_read();
+  const int64_t own = bytes_read() - before;  // of the question itself
+  sizes[1] = 2;
+  const auto part = filled(weights, i, DType::kF32, {{{0, 2, 0, 0}, sizes}});
+  const int64_t used = bytes_read() - before - 2 * own;
+  EXPECT_GE(used, part[0].bytes() / 2);
+  EXPECT_LT(used, part[0].bytes() / 2 + 1000);
+}
+
+TEST_F(HfWeightsTest, AllMisfitsAreListedBeforeAByteIsRead) {
+  set_up(DType::kF32, DType::kF32);
+  tensors_.erase("model.norm.weight");
+  tensors_["lm_head.weight"] = HostArray::allocate(DType::kF32, {3, 2});
+  tensors_["model.layers.1.mlp.gate.weight"] = convert(tensors_["model.layers.1.mlp.gate.weight"], DType::kS32);
+  for (const char* extra : {"model.layers.0.bias", "model.layers.4.eh_proj.weight",
+                            "model.layers.1.self_attn.indexer.wk.weight", "model.layers.0.self_attn.rotary_emb.inv_freq"}) {
+    tensors_[extra] = HostArray::allocate(DType::kF32, {2});
+  }
+  write();
+  EXPECT_THAT([&] { open(); },
+              ThrowsMessage<FormatError>(AllOf(
+                  HasSubstr("missing (1):\n    model.norm.weight"), HasSubstr("misshapen (1):\n    lm_head.weight: [3, 2]"),
+                  HasSubstr("not floating-point (1):\n    model.layers.1.mlp.gate.weight: int32"),
+                  HasSubstr("extra (1):\n    model.layers.0.bias"), Not(HasSubstr("eh_proj")))));
+}
+
+}  // namespace
+}  // namespace fathom
