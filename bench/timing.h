@@ -23,9 +23,9 @@ template <typename F>
 double best_seconds(int tries, const F& call) {
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < tries; ++i) {
-    const Clock::time_point start = Clock::now();
+    const Stopwatch watch;
     call();
-    best = std::min(best, seconds_since(start));
+    best = std::min(best, watch.seconds());
   }
   return best;
 }

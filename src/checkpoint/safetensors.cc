@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/remote_path.h"
 
 namespace fathom {
 namespace {

@@ -64,9 +64,7 @@ Request parse(const CommandLine& line, const Environment& environment) {
   if (line.flag("text") && out.text_file.empty()) throw ConfigError("train_compile: --text=FILE names the file");
   std::vector<std::string> words = line.config;
   out.kind = parse_program(take_program(line, words));
-  Resolved resolved = resolve_config(words, environment, {.needs_data = false});
-  log_settings(resolved);
-  out.config = resolved.config;
+  out.config = command_config(words, environment, {.needs_data = false});
   const std::string& file = out.config.compiled_trainstep_file;
   if (!file.empty() && (out.kind != ProgramKind::kTrain || !out.compile)) {
     throw ConfigError(fmt::format("compiled_trainstep_file={}: holds a compiled train step; leave it out with {}", file,

@@ -12,8 +12,6 @@
 
 namespace fathom {
 
-};
-
 // Values are final: defaults, -1 ("take it from ...") and empty strings are already resolved where the comment says so.
 // The initialisers stand for nothing but zero: the defaults live in the key table.
 struct Config {

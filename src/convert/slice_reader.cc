@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "base/parallel_for.h"
+#include "base/remote_path.h"
 #include "convert/checked_copy.h"
 #include "storage/file_store.h"
 

@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/remote_path.h"
 #include "config/resolve/resolve.h"
-#include "storage/file_store.h"
 
 namespace fathom {
 namespace {

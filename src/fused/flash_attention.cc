@@ -148,7 +148,7 @@ double pairs(const Node& node, const Target& target) {
   const Shape& q = node.operands[0].shape();
   auto length = static_cast<double>(q[1].size);
   double block = std::min(length, static_cast<double>(node.attr<FusedAttrs>().ints.at(0)));
-  double keys = target.platform == "gpu" ? length : (length + block) / 2;
+  double keys = target.hardware == Hardware::kGpu ? length : (length + block) / 2;
   return static_cast<double>(q[0].size * q[2].size) * length * keys;
 }
 

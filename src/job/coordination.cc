@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "config/resolve/problems.h"
+#include "config/problems.h"
 
 namespace fathom {
 namespace {

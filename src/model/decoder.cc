@@ -13,7 +13,7 @@ using LayerFunction = std::function<LayerOut(const LayerWeights&, Value)>;
 // The layer as a remat region.
 LayerFunction with_remat(LayerFunction layer, const std::set<std::string>& saved) {
   return [layer = std::move(layer), saved](const LayerWeights& w, Value x) {
-    NamedValues beside;
+    ValuesByName beside;
     auto results = remat(x.graph(), saved, [&] {
       LayerOut out = layer(w, x);
       beside = out.beside;
@@ -26,7 +26,7 @@ LayerFunction with_remat(LayerFunction layer, const std::set<std::string>& saved
 }
 
 LayerOut scan_stack(const LayerStack& stack, Value x, const LayerFunction& layer) {
-  NamedValues beside;
+  ValuesByName beside;
   auto done = scan(x.graph(), {.axis = "l", .length = stack.count()}, {x}, stack.stacked(),
                    [&](Value, std::span<const Value> carry, std::span<const Value> slices) {
                      LayerOut out = layer(stack.bind(slices), carry[0]);
@@ -37,7 +37,7 @@ LayerOut scan_stack(const LayerStack& stack, Value x, const LayerFunction& layer
 }
 
 LayerOut unroll_stack(const LayerStack& stack, Value x, const LayerFunction& layer) {
-  NamedValues beside;
+  ValuesByName beside;
   std::vector<std::vector<Value>> parts;  // of each value beside the output, one a layer
   for (int64_t i = 0; i < stack.count(); ++i) {
     Scope scope(x.graph(), std::to_string(i));

@@ -7,7 +7,7 @@
 
 #include "model/ffn.h"
 #include "model/mla.h"
-#include "model/named_values.h"
+#include "model/values_by_name.h"
 
 namespace fathom {
 
@@ -28,7 +28,7 @@ struct LayerOut {
   //   router.scores   [b s e] f32, without bias
   //   router.experts  [b s k] s32
   //   router.weights  [b s k] f32
-  NamedValues beside;
+  ValuesByName beside;
 };
 
 struct ModelOptions {
@@ -44,7 +44,7 @@ struct ModelOptions {
 
 struct StackOut {
   Stack stack;
-  NamedValues beside;  // of its layers
+  ValuesByName beside;  // of its layers
 };
 
 struct ModelOut {
@@ -53,7 +53,7 @@ struct ModelOut {
   Value normed;     // [b s d], after it
   Value logits;     // [b s v], null unless asked for
   // The scalars of a step that layers give, each as one f32 scalar for all of them.
-  NamedValues losses;
+  ValuesByName losses;
   std::vector<StackOut> stacks;  // in the order in which a token passes them
 };
 

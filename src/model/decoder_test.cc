@@ -86,7 +86,7 @@ TEST(Decoder, ScannedAndUnscannedGiveTheSameTypes) {
     EXPECT_EQ(scanned.out.logits.type(), layered.out.logits.type());
     EXPECT_EQ(scanned.out.losses.find("moe_lb_loss").type(), (TensorType{DType::kF32, {}}));
     ASSERT_EQ(scanned.out.stacks.size(), 2u);
-    const NamedValues &dense = scanned.out.stacks[0].beside, &moe = scanned.out.stacks[1].beside;
+    const ValuesByName &dense = scanned.out.stacks[0].beside, &moe = scanned.out.stacks[1].beside;
     EXPECT_EQ(moe.size(), 8u);
     for (const auto& [name, value] : moe) {
       Value other = layered.out.stacks[1].beside.find(name);

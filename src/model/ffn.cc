@@ -154,8 +154,8 @@ Routing route(const ModelConfig& m, const MoeWeights& w, Value x) {
   return r;
 }
 
-NamedValues MoeOut::beside(bool capture) const {
-  NamedValues out;
+ValuesByName MoeOut::beside(bool capture) const {
+  ValuesByName out;
   out.add("moe_lb_loss", balance_loss);
   out.add("load", load);
   if (!capture) return out;

@@ -1,7 +1,7 @@
 // The feed-forward half of a layer: a gated MLP, or routed experts with a shared one.
 #pragma once
 
-#include "model/named_values.h"
+#include "model/values_by_name.h"
 #include "model/weights.h"
 
 namespace fathom {
@@ -26,7 +26,7 @@ struct MoeOut {
   Routing routing;
 
   // What a layer gives of it beside its output; the routing only with `capture`.
-  NamedValues beside(bool capture) const;
+  ValuesByName beside(bool capture) const;
 };
 // Routed experts, dropless, and the shared expert. x [b s d].
 MoeOut moe(const ModelConfig& config, const MoeWeights& weights, Value x);

@@ -182,7 +182,7 @@ TEST_P(Model, IntermediatesAndRoutingEqualTheReference) {
     Staged staged(m, weights_);
     ModelOut out =
         staged.run(m, token_ids(golden->tensor("tokens")), golden->tensor("tokens").elements(), {.capture = true});
-    const NamedValues &dense = out.stacks[0].beside, &moe = out.stacks[1].beside;
+    const ValuesByName &dense = out.stacks[0].beside, &moe = out.stacks[1].beside;
     auto got =
         staged.results({squeeze(out.embedding, "b"), squeeze(out.normed, "b"), dense.find("self_attn"),
                         dense.find("mlp"), dense.find("out"), moe.find("self_attn"), moe.find("mlp"), moe.find("out"),

@@ -9,8 +9,8 @@ namespace fathom {
 PeerArray peer_array(const ModelConfig& config, const Param& param, const ParamArray& array, int64_t scan_axis) {
   PeerArray out{.path = param.peer, .axes = {}};
   for (const std::string& name : split_names(param.peer_axes)) out.axes.push_back(array.type.shape.find(name));
-  if (param.stack == Stack::kNone) return out;
-  std::string stack = stack_info(config, param.stack).name;
+  if (!param.stack) return out;
+  std::string stack = stacks(config)[*param.stack].name;
   if (array.layer >= 0) {
     out.path = fmt::format("{}_{}{}", stack, array.layer, param.peer.substr(stack.size()));
     return out;

@@ -46,7 +46,7 @@ void ProgramBuilder::state_result(const StateEntry& entry, Value value) {
   result(entry.name, value, entry.sharding);
 }
 
-void ProgramBuilder::scalars(std::string name, const NamedValues& values) {
+void ProgramBuilder::scalars(std::string name, const ValuesByName& values) {
   std::vector<Value> parts;
   std::vector<std::string> elements;
   for (const auto& [element, value] : values) {

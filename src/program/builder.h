@@ -30,7 +30,7 @@ class ProgramBuilder {
   // A state entry as a result; it takes over the memory of the argument of its name, if there is one.
   void state_result(const StateEntry& entry, Value value);
   // One vector of f32 scalars.
-  void scalars(std::string name, const NamedValues& values);
+  void scalars(std::string name, const ValuesByName& values);
   Program finish() { return std::move(program_); }
 
  private:

@@ -71,7 +71,7 @@ LossAndGradients accumulated(const Config& config, const StateSpec& spec, std::s
   for (const Value& p : trained) init.push_back(zeros(g, {DType::kF32, p.shape()}));
   std::vector<Value> stacks;
   for (const auto& field : batch.fields()) stacks.push_back(micro_batches(batch.*field.member, count));
-  NamedValues names;
+  ValuesByName names;
   auto micro_step = [&](Value, std::span<const Value> carry, std::span<const Value> x) {
     BatchFields<Value> micro;
     for (size_t i = 0; i < x.size(); ++i) micro.*micro.fields()[i].member = x[i];
@@ -109,8 +109,8 @@ LossAndGradients loss_and_gradients(const Config& config, const StateSpec& spec,
 }
 
 // The scalars of the loss.
-NamedValues loss_scalars(const LossSums& sums) {
-  NamedValues out;
+ValuesByName loss_scalars(const LossSums& sums) {
+  ValuesByName out;
   out.add("loss", sums.loss());
   for (const auto& [name, sum] : sums.sums) out.add(name, sums.mean(name));
   return out;
@@ -136,7 +136,7 @@ Value device_argument(ProgramBuilder& b, const StateSpec& spec, std::string name
 
 struct Updated {
   std::vector<Value> state;  // at the indices of the entries; null where nothing changes
-  NamedValues parameter_squares;
+  ValuesByName parameter_squares;
 };
 
 // The trained parameters and their moments after AdamW; `t` counts the updates from 1.
@@ -160,8 +160,8 @@ Updated update(const Config& config, const StateSpec& spec, std::span<const Valu
   return out;
 }
 
-NamedValues gradient_squares(const StateSpec& spec, std::span<const Value> gradients) {
-  NamedValues out;
+ValuesByName gradient_squares(const StateSpec& spec, std::span<const Value> gradients) {
+  ValuesByName out;
   const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
   for (size_t i = 0; i < trained.size(); ++i) {
     const StateEntry& entry = spec.entries[trained[i]];
@@ -170,7 +170,7 @@ NamedValues gradient_squares(const StateSpec& spec, std::span<const Value> gradi
   return out;
 }
 
-Value sum_of(const NamedValues& scalars) {
+Value sum_of(const ValuesByName& scalars) {
   std::vector<Value> parts;
   for (const Value& v : scalars.values()) parts.push_back(expand(v, "i"));
   return reduce_sum(concatenate(parts, "i"), "i");
@@ -188,7 +188,7 @@ Program train_step(const Config& config, const StateSpec& spec, const BatchShape
   Scope scope(b.graph(), "optimizer");
   const size_t counter = spec.index("step");
   const double threshold = config.gradient_clipping_threshold;
-  NamedValues squares = gradient_squares(spec, lg.gradients);
+  ValuesByName squares = gradient_squares(spec, lg.gradients);
   Value norm = sqrt(sum_of(squares));
   Value rate = learning_rate(schedule_of(config), state[counter]);
   AdamW adam{.b1 = config.adam_b1, .b2 = config.adam_b2};
@@ -196,7 +196,7 @@ Program train_step(const Config& config, const StateSpec& spec, const BatchShape
   Updated next = update(config, spec, state, lg.gradients, now);
   next.state[counter] = state[counter] + 1;
 
-  NamedValues scalars = loss_scalars(lg.sums);
+  ValuesByName scalars = loss_scalars(lg.sums);
   scalars.add("raw_grad_norm", norm);
   scalars.add("grad_norm", threshold > 0 ? minimum(norm, threshold) : norm);
   scalars.add("learning_rate", rate);

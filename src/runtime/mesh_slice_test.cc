@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include <numeric>
 #include <set>
 
 #include "runtime/pjrt_error.h"
@@ -15,13 +14,6 @@ using testing::HasSubstr;
 using testing::ThrowsMessage;
 
 const Mesh kMesh = {{{"data", 2}, {"fsdp", 3}, {"tensor", 2}}};
-
-HostArray iota(std::vector<int64_t> sizes) {
-  HostArray out = HostArray::allocate(DType::kS32, std::move(sizes));
-  auto view = out.mutable_view<int32_t>();
-  std::iota(view.begin(), view.end(), 0);
-  return out;
-}
 
 TEST(MeshCoordinates, LastAxisIsFastest) {
   EXPECT_THAT(mesh_coordinates(kMesh, 0), ElementsAre(0, 0, 0));

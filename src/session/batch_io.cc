@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "base/log.h"
-#include "runtime/array_slice.h"
+#include "runtime/mesh_slice.h"
 
 namespace fathom {
 namespace {

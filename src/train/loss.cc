@@ -30,7 +30,7 @@ std::vector<const StepScalar*> summed_scalars(const ModelConfig& model) {
 LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch,
                    double z_loss_multiplier) {
   TokenLoss token = token_loss(model.logits, batch.targets, batch.targets_segmentation, z_loss_multiplier);
-  NamedValues given;
+  ValuesByName given;
   given.add("lm_loss", token.cross_entropy);
   given.add("z_loss", token.z_loss);
   Value targets = convert(token.targets, DType::kF32);

@@ -22,7 +22,7 @@ std::vector<const StepScalar*> summed_scalars(const ModelConfig& model);
 
 // Those rows for one batch or micro-batch.
 struct LossSums {
-  NamedValues sums;  // f32 scalars, one for each of summed_scalars(), in its order
+  ValuesByName sums;  // f32 scalars, one for each of summed_scalars(), in its order
   Value targets;     // s32 scalar
 
   // The mean over the targets of one of them, or of all terms of the loss together: what is differentiated.

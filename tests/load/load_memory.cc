@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/temporary_folder.h"
-#include "config/mesh.h"
+#include "mesh/device_mesh.h"
 #include "config/resolve/resolve.h"
 #include "convert/hf_weights.h"
 #include "program/state.h"

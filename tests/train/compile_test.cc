@@ -49,7 +49,7 @@ int64_t figure(const std::string& text, const std::string& name) {
 
 // The program of these keys as it is compiled for a machine.
 StagedProgram staged(const Words& keys, const Machine& machine) {
-  Target target{.platform = std::string(name(machine.hardware)), .kernels = {}};
+  Target target{.hardware = machine.hardware, .kernels = {}};
   Config config = resolve_config(keys, {}, {.needs_data = false}).config;
   return stage(config, ProgramKind::kTrain, machine.devices, machine.slices, target);
 }

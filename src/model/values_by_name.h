@@ -11,7 +11,7 @@
 
 namespace fathom {
 
-class NamedValues {
+class ValuesByName {
  public:
   // Nothing is added for a null value.
   void add(std::string_view name, Value value) {
@@ -35,8 +35,8 @@ class NamedValues {
     for (const auto& item : items_) out.push_back(item.second);
     return out;
   }
-  NamedValues with(std::span<const Value> values) const {
-    NamedValues out;
+  ValuesByName with(std::span<const Value> values) const {
+    ValuesByName out;
     for (size_t i = 0; i < items_.size(); ++i) out.items_.emplace_back(items_[i].first, values[i]);
     return out;
   }
