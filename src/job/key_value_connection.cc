@@ -58,7 +58,7 @@ void AnswerQueue::clear() {
 
 short KeyValueConnection::events() const {
   if (ready()) return 0;
-  bool reads = !ended && !refused && !frame_waits && !answers.full();
+  bool reads = !refused && !frame_waits && !answers.full();
   return static_cast<short>((reads ? POLLIN : 0) | (answers.empty() ? 0 : POLLOUT));
 }
 
@@ -71,7 +71,7 @@ void KeyValueConnection::receive(size_t largest_frame) {
       received.append(bytes, static_cast<size_t>(count));
       read += static_cast<size_t>(count);
     } else if (count == 0 || errno != EINTR) {
-      ended = ended || count == 0 || errno != EAGAIN;
+      broken = broken || count == 0 || errno != EAGAIN;
       return;
     }
   }

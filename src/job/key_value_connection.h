@@ -42,8 +42,8 @@ struct KeyValueConnection {
   short events() const;
   // Whether a frame can be handled now.
   bool ready() const { return frame_waits && !refused && !answers.full(); }
-  // Reads what is there, as long as no whole frame waits and a turn's share is not used up. Throws PjrtError
-  // (kDataLoss) for bytes that are no frame.
+  // Reads what is there, as long as no whole frame waits and a turn's share is not used up: so the end is seen only
+  // when all that came before it is handled. Throws PjrtError (kDataLoss) for bytes that are no frame.
   void receive(size_t largest_frame);
   // Sends what the socket takes now.
   void flush();
@@ -58,7 +58,6 @@ struct KeyValueConnection {
   bool frame_waits = false;  // a whole frame is in `received`
   bool refused = false;      // closed as soon as the reason is sent
   bool unreachable = false;  // nothing can be sent, but what comes and came still counts: a goodbye above all
-  bool ended = false;        // nothing more will come
   bool broken = false;       // to be closed
 };
 

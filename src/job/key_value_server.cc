@@ -211,7 +211,6 @@ class KeyValueServer::Loop {
       c.received.forget_read();
       c.frame_waits = c.received.has_frame(largest_frame(c));
       c.flush();
-      if (c.ended && !c.ready()) c.broken = true;
       count_received(c);
     } catch (const std::exception& error) {
       const auto* fault = dynamic_cast<const PjrtError*>(&error);
