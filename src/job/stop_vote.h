@@ -4,22 +4,22 @@
 
 #include <cstdint>
 
-#include "job/tally.h"
+#include "job/agreement.h"
 
 namespace fathom {
 
 class StopVote {
  public:
   // `timeout`: how long one process may be behind the others.
-  StopVote(JobStore store, Timeout timeout) : tally_(std::move(store), "stop", timeout) {}
+  StopVote(JobStore store, Timeout timeout) : wishes_(std::move(store), "stop", timeout) {}
 
-  // How many processes wish to stop after this step: the same in all of them. `own` is 1 for a process that does, else
-  // 0; a process alone gets it back. Every process must ask for the same steps in the same order. Throws RuntimeFault
-  // when one does not vote in time, PjrtError when one is lost.
-  int64_t votes(int64_t step, int64_t own) { return tally_.sum(step, own); }
+  // The largest wish of all processes for this step, the same in all of them; 0: nobody wishes to stop. A process alone
+  // gets its own back. Every process must ask for the same steps in the same order. Throws RuntimeFault when one does
+  // not answer in time, PjrtError when one is lost.
+  int32_t largest(int64_t step, int32_t own) { return static_cast<int32_t>(wishes_.largest(step, own)); }
 
  private:
-  Tally tally_;
+  Agreement wishes_;
 };
 
 }  // namespace fathom

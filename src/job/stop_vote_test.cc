@@ -23,7 +23,7 @@ int steps_of(const JobStore& store, const Wish& wish, int64_t steps) {
   StopVote vote(store, kLong);
   for (int64_t step = 0; step < steps; ++step) {
     bool wishes = store.index == wish.process && step >= wish.step;
-    if (vote.votes(step, wishes ? 1 : 0) > 0) return static_cast<int>(step);
+    if (vote.largest(step, wishes ? 1 : 0) > 0) return static_cast<int>(step);
   }
   return static_cast<int>(steps);
 }
@@ -47,18 +47,18 @@ TEST(StopVote, AllLeaveAfterTheStepAtWhichOneWishesTo) {
   }
 }
 
-TEST(StopVote, CountsAllWishes) {
+TEST(StopVote, TheLargestWishCounts) {
   int port = free_port();
-  auto votes = [port](int index) {
+  auto wishes = [port](int index) {
     auto client = std::make_shared<KeyValueClient>(options_for(port, index, 3));
     StopVote vote({client, index, 3}, kLong);
-    int64_t first = vote.votes(0, 1), second = vote.votes(1, index == 1 ? 1 : 0), third = vote.votes(2, 0);
+    int32_t first = vote.largest(0, index + 1), second = vote.largest(1, 9 - index), third = vote.largest(2, 0);
     client->leave();
-    return static_cast<int>(first * 100 + second * 10 + third);
+    return first * 100 + second * 10 + third;
   };
-  Child one([&] { return votes(1) == 310 ? 0 : 1; }), two([&] { return votes(2) == 310 ? 0 : 1; });
+  Child one([&] { return wishes(1) == 390 ? 0 : 1; }), two([&] { return wishes(2) == 390 ? 0 : 1; });
   KeyValueServer server(server_at(port, 3));
-  EXPECT_EQ(votes(0), 310);
+  EXPECT_EQ(wishes(0), 390);
   EXPECT_EQ(one.wait(), 0);
   EXPECT_EQ(two.wait(), 0);
 }
@@ -85,7 +85,7 @@ TEST(StopVote, ProcessThatDoesNotVoteIsNamed) {
   KeyValueServer server(server_at(port, 2));
   auto client = std::make_shared<KeyValueClient>(options_for(port, 0, 2));
   StopVote vote({client, 0, 2}, kShort);
-  EXPECT_THAT([&] { vote.votes(3, 0); },
+  EXPECT_THAT([&] { vote.largest(3, 0); },
               ThrowsMessage<RuntimeFault>(AllOf(HasSubstr("for process 1"), HasSubstr("stop 3"))));
   client->put("done", "");
   client->leave();
@@ -94,8 +94,8 @@ TEST(StopVote, ProcessThatDoesNotVoteIsNamed) {
 
 TEST(StopVote, ProcessAloneGetsItsOwnWish) {
   StopVote vote({}, kLong);
-  EXPECT_EQ(vote.votes(0, 0), 0);
-  EXPECT_EQ(vote.votes(1, 1), 1);
+  EXPECT_EQ(vote.largest(0, 0), 0);
+  EXPECT_EQ(vote.largest(1, 1), 1);
 }
 
 }  // namespace

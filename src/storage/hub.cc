@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "storage/file_store.h"
+#include "base/remote_path.h"
 
 namespace fathom {
 

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "base/environment.h"
-#include "base/remote_path.h"
 
 namespace fathom {
 

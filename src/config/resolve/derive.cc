@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/remote_path.h"
 #include "config/resolve/validate.h"
-#include "storage/file_store.h"
 #include "storage/hub.h"
 
 namespace fathom {
