@@ -51,9 +51,9 @@ TEST(Runs, CanBeAskedForAPartOfTheWhole) {
   const std::vector<int64_t> whole = {3, 4, 5, 2};
   const int64_t elements = 3 * 4 * 5 * 2;
   const HostArray all = iota(whole);
-  for (const ArraySlice& slice : {ArraySlice{{1, 0, 2, 0}, {2, 4, 2, 2}}, ArraySlice{{0, 1, 0, 1}, {3, 2, 5, 1}},
-                                  ArraySlice{{0, 0, 0, 0}, whole}, ArraySlice{{2, 3, 4, 1}, {1, 1, 1, 1}},
-                                  ArraySlice{{1, 1, 0, 0}, {1, 0, 5, 2}}}) {
+  for (const ArraySlice& slice :
+       {ArraySlice{{1, 0, 2, 0}, {2, 4, 2, 2}}, ArraySlice{{0, 1, 0, 1}, {3, 2, 5, 1}}, ArraySlice{{0, 0, 0, 0}, whole},
+        ArraySlice{{2, 3, 4, 1}, {1, 1, 1, 1}}, ArraySlice{{1, 1, 0, 0}, {1, 0, 5, 2}}}) {
     const HostArray part = cut(all, slice);
     const SliceRuns runs(whole, slice);
     for (int64_t begin = 0; begin < elements; begin += 7) {

@@ -23,7 +23,8 @@ HostArray numbers(const std::vector<double>& values, DType dtype) {
 
 // Numbers on both sides of ties, zeros of both signs, subnormals of half, and more than a few blocks of them.
 std::vector<double> some_numbers() {
-  std::vector<double> out = {0, -0.0, 1, -1, 1 + 0x1p-8, 1 + 0x3p-8, 1 + 0x1p-8 + 0x1p-20, 0x1p-24, -0x3p-24, 60000, 3e-30};
+  std::vector<double> out = {0,       -0.0,     1,     -1,   1 + 0x1p-8, 1 + 0x3p-8, 1 + 0x1p-8 + 0x1p-20,
+                             0x1p-24, -0x3p-24, 60000, 3e-30};
   for (int i = 0; i < 300; ++i) out.push_back(std::sin(i) * std::exp2(i % 30 - 15));
   return out;
 }

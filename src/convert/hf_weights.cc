@@ -104,7 +104,8 @@ void HfWeights::fill(size_t index, std::span<const SliceMemory> slices) const {
                 .end = part.offset + part.elements});
   }
   if (const SliceSource* bad = reader.read()) {
-    throw FormatError(folder_.path(), fmt::format("{} ({}) holds numbers that are not finite", array.name, bad->tensor));
+    throw FormatError(folder_.path(),
+                      fmt::format("{} ({}) holds numbers that are not finite", array.name, bad->tensor));
   }
 }
 

@@ -29,10 +29,10 @@ class HfWeights {
   HfWeights(TensorFolder folder, const ModelConfig& config, const std::vector<Param>& table,
             const std::vector<ParamArray>& arrays);
 
-  // Fills slices of array `index`, which do not overlap, with its numbers in its dtype. Reads what they need and no more
-  // than a page between two pieces of it, in one pass on all cores; beside the slices it takes less than a megabyte a
-  // core. Throws FormatError that names parameter and tensor for a number that is not finite, or the file when it was
-  // cut short meanwhile.
+  // Fills slices of array `index`, which do not overlap, with its numbers in its dtype. Reads what they need and no
+  // more than a page between two pieces of it, in one pass on all cores; beside the slices it takes less than a
+  // megabyte a core. Throws FormatError that names parameter and tensor for a number that is not finite, or the file
+  // when it was cut short meanwhile.
   void fill(size_t index, std::span<const SliceMemory> slices) const;
 
  private:

@@ -119,7 +119,8 @@ TEST_F(HfWeightsTest, AnySlicesHoldTheNumbersOfTheFolder) {
         const HostArray whole = expected(arrays_[i]);
         for (const auto& slices : divisions(whole.sizes())) {
           const auto parts = filled(weights, i, whole.dtype(), slices);
-          for (size_t s = 0; s < slices.size(); ++s) EXPECT_TRUE(same(parts[s], cut(whole, slices[s]))) << arrays_[i].name;
+          for (size_t s = 0; s < slices.size(); ++s)
+            EXPECT_TRUE(same(parts[s], cut(whole, slices[s]))) << arrays_[i].name;
         }
       }
     }
@@ -134,9 +135,12 @@ TEST_F(HfWeightsTest, ANumberThatIsNotFiniteIsReportedWithItsTensor) {
   const HfWeights weights = open();
   const size_t i = index_of("decoder.moe_layers.moe.experts.w_up");
   const std::vector<int64_t> sizes = arrays_[i].type.shape.sizes();
-  EXPECT_THAT([&] { filled(weights, i, DType::kF32, {{{0, 0, 0, 0}, sizes}}); },
-              ThrowsMessage<FormatError>(AllOf(HasSubstr("decoder.moe_layers.moe.experts.w_up (" + tensor + ")"),
-                                               HasSubstr("not finite"), HasSubstr(folder_.path()))));
+  EXPECT_THAT(
+      [&] {
+        filled(weights, i, DType::kF32, {{{0, 0, 0, 0}, sizes}});
+      },
+      ThrowsMessage<FormatError>(AllOf(HasSubstr("decoder.moe_layers.moe.experts.w_up (" + tensor + ")"),
+                                       HasSubstr("not finite"), HasSubstr(folder_.path()))));
   // Expert 5 belongs to somebody else.
   EXPECT_NO_THROW(filled(weights, i, DType::kF32, {{{0, 0, 0, 0}, {sizes[0], 4, sizes[2], sizes[3]}}}));
 }
@@ -189,16 +193,17 @@ TEST_F(HfWeightsTest, AllMisfitsAreListedBeforeAByteIsRead) {
   tensors_.erase("model.norm.weight");
   tensors_["lm_head.weight"] = HostArray::allocate(DType::kF32, {3, 2});
   tensors_["model.layers.1.mlp.gate.weight"] = convert(tensors_["model.layers.1.mlp.gate.weight"], DType::kS32);
-  for (const char* extra : {"model.layers.0.bias", "model.layers.4.eh_proj.weight",
-                            "model.layers.1.self_attn.indexer.wk.weight", "model.layers.0.self_attn.rotary_emb.inv_freq"}) {
+  for (const char* extra :
+       {"model.layers.0.bias", "model.layers.4.eh_proj.weight", "model.layers.1.self_attn.indexer.wk.weight",
+        "model.layers.0.self_attn.rotary_emb.inv_freq"}) {
     tensors_[extra] = HostArray::allocate(DType::kF32, {2});
   }
   write();
-  EXPECT_THAT([&] { open(); },
-              ThrowsMessage<FormatError>(AllOf(
-                  HasSubstr("missing (1):\n    model.norm.weight"), HasSubstr("misshapen (1):\n    lm_head.weight: [3, 2]"),
-                  HasSubstr("not floating-point (1):\n    model.layers.1.mlp.gate.weight: int32"),
-                  HasSubstr("extra (1):\n    model.layers.0.bias"), Not(HasSubstr("eh_proj")))));
+  EXPECT_THAT([&] { open(); }, ThrowsMessage<FormatError>(AllOf(
+                                   HasSubstr("missing (1):\n    model.norm.weight"),
+                                   HasSubstr("misshapen (1):\n    lm_head.weight: [3, 2]"),
+                                   HasSubstr("not floating-point (1):\n    model.layers.1.mlp.gate.weight: int32"),
+                                   HasSubstr("extra (1):\n    model.layers.0.bias"), Not(HasSubstr("eh_proj")))));
 }
 
 }  // namespace

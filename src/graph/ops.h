@@ -178,8 +178,8 @@ Value one_hot(Value indices, const Axis& axis, DType dtype, Where w = Where::cur
 struct Words {
   Value first, second;
 };
-// Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): two random words
-// for each counter. The key's words are scalars.
+// Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): two random
+// words for each counter. The key's words are scalars.
 Words threefry(const Words& key, const Words& counter, Where w = Where::current());
 // A key for a name: its hash and the seed, exclusive or. `seed`: u32 [2], the high word first.
 Words rng_key(std::string_view for_name, Value seed, Where w = Where::current());

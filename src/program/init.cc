@@ -9,8 +9,8 @@ Program init_state(const StateSpec& spec, const StateChoice& choice) {
   for (const StateEntry& e : spec.entries) {
     if (!choice(e)) continue;
     Scope scope(b.graph(), e.name);
-    b.state_result(
-        e, e.is_parameter() ? initial_value(b.graph(), spec.param(e), spec.arrays[e.array], seed) : zeros(b.graph(), e.type));
+    b.state_result(e, e.is_parameter() ? initial_value(b.graph(), spec.param(e), spec.arrays[e.array], seed)
+                                       : zeros(b.graph(), e.type));
   }
   return b.finish();
 }

@@ -6,10 +6,10 @@
 #include <span>
 #include <vector>
 
-#include "runtime/mesh_slice.h"
 #include "runtime/buffer.h"
 #include "runtime/device_assignment.h"
 #include "runtime/executable.h"
+#include "runtime/mesh_slice.h"
 
 namespace fathom {
 
@@ -47,8 +47,8 @@ class ShardedArray {
   static ShardedArray from_slices(const Assignment& assignment, const ArrayLayout& layout, const MakeSlice& make,
                                   HostMemory memory = HostMemory::kCopy);
 
-  // The same, all different slices of this process at once: what they have in common is read once. On the CPU the memory
-  // is the device's own and no copy is made; elsewhere it is the host's until the transfer is done.
+  // The same, all different slices of this process at once: what they have in common is read once. On the CPU the
+  // memory is the device's own and no copy is made; elsewhere it is the host's until the transfer is done.
   static ShardedArray filled(const Assignment& assignment, const ArrayLayout& layout, const FillSlices& fill);
 
   bool empty() const { return shards_.empty() || shards_.front().empty(); }

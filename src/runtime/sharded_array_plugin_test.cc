@@ -1,6 +1,7 @@
 // Arrays over four virtual devices, also as two processes of two devices each would see them.
 #include <gmock/gmock.h>
 
+#include <cstring>
 #include <numeric>
 #include <set>
 
@@ -173,6 +174,53 @@ TEST_P(ShardedArrayTest, ProgramRunsOnArraysAndTakesOverWhatIsDonated) {
     x = std::move(run.results[1]);
     EXPECT_EQ(floats(x.to_host())[31], 62.0F * static_cast<float>(scale));
   }
+}
+
+// Every slice once, whoever holds it, and all in one call.
+TEST_P(ShardedArrayTest, SlicesAreFilledForAllTheirHolders) {
+  const HostArray whole = iota({8, 4});
+  std::vector<ArraySlice> asked;
+  auto fill = [&](std::span<const SliceMemory> slices) {
+    for (const auto& [slice, data] : slices) {
+      const HostArray part = cut(whole, slice);
+      std::memcpy(data, part.data(), static_cast<size_t>(part.bytes()));
+      asked.push_back(slice);
+    }
+  };
+  const ArrayLayout rows{DType::kF32, {8, 4}, {{{"fsdp"}, {}}}};
+  ShardedArray array = ShardedArray::filled(assignment(kSquare), rows, fill);
+  EXPECT_THAT(asked, ElementsAre(ArraySlice{{0, 0}, {4, 4}}, ArraySlice{{4, 0}, {4, 4}}));
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(floats(array.shards()[i].to_host()), floats(cut(whole, array.slice(i)))) << i;
+  }
+  asked.clear();
+  ShardedArray own = ShardedArray::filled(assignment(kSquare, std::vector<int>{2, 3}), rows, fill);
+  EXPECT_THAT(asked, ElementsAre(ArraySlice{{4, 0}, {4, 4}}));
+  auto fault = [](std::span<const SliceMemory>) { throw std::runtime_error("a broken file"); };
+  EXPECT_THAT([&] { ShardedArray::filled(assignment(kSquare), rows, fault); },
+              ThrowsMessage<std::runtime_error>("a broken file"));
+}
+
+// A step donates the parameters: what was filled in place must be memory that it can take over.
+TEST_P(ShardedArrayTest, FilledMemoryCanBeDonated) {
+  auto all = assignment(kSquare);
+  Executable program = Executable::compile(client_, kProgram, {.device_ids = all->device_ids()});
+  const Signature signature = signature_of_program();
+  const void* filled_at = nullptr;
+  const HostArray whole = iota({8, 4});
+  auto fill = [&](std::span<const SliceMemory> slices) {
+    filled_at = slices[0].data;
+    for (const auto& [slice, data] : slices) {
+      const HostArray part = cut(whole, slice);
+      std::memcpy(data, part.data(), static_cast<size_t>(part.bytes()));
+    }
+  };
+  ShardedArray x = ShardedArray::filled(all, {DType::kF32, {8, 4}, {{{"fsdp"}, {"tensor"}}}}, fill);
+  ShardedArray w = ShardedArray::from_host(all, iota({4, 4}), {{{"tensor"}, {}}});
+  const bool in_place = x.shards()[0].device_pointer() == filled_at;
+  ShardedExecution run = execute(program, signature, all, {&x, &w});
+  EXPECT_EQ(floats(run.results[1].to_host())[31], 62.0F);
+  if (in_place) EXPECT_EQ(run.results[1].shards()[0].device_pointer(), filled_at);
 }
 
 TEST_P(ShardedArrayTest, ArgumentsThatDoNotFitAreNamed) {

@@ -1,5 +1,5 @@
-// load_memory WINDOW [key=value...]: loads what two of eight devices hold of deepseek2-16b, in bfloat16, from a folder of
-// its real names and shapes whose data are holes. Fails when the process needs more than WINDOW megabytes beside the
+// load_memory WINDOW [key=value...]: loads what two of eight devices hold of deepseek2-16b, in bfloat16, from a folder
+// of its real names and shapes whose data are holes. Fails when the process needs more than WINDOW megabytes beside the
 // slices.
 #include <fmt/format.h>
 
@@ -58,9 +58,10 @@ int64_t status(const std::string& name) {
 }
 
 int run(int64_t window, std::vector<std::string> keys) {
-  keys.insert(keys.begin(), {"configs/base.yml", "model_name=deepseek2-16b", "override_model_config=True",
-                             "run_name=load", "dataset_type=synthetic", "weight_dtype=bfloat16",
-                             fmt::format("cpu_device_count={}", kDevices), fmt::format("ici_fsdp_parallelism={}", kDevices)});
+  keys.insert(keys.begin(),
+              {"configs/base.yml", "model_name=deepseek2-16b", "override_model_config=True", "run_name=load",
+               "dataset_type=synthetic", "weight_dtype=bfloat16", fmt::format("cpu_device_count={}", kDevices),
+               fmt::format("ici_fsdp_parallelism={}", kDevices)});
   const Config config = resolve_config(keys, {}).config;
   const StateSpec spec = state_spec(config, resolve_mesh(config, kDevices).mesh);
   TemporaryFolder folder;

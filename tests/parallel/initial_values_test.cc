@@ -1,10 +1,11 @@
 // Initial weights are the same numbers on every mesh, and no device holds more than its part of them.
+#include "program/initial_values.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
 
 #include "mesh_run.h"
-#include "program/initial_values.h"
 
 namespace fathom {
 namespace {
@@ -67,8 +68,7 @@ INSTANTIATE_TEST_SUITE_P(Meshes, InitialValues,
 
 TEST(InitialValuesOfALayer, AreThoseOfItsPlaceInTheStack) {
   Config scanned = config_with({"scan_layers=True", "base_num_decoder_layers=4", "first_num_dense_layers=2"});
-  Config unscanned =
-      config_with({"scan_layers=False", "base_num_decoder_layers=4", "first_num_dense_layers=2"});
+  Config unscanned = config_with({"scan_layers=False", "base_num_decoder_layers=4", "first_num_dense_layers=2"});
   StateSpec stacks = state_spec(scanned), layers = state_spec(unscanned);
   std::vector<HostArray> whole = drawn(stacks, 3), parts = drawn(layers, 3);
   std::map<size_t, size_t> array_of_row;

@@ -1,5 +1,5 @@
-// Random numbers as functions of a key and a counter, out of elementwise operations alone: what each device needs of them
-// it computes, the same numbers on every mesh.
+// Random numbers as functions of a key and a counter, out of elementwise operations alone: what each device needs of
+// them it computes, the same numbers on every mesh.
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -85,7 +85,8 @@ Words element_counters(Graph& g, const Shape& shape, int outer, int64_t first, W
     fits = fits && !__builtin_mul_overflow(product, static_cast<uint64_t>(shape[i].size), &product);
   }
   if (!fits || low > kWordRange || high + static_cast<uint64_t>(first) > kWordRange) {
-    graph_error(Op::kIota, {}, fmt::format("a word does not count the elements of {} from {} on", shape.to_string(), first), w);
+    graph_error(Op::kIota, {},
+                fmt::format("a word does not count the elements of {} from {} on", shape.to_string(), first), w);
   }
   return {row_major(g, shape, 0, outer, first, w), row_major(g, shape, outer, shape.rank(), 0, w)};
 }
