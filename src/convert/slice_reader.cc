@@ -6,7 +6,6 @@
 #include "base/parallel_for.h"
 #include "base/remote_path.h"
 #include "convert/checked_copy.h"
-#include "storage/file_store.h"
 
 namespace fathom {
 namespace {
