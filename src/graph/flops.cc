@@ -59,6 +59,7 @@ class Counter {
     if (attrs.op->flops != nullptr) return attrs.op->flops(node, target_);
     Graph graph;
     graph.precision = node.operands[0].graph().precision;
+    graph.partition = node.operands[0].graph().partition;
     std::vector<Value> operands;
     for (const Value& v : node.operands) operands.push_back(graph.arg("operand", v.type(), node.where));
     std::vector<Value> made = attrs.op->reference(operands, attrs, graph);
