@@ -123,10 +123,7 @@ class Cluster {
   }
 
  private:
-  std::string text(const std::string& variable) const {
-    auto found = environment_.find(variable);
-    return found == environment_.end() ? "" : found->second;
-  }
+  std::string text(const std::string& name) const { return variable(environment_, name); }
   bool has(const char* variable) const { return !text(variable).empty(); }
   // Inside `srun`; a batch script or an allocation alone has no step, and no list of its nodes.
   bool in_slurm_step() const { return has("SLURM_STEP_NODELIST") && has("SLURM_PROCID"); }
