@@ -13,13 +13,12 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/stopwatch.h"
 #include "job/key_value_store.h"
 #include "runtime/pjrt_error.h"
 
 namespace fathom {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // How much longer than its own timeout a request waits for the server's word.
 constexpr Timeout kGrace = std::chrono::seconds(30);
@@ -102,7 +101,7 @@ class KeyValueClient::Connection {
     }
   }
 
-  double waited() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+  double waited() const { return seconds_between(start_, Clock::now()); }
 
   void introduce() {
     Answer answer = ask(FrameKind::kHello, Timeout(0), [&](FrameWriter& frame) {

@@ -2,7 +2,6 @@
 // bounded share of its time; what goes wrong with one ends that one.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,7 +18,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/listed.h"
 #include "base/log.h"
+#include "base/stopwatch.h"
 #include "job/key_value_connection.h"
 #include "job/key_value_store.h"
 #include "runtime/pjrt_error.h"
@@ -27,7 +28,6 @@
 namespace fathom {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Connection = KeyValueConnection;
 using Value = std::shared_ptr<const std::string>;
 
@@ -439,10 +439,7 @@ class KeyValueServer::Loop {
   std::string missing_text() const {
     constexpr size_t kListed = 16;
     std::vector<size_t> who = missing();
-    size_t shown = std::min(who.size(), kListed);
-    return fmt::format("process{} {}{} of {}", who.size() == 1 ? "" : "es",
-                       fmt::join(who.begin(), who.begin() + static_cast<ptrdiff_t>(shown), ", "),
-                       shown < who.size() ? fmt::format(" and {} more", who.size() - shown) : "", members_.size());
+    return fmt::format("process{} {} of {}", who.size() == 1 ? "" : "es", listed(who, kListed), members_.size());
   }
 
   void drop_broken() {

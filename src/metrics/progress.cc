@@ -67,7 +67,7 @@ void ProgressBar::update(int64_t done, double loss, double tokens_per_second) {
   }
   state_ = {.done = done, .total = state_.total, .loss = loss, .tokens_per_second = tokens_per_second};
   if (done > began_at_) {
-    double seconds_a_step = std::chrono::duration<double>(now - began_).count() / static_cast<double>(done - began_at_);
+    double seconds_a_step = seconds_between(began_, now) / static_cast<double>(done - began_at_);
     state_.seconds_left = seconds_a_step * static_cast<double>(std::max<int64_t>(state_.total - done, 0));
   }
   if (drawn_ && done < state_.total && now - last_draw_ < kRedraw) return;

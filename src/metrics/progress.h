@@ -3,10 +3,11 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "base/stopwatch.h"
 
 namespace fathom {
 
@@ -40,7 +41,6 @@ class ProgressBar {
   void clear();
 
  private:
-  using Clock = std::chrono::steady_clock;
   void draw();
 
   int error_;

@@ -6,6 +6,7 @@
 
 #include "base/device_bytes.h"
 #include "base/error.h"
+#include "base/listed.h"
 #include "base/proto_wire.h"
 #include "runtime/pjrt_error.h"
 
@@ -14,6 +15,7 @@ namespace {
 
 // Field numbers are those of xla/service/hlo.proto.
 constexpr const char* kWhat = "optimized program";
+constexpr size_t kListed = 3;  // names in a message
 
 // HloInputOutputAliasProto.AliasEntryProto. A program of several results is a tuple, whose index names the result; a
 // single one has no index. Arguments are never tuples here.
@@ -36,15 +38,6 @@ std::optional<std::string> optimized_program(const CompiledProgram& program) {
   } catch (const PjrtError&) {
     return std::nullopt;
   }
-}
-
-// The first few names; "and N more".
-std::string some(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 3;
-  std::string out;
-  for (size_t i = 0; i < names.size() && i < kShown; ++i) out += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kShown) out += fmt::format(" and {} more", names.size() - kShown);
-  return out;
 }
 
 }  // namespace
@@ -89,7 +82,7 @@ std::string donation_fault(const Signature& signature, const std::vector<MemoryA
     wrong.push_back(
         fmt::format("'{}' is taken over by {} instead of {}", arg.name, result(taken[i]), result(arg.donated_to)));
   }
-  return some(wrong);
+  return listed(wrong, kListed);
 }
 
 void check_donation(const CompiledProgram& program, const Signature& signature) {
