@@ -74,11 +74,8 @@ Request parse(const CommandLine& line, const Environment& environment) {
 }
 
 Machine named_machine(const Config& config) {
-  int64_t slices = config.compile_topology_num_slices;
-  if (slices == 0 || slices < -1) {
-    throw ConfigError(fmt::format("compile_topology_num_slices={}: must be at least 1", slices));
-  }
-  if (auto machine = find_machine(config.compile_topology, slices == -1 ? 1 : slices)) return *machine;
+  int64_t slices = std::max<int64_t>(config.compile_topology_num_slices, 1);  // -1: not given
+  if (auto machine = find_machine(config.compile_topology, slices)) return *machine;
   std::vector<std::string> near = nearest_names(config.compile_topology, machine_names());
   constexpr std::string_view kThere =
       "v4-8 to v4-4096, v5e-1 to v5e-256, v5p-8 to v5p-17920, v6e-1 to v6e-256, tpu7x-2 to tpu7x-18432, a3, and "
