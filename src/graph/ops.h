@@ -53,7 +53,7 @@ Value remainder(Operand a, Operand b);
 Value logical_and(Operand a, Operand b);  // bitwise on integers, logical on bool
 Value logical_or(Operand a, Operand b);
 Value logical_xor(Operand a, Operand b);
-Value shift_left(Operand a, Operand b);   // with shift_right and logical_xor: for counter-based random numbers
+Value shift_left(Operand a, Operand b);
 Value shift_right(Operand a, Operand b);  // logical
 Value equal(Operand a, Operand b);
 Value not_equal(Operand a, Operand b);
