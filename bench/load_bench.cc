@@ -8,6 +8,7 @@
 #include <map>
 #include <thread>
 
+#include "base/huge_pages.h"
 #include "base/temporary_folder.h"
 #include "checkpoint/safetensors_writer.h"
 #include "convert/hf_weights.h"
@@ -94,6 +95,7 @@ void load_folder(const ModelConfig& m, int64_t devices) {
     for (const ArraySlice& slice : slices_of(arrays[i].type.shape.sizes(), devices)) {
       kept.push_back(HostArray::allocate(arrays[i].type.dtype, slice.sizes));
       memory.push_back({slice, kept.back().mutable_data()});
+      prefer_huge_pages(memory.back().data, static_cast<size_t>(kept.back().bytes()));
     }
     weights.fill(i, memory);
   }

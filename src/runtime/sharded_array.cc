@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "base/huge_pages.h"
+
 namespace fathom {
 namespace {
 
@@ -140,6 +142,7 @@ ShardedArray ShardedArray::filled(const Assignment& assignment, const ArrayLayou
       memory.push_back({slice, hosts.back().mutable_data()});
     }
   }
+  for (size_t s = 0; s < memory.size(); ++s) prefer_huge_pages(memory[s].data, static_cast<size_t>(hosts[s].bytes()));
   fill(memory);
   for (size_t s = 0; s < held.size(); ++s) {
     const bool in_place = !shards[held[s].holders.front()].empty();
