@@ -55,11 +55,12 @@ typename T::Bits not_finite(typename T::Bits x) {
   return static_cast<Bits>(((x & ~kSign) + kOne) & kSign);
 }
 
-template <class From, class To>
-typename To::Bits copy_some(const typename From::Bits* __restrict from, typename To::Bits* __restrict to, int64_t n) {
+// Of so many numbers: 0 when all that are written are finite.
+template <class From, class To, int64_t kCount>
+typename To::Bits copy_some(const typename From::Bits* __restrict from, typename To::Bits* __restrict to) {
+  using Wide = decltype(To::load(0));
   typename To::Bits found = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    using Wide = decltype(To::load(0));
+  for (int64_t i = 0; i < kCount; ++i) {
     const typename To::Bits y = To::store(static_cast<Wide>(From::load(from[i])));
     to[i] = y;
     found = static_cast<typename To::Bits>(found | not_finite<To>(y));
@@ -74,9 +75,10 @@ bool copy_all(const std::byte* source, std::byte* target, int64_t count) {
   typename To::Bits found = 0;
   int64_t i = 0;
   for (; i + kBlock <= count; i += kBlock) {
-    found = static_cast<typename To::Bits>(found | copy_some<From, To>(from + i, to + i, kBlock));
+    found = static_cast<typename To::Bits>(found | copy_some<From, To, kBlock>(from + i, to + i));
   }
-  return static_cast<typename To::Bits>(found | copy_some<From, To>(from + i, to + i, count - i)) == 0;
+  for (; i < count; ++i) found = static_cast<typename To::Bits>(found | copy_some<From, To, 1>(from + i, to + i));
+  return found == 0;
 }
 
 template <class T>
