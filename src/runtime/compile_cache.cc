@@ -30,7 +30,6 @@ constexpr size_t kHashDigits = 32;
 constexpr size_t kHeaderSize = kMagic.size() + kHashDigits + 1;
 constexpr std::string_view kSuffix = ".xla";
 
-
 // The serialised executable inside an entry, or nothing when the entry is damaged.
 std::optional<std::string_view> payload(std::string_view entry) {
   if (entry.size() < kHeaderSize || !entry.starts_with(kMagic)) return std::nullopt;
@@ -62,9 +61,9 @@ std::optional<Executable> load(const std::string& path, const std::shared_ptr<co
 }  // namespace
 
 std::string CompileCache::entry_path(const Client& client, std::string_view text, const CompileOptions& options) const {
-  std::vector<std::string> parts{std::string(text),         encode(options),     client.plugin().fingerprint(),
-                                 process_variable("XLA_FLAGS"), options_.kernel_abi, client.platform(),
-                                 client.platform_version(), cpu_fingerprint()};
+  std::vector<std::string> parts{
+      std::string(text),   encode(options),   client.plugin().fingerprint(), process_variable("XLA_FLAGS"),
+      options_.kernel_abi, client.platform(), client.platform_version(),     cpu_fingerprint()};
   for (const Device& device : client.devices()) parts.push_back(fmt::format("{} {}", device.id, device.kind));
   return (fs::path(options_.folder) / (hash_of_parts(parts) + std::string(kSuffix))).string();
 }

@@ -23,7 +23,7 @@ std::vector<const StepScalar*> summed_scalars(const ModelConfig& model);
 // Those rows for one batch or micro-batch.
 struct LossSums {
   ValuesByName sums;  // f32 scalars, one for each of summed_scalars(), in its order
-  Value targets;     // s32 scalar
+  Value targets;      // s32 scalar
 
   // The mean over the targets of one of them, or of all terms of the loss together: what is differentiated.
   Value mean(std::string_view name) const;

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "base/temporary_folder.h"
-#include "mesh/device_mesh.h"
 #include "config/resolve/resolve.h"
 #include "convert/hf_weights.h"
+#include "mesh/device_mesh.h"
 #include "program/state.h"
 #include "runtime/plugin_search.h"
 #include "runtime/sharded_array.h"
