@@ -1,7 +1,7 @@
 // Reading a Hugging Face folder into arrays beside reading the bytes of its file into memory, both on all cores, from
-// the page cache and into fresh memory, one after the other in each iteration. `ratio`: the rate of loading over that
-// of reading. Arguments: 0 for float32 and 1 for bfloat16 arrays (the folder is in bfloat16); devices along fsdp, all
-// of them of this process.
+// the page cache and into fresh memory, one after the other in each iteration; the arrays are in huge pages, as those
+// of a run are. `ratio`: the rate of loading over that of reading, both in bytes of the file. Arguments: 0 for float32
+// and 1 for bfloat16 arrays (the folder is in bfloat16); devices along fsdp, all of them of this process.
 #include <benchmark/benchmark.h>
 
 #include <chrono>
