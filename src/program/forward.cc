@@ -12,7 +12,10 @@ Program forward(const Config& config, const StateSpec& spec, const BatchShape& s
   b.result("embedding", out.embedding);
   b.result("final_norm", out.normed);
   for (const StackOut& stack : out.stacks) {
-    for (const auto& [name, value] : stack.beside) b.result(stack.stack.label + "." + name, value);
+    for (const auto& [name, value] : stack.beside) {
+      // What layers give for the whole batch (loads, losses) is no intermediate of a token.
+      if (value.shape().has("b")) b.result(stack.stack.label + "." + name, value);
+    }
   }
   return b.finish();
 }

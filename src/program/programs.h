@@ -39,7 +39,7 @@ Program gradient_step(const Config& config, const StateSpec& state, const BatchS
 Program eval_step(const Config& config, const StateSpec& state, const BatchShape& batch);
 
 // Logits [b s v], and with `capture` the intermediates: embedding, final_norm, and of each stack what its layers give
-// beside their output ("dense.self_attn", "moe.router.experts"; the layer axis in front).
+// beside their output for each token ("dense.self_attn", "moe.router.experts"; the layer axis in front).
 //   takes: parameters, the batch's inputs.
 Program forward(const Config& config, const StateSpec& state, const BatchShape& batch, bool capture = false);
 

@@ -90,7 +90,7 @@ class Files(unittest.TestCase):
 
 class Tables(unittest.TestCase):
     def test_a_table_that_is_gone_or_names_no_folder_is_an_error(self):
-        for page in ("no table", PAGE.replace("| nn, config |", "| nn, konfig |"), PAGE.replace("| foreign headers |", "| headers |")):
+        for page in ("no table", PAGE.replace("| nn, config, ", "| nn, konfig, "), PAGE.replace("| foreign headers |", "| headers |")):
             with self.assertRaises(layering.TableError):
                 check(page=page)
 

@@ -79,10 +79,13 @@ Executable compile_on_mesh(const Program& program, bool kernels) {
 }
 
 std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<HostArray>& arguments, bool kernels) {
-  const Signature& s = program.signature;
+  return run_on_mesh(compile_on_mesh(program, kernels), program.signature, arguments);
+}
+
+std::vector<HostArray> run_on_mesh(const Executable& executable, const Signature& s,
+                                   const std::vector<HostArray>& arguments) {
   int64_t devices = s.mesh.devices();
   const std::shared_ptr<const Client>& client = client_of(devices);
-  Executable executable = compile_on_mesh(program, kernels);
   std::vector<std::vector<Buffer>> buffers(static_cast<size_t>(devices));
   std::vector<std::vector<Buffer*>> lists(static_cast<size_t>(devices));
   for (int64_t d = 0; d < devices; ++d) {

@@ -24,6 +24,9 @@ Executable compile_on_mesh(const Program& program, bool kernels = true);
 // several devices hold the same part, all copies must agree bit for bit, or the test fails.
 std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<HostArray>& arguments,
                                    bool kernels = true);
+// The same for a program that is compiled already.
+std::vector<HostArray> run_on_mesh(const Executable& executable, const Signature& signature,
+                                   const std::vector<HostArray>& arguments);
 
 // The parameters of a state drawn by init_state on one device; all of them zero and one are perturbed, so that no
 // gradient vanishes.
