@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kListed = 8;  // names that an error lists
 
-std::vector<std::string> not_finite(const NamedNumbers<float>& squares) {
+std::vector<std::string> not_finite(const ArraySquares& squares) {
   std::vector<std::string> out;
   for (const auto& [name, x] : squares) {
     if (!std::isfinite(x)) out.push_back(name);
@@ -34,11 +34,14 @@ StepReport LaunchedStep::wait() {
   auto numbers = [&](std::string_view name) {
     return named_scalars(*signature_, name, copies_.find(name)->second.array);
   };
+  auto squares = [&](std::string_view name) {
+    return listed_scalars(*signature_, name, copies_.find(name)->second.array);
+  };
   StepReport out{.done = done_->get_future().get(),
                  .targets = copies_.at("targets").array.view<int32_t>()[0],
                  .scalars = numbers("scalars"),
-                 .gradient_squares = numbers("gradient_squares"),
-                 .parameter_squares = numbers("parameter_squares")};
+                 .gradient_squares = squares("gradient_squares"),
+                 .parameter_squares = squares("parameter_squares")};
   out.stop = static_cast<int>(out.scalars.extract("stop").mapped());
   for (auto& [name, x] : out.scalars) {
     // The sign of a NaN means nothing and would be printed.
@@ -50,7 +53,7 @@ StepReport LaunchedStep::wait() {
   return out;
 }
 
-void fail_not_finite(int64_t step, const StepReport& report, const NamedNumbers<float>& squares_before) {
+void fail_not_finite(int64_t step, const StepReport& report, const ArraySquares& squares_before) {
   std::vector<std::string> parameters = not_finite(squares_before);
   std::vector<std::string> gradients = not_finite(report.gradient_squares);
   std::string what =

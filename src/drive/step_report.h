@@ -4,6 +4,7 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/stopwatch.h"
@@ -12,13 +13,15 @@
 
 namespace fathom {
 
+using ArraySquares = std::vector<std::pair<std::string, float>>;
+
 struct StepReport {
   Clock::time_point done;  // when the device was
   int64_t targets = 0;
   int stop = 0;  // the largest of the processes' wishes to stop
   NamedNumbers<float> scalars;
-  // By trained array: sums of squares of its gradient, and of its numbers after the step.
-  NamedNumbers<float> gradient_squares, parameter_squares;
+  // By trained array, in the state's order: sums of squares of its gradient, and of its numbers after the step.
+  ArraySquares gradient_squares, parameter_squares;
 };
 
 // A train step that the device may still be working on.
@@ -40,6 +43,6 @@ class LaunchedStep {
 
 // Throws RuntimeFault for a loss that is not finite: names the step and the arrays that are not finite, those of
 // `report` and those that were not before it.
-[[noreturn]] void fail_not_finite(int64_t step, const StepReport& report, const NamedNumbers<float>& squares_before);
+[[noreturn]] void fail_not_finite(int64_t step, const StepReport& report, const ArraySquares& squares_before);
 
 }  // namespace fathom

@@ -65,9 +65,9 @@ class Trainer {
   std::unique_ptr<MetricsWriter> writer_;  // of process 0
   std::optional<ProgressBar> bar_;
   std::optional<LaunchedStep> under_way_;
-  Clock::time_point last_done_;            // completion of the step before, or the launch of the first
-  NamedNumbers<float> parameter_squares_;  // after the last finished step
-  std::optional<StepMetrics> held_;        // finished, not written yet: an evaluation joins it
+  Clock::time_point last_done_;      // completion of the step before, or the launch of the first
+  ArraySquares parameter_squares_;   // after the last finished step
+  std::optional<StepMetrics> held_;  // finished, not written yet: an evaluation joins it
   TrainOutcome outcome_;
 };
 

@@ -46,16 +46,22 @@ NamedArrays run_on(const Session& session, const Compiled& program, State& state
   return out;
 }
 
-std::map<std::string, float, std::less<>> named_scalars(const Signature& signature, std::string_view result,
-                                                        const HostArray& values) {
+std::vector<std::pair<std::string, float>> listed_scalars(const Signature& signature, std::string_view result,
+                                                          const HostArray& values) {
   auto spec = std::ranges::find(signature.results, result, &ResultSpec::name);
   auto numbers = values.view<float>();
   if (spec == signature.results.end() || spec->elements.size() != numbers.size()) {
     throw std::logic_error("the program has no scalars " + std::string(result));
   }
-  std::map<std::string, float, std::less<>> out;
-  for (size_t i = 0; i < numbers.size(); ++i) out.emplace(spec->elements[i], numbers[i]);
+  std::vector<std::pair<std::string, float>> out;
+  for (size_t i = 0; i < numbers.size(); ++i) out.emplace_back(spec->elements[i], numbers[i]);
   return out;
+}
+
+std::map<std::string, float, std::less<>> named_scalars(const Signature& signature, std::string_view result,
+                                                        const HostArray& values) {
+  auto list = listed_scalars(signature, result, values);
+  return {list.begin(), list.end()};
 }
 
 void load_parameters(const Session& session, const std::string& path, const StateSpec& spec, State& state) {

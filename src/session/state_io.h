@@ -39,6 +39,9 @@ NamedArrays run_on(const Session& session, const Compiled& program, State& state
 // The result of that name as the numbers that the signature says it holds: name -> number. Waits for nothing.
 std::map<std::string, float, std::less<>> named_scalars(const Signature& signature, std::string_view result,
                                                         const HostArray& values);
+// The same in the order of the signature.
+std::vector<std::pair<std::string, float>> listed_scalars(const Signature& signature, std::string_view result,
+                                                          const HostArray& values);
 
 // Fills the parameters of a state: from load_parameters_path when it is set (a Hugging Face folder), else drawn with
 // init_weights_seed. Throws FormatError when the folder does not fit the model or holds numbers that are not finite,

@@ -175,7 +175,7 @@ TEST(TrainOutput, SecondStartTakesThePrograms) {
   EXPECT_EQ(first.losses(), second.losses());
   EXPECT_THAT(first.outcome().err, HasSubstr("StableHLO"));
   EXPECT_THAT(first.outcome().err, Not(HasSubstr("loaded from the compile cache")));
-  for (const char* program : {"train_step", "init_optimizer"}) {
+  for (const char* program : {"train_step", "init_state"}) {
     EXPECT_TRUE(std::regex_search(second.outcome().err,
                                   std::regex(fmt::format("{}: .* loaded from the compile cache", program))))
         << second.outcome().err;
