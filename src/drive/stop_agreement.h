@@ -20,6 +20,7 @@ class StopAgreement {
   // `exchange`, where there is one, takes the place of what the steps themselves carry.
   StopAgreement(bool alone, WishExchange exchange) : alone_(alone), exchange_(std::move(exchange)) {}
 
+  bool alone() const { return alone_; }
   // From now on, if it is more than the wish before.
   void wish(int32_t what) { wish_ = std::max(wish_, what); }
   // What this process gives into the step that it is about to start.

@@ -25,7 +25,9 @@ Trainer::Trainer(const Config& config, WishExchange exchange)
   share_ = share(sizes_.to_train);
   const RowShare eval_share = share(sizes_.eval);
   data_ = open_training_data(config_, share_, eval_share);
-  feed_.emplace(*data_.train, config_.reuse_example_batch > 0);
+  // A wish to stop that is given into a step is followed after the next one.
+  const size_t ahead = stop_.alone() ? 0 : 2;
+  feed_.emplace(*data_.train, config_.reuse_example_batch > 0, ahead);
   SummaryFacts facts{.parameters = count_params(spec_.model, spec_.table).parameters, .device = session_.description()};
   log_info("{}", summarize(config_, session_.mesh(), facts));
   // Weights that do not fit are found before the long compilation.
@@ -115,6 +117,8 @@ TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses
       // The others do not know yet: this process takes part in their steps without a target of its own.
       batch = Batch::padding(share_.rows, config_.max_target_length);
     }
+    // Said in time, so that no step is made of padding.
+    if (feed_->near_end()) stop_.wish(StopAgreement::kDataEnded);
     if (step == 0) last_done_ = Clock::now();
     LaunchedStep launched = launch(step, *batch);
     settle();

@@ -39,10 +39,27 @@ TrainingData open_training_data(const Config& config, const RowShare& train, con
   return out;
 }
 
+BatchFeed::BatchFeed(BatchStream& stream, bool reuse, size_t ahead)
+    : stream_(stream), reuse_(reuse), ahead_(reuse ? 0 : ahead) {
+  read();
+}
+
+// One batch more than are looked ahead.
+void BatchFeed::read() {
+  while (!ended_ && batches_.size() <= ahead_) {
+    std::optional<Batch> batch = stream_.next();
+    ended_ = !batch;
+    if (batch) batches_.push_back(std::move(*batch));
+  }
+}
+
 std::optional<Batch> BatchFeed::next() {
-  if (reuse_) return first_;
-  if (first_) return std::exchange(first_, std::nullopt);
-  return stream_.next();
+  if (reuse_) return batches_.empty() ? std::nullopt : std::optional(batches_.front());
+  read();
+  if (batches_.empty()) return std::nullopt;
+  Batch batch = std::move(batches_.front());
+  batches_.pop_front();
+  return batch;
 }
 
 }  // namespace fathom

@@ -1,6 +1,7 @@
 // The batches of a run.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 
@@ -24,15 +25,21 @@ TrainingData open_training_data(const Config& config, const RowShare& train, con
 // The batch of each step, in order.
 class BatchFeed {
  public:
-  // Reads the first batch. With `reuse` (reuse_example_batch) it is given again and again.
-  BatchFeed(BatchStream& stream, bool reuse) : stream_(stream), reuse_(reuse), first_(stream.next()) {}
+  // Reads the first batch, and `ahead` more. With `reuse` (reuse_example_batch) it is given again and again.
+  BatchFeed(BatchStream& stream, bool reuse, size_t ahead);
   // Nothing when the data has ended.
   std::optional<Batch> next();
+  // Whether it is seen already that less than `ahead` batches come after the one given last.
+  bool near_end() const { return ended_ && batches_.size() < ahead_; }
 
  private:
+  void read();
+
   BatchStream& stream_;
   bool reuse_;
-  std::optional<Batch> first_;  // until it is used; with reuse_ always
+  size_t ahead_;
+  std::deque<Batch> batches_;  // read, not given yet; with reuse_ the first alone
+  bool ended_ = false;
 };
 
 }  // namespace fathom

@@ -10,6 +10,18 @@
 #include "program/initial_values.h"
 
 namespace fathom {
+namespace {
+
+void draw(const Session& session, const Config& config, const StateSpec& spec, const StateChoice& choice,
+          State& state) {
+  Compiled init = session.compile([&] { return init_state(spec, choice); });
+  NamedArrays inputs;
+  inputs.emplace("seed", session.upload(seed_words(config.init_weights_seed)));
+  state.take(run_on(session, init, state, inputs));
+}
+
+}  // namespace
+
 ShardedArray* State::find(std::string_view name) {
   auto at = spec_->index_of.find(name);
   return at == spec_->index_of.end() ? nullptr : &arrays_[at->second];
@@ -74,26 +86,6 @@ void load_parameters(const Session& session, const std::string& path, const Stat
     const StateEntry& entry = spec.entries[i];
     state[i] = session.fill({entry.type.dtype, entry.type.shape.sizes(), entry.sharding},
                             [&](std::span<const SliceMemory> slices) { weights.fill(entry.array, slices); });
-  }
-}
-
-namespace {
-
-void draw(const Session& session, const Config& config, const StateSpec& spec, const StateChoice& choice,
-          State& state) {
-  Compiled init = session.compile([&] { return init_state(spec, choice); });
-  NamedArrays inputs;
-  inputs.emplace("seed", session.upload(seed_words(config.init_weights_seed)));
-  state.take(run_on(session, init, state, inputs));
-}
-
-}  // namespace
-
-void make_parameters(const Session& session, const Config& config, const StateSpec& spec, State& state) {
-  if (config.load_parameters_path.empty()) {
-    draw(session, config, spec, parameters_alone, state);
-  } else {
-    load_parameters(session, config.load_parameters_path, spec, state);
   }
 }
 

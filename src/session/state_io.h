@@ -43,15 +43,12 @@ std::map<std::string, float, std::less<>> named_scalars(const Signature& signatu
 std::vector<std::pair<std::string, float>> listed_scalars(const Signature& signature, std::string_view result,
                                                           const HostArray& values);
 
-// Fills the parameters of a state: from load_parameters_path when it is set (a Hugging Face folder), else drawn with
-// init_weights_seed. Throws FormatError when the folder does not fit the model or holds numbers that are not finite,
-// ConfigError when it is no such folder.
-void make_parameters(const Session& session, const Config& config, const StateSpec& spec, State& state);
-
-// The parameters of a folder, for whoever has its path from elsewhere.
+// Fills the parameters of a state from a Hugging Face folder. Throws FormatError when the folder does not fit the model
+// or holds numbers that are not finite, ConfigError when it is no such folder.
 void load_parameters(const Session& session, const std::string& folder, const StateSpec& spec, State& state);
 
-// All entries: parameters as above, zero moments, step 0.
+// All entries: parameters from load_parameters_path when it is set, else drawn with init_weights_seed; zero moments,
+// step 0. Throws as load_parameters does.
 State make_state(const Session& session, const Config& config, const StateSpec& spec);
 
 }  // namespace fathom
