@@ -23,7 +23,7 @@ constexpr std::string_view kWipe = "\r\033[K";
 // A terminal without a person.
 class Terminal {
  public:
-  explicit Terminal(unsigned short columns) : main_(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK)) {
+  explicit Terminal(unsigned short columns) : main_(posix_openpt(O_RDWR | O_NOCTTY)) {
     if (main_ < 0 || grantpt(main_) != 0 || unlockpt(main_) != 0) throw std::runtime_error("no pseudo-terminal");
     end_ = open(ptsname(main_), O_RDWR | O_NOCTTY);
     winsize size = {.ws_row = 24, .ws_col = columns};
@@ -37,11 +37,14 @@ class Terminal {
   Terminal& operator=(const Terminal&) = delete;
 
   int descriptor() const { return end_; }
-  // What was written since the last call.
+  // What was written since the last call. The kernel hands it over in its own time, so a mark is written behind it and
+  // everything up to the mark is read.
   std::string screen() const {
-    char block[4096];
-    ssize_t n = read(main_, block, sizeof(block));
-    return n > 0 ? std::string(block, static_cast<size_t>(n)) : std::string();
+    constexpr char kMark = '\x04';
+    if (write(end_, &kMark, 1) != 1) throw std::runtime_error("cannot write to the pseudo-terminal");
+    std::string out;
+    for (char c; read(main_, &c, 1) == 1 && c != kMark;) out += c;
+    return out;
   }
 
  private:
