@@ -60,5 +60,40 @@ TEST_P(GroupedKernel, FailsWhenTheGroupsHaveMoreRowsThanThereAre) {
       testing::ThrowsMessage<PjrtError>(testing::HasSubstr("the group sizes sum to 9, more than the 8 rows")));
 }
 
+// Outer products of each layer of `lefts` with rows that the loop carries on; their stack under other axis names, and a
+// stack of products that are also added up, which are layers of a stack and something else.
+std::unique_ptr<Graph> outer_products_in_a_scan(bool reverse) {
+  auto g = std::make_unique<Graph>();
+  Value lefts = g->arg("a", {DType::kF32, Shape{{"layer", kLayers}, kM, kN}});
+  Value rows = g->arg("x", {DType::kF32, Shape{kM, kK}}), groups = g->arg("sizes", {DType::kS32, Shape{kE}});
+  Value sum = zeros(*g, {DType::kF32, Shape{kE, kN, kK}});
+  auto out = scan(*g, {.axis = "layer", .length = kLayers, .reverse = reverse}, {rows, sum}, {lefts},
+                  [&](Value, std::span<const Value> carry, std::span<const Value> slices) {
+                    Value alone = rename(grouped_outer(slices[0], carry[0], groups), "n", "out");
+                    Value shared = grouped_outer(slices[0], carry[0] * 2, groups);
+                    return ScanBody{.carry = {carry[0] + 1, carry[1] + shared}, .stack = {alone, shared}};
+                  });
+  g->root().results = {out.stack[0], out.stack[1], out.carry[1]};
+  return g;
+}
+
+TEST_P(GroupedKernel, WritesStraightIntoTheStackOfAScan) {
+  const Shape a{{"layer", kLayers}, kM, kN}, x{kM, kK};
+  for (bool reverse : {false, true}) {
+    std::vector<HostArray> inputs{random_floats(a, 1), random_floats(x, 2), integers(Shape{kE}, {3, 0, 5})};
+    std::vector<HostArray> got = run_graph(outer_products_in_a_scan(reverse), inputs, with_kernels_, client_);
+    std::vector<HostArray> want = run_graph(outer_products_in_a_scan(reverse), inputs, {}, client_);
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_LT(max_difference(got[i], want[i]), 1e-5) << i;
+  }
+  std::string text = emit(test_program(outer_products_in_a_scan(false)), with_kernels_);
+  auto count = [&](const std::string& what) {
+    int n = 0;
+    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(count("call_target_name = \"fathom_grouped_outer\""), 2);
+  EXPECT_EQ(count("stablehlo.dynamic_update_slice"), 1) << "one stack is copied: its layers are used twice\n" << text;
+}
+
 }  // namespace
 }  // namespace fathom

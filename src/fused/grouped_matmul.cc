@@ -167,9 +167,25 @@ std::vector<Value> kernel_matmul(LoweringContext& c, std::string& reason) {
   return custom_call(g, call, {c.operands()[0], stack.stack, c.operands()[2], stack.index});
 }
 
+bool outer_has_kernel(const Node& node, const Target& target) {
+  std::string reason;
+  return takes_kernel(target, abi::kGroupedOuter, node.operands, 1, reason);
+}
+
 std::vector<Value> kernel_outer(LoweringContext& c, std::string& reason) {
   if (!takes_kernel(c, abi::kGroupedOuter, 1, reason)) return {};
-  return call_kernel(c, abi::kGroupedOuter);
+  Graph& g = c.graph();
+  const std::vector<Value>& in = c.operands();
+  const TensorType& matrices = c.node().results[0];
+  std::optional<StackRef> into = c.destination();
+  if (!into) {
+    std::vector<Axis> axes{{"layer", 1}};
+    axes.insert(axes.end(), matrices.shape.begin(), matrices.shape.end());
+    into = StackRef{empty(g, {matrices.dtype, Shape(axes)}), s32(g, 0)};
+  }
+  CustomCall call{.target = std::string(abi::kGroupedOuter), .results = {into->stack.type()}, .aliases = {{0, 4}}};
+  std::vector<Value> written = custom_call(g, call, {in[0], in[1], in[2], into->index, into->stack});
+  return c.destination() ? written : std::vector<Value>{squeeze(written[0], "layer")};
 }
 
 std::vector<Value> gpu_matmul(LoweringContext& c, std::string&) {
@@ -213,7 +229,8 @@ const FusedOp kOuter{.name = "grouped_outer",
                      .reference = reference_outer,
                      .vjp = vjp_outer,
                      .forms = {.cpu = kernel_outer, .gpu = gpu_outer, .tpu = tpu_outer},
-                     .flops = outer_flops};
+                     .flops = outer_flops,
+                     .writes_stack = outer_has_kernel};
 
 }  // namespace
 

@@ -10,18 +10,23 @@ namespace fathom {
 
 // Whether the target has the kernel and the kernel takes the types of the first `arrays` operands; if not, `reason`
 // says why.
-inline bool takes_kernel(const LoweringContext& c, std::string_view kernel, size_t arrays, std::string& reason) {
-  if (!c.target().has(kernel)) {
+inline bool takes_kernel(const Target& target, std::string_view kernel, const std::vector<Value>& operands,
+                         size_t arrays, std::string& reason) {
+  if (!target.has(kernel)) {
     reason = fmt::format("the target has no kernel {}", kernel);
     return false;
   }
   for (size_t i = 0; i < arrays; ++i) {
-    DType dtype = c.operands()[i].dtype();
+    DType dtype = operands[i].dtype();
     if (dtype == DType::kF32 || dtype == DType::kBF16) continue;
     reason = fmt::format("{} takes float32 and bfloat16, not {}", kernel, name(dtype));
     return false;
   }
   return true;
+}
+
+inline bool takes_kernel(const LoweringContext& c, std::string_view kernel, size_t arrays, std::string& reason) {
+  return takes_kernel(c.target(), kernel, c.operands(), arrays, reason);
 }
 
 // A call of the kernel with the node's operands and results.

@@ -26,7 +26,7 @@ struct IotaAttrs {
   int axis = 0;
   TensorType type;
 };
-// What the caller asked for: kConvert, kBitcast, kReshape, kRename, kDynamicSlice.
+// What the caller asked for: kEmpty, kConvert, kBitcast, kReshape, kRename, kDynamicSlice.
 struct TypeAttrs {
   TensorType type;
 };

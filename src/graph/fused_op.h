@@ -47,6 +47,9 @@ class LoweringContext {
   virtual Graph& graph() = 0;
   // The stack that operand i is a slice of, when it is the slice of the enclosing scan and nothing else.
   virtual std::optional<StackRef> stack_of(int i) const = 0;
+  // Where the result of an op that `writes_stack` goes: the stack that the enclosing scan makes of it. The form then
+  // returns the whole stack. None: the result is not (only) a layer of a stack.
+  virtual std::optional<StackRef> destination() const = 0;
 };
 
 // A fused op's results in the ops of one kind of hardware; an empty vector when it has no form for these operands (then
@@ -77,6 +80,8 @@ struct FusedOp {
   std::optional<ShardedForm> (*shard)(const Node& node, const Partition& partition, const Target& target) = nullptr;
   // Floating-point operations of its products on the target, as far as the shapes tell; null: those of its reference.
   double (*flops)(const Node& node, const Target& target) = nullptr;
+  // Whether the form writes its one result straight into a stack (LoweringContext::destination); null: never.
+  bool (*writes_stack)(const Node& node, const Target& target) = nullptr;
   // Making the results costs about as much as reading them from memory: a reverse scan makes them again.
   bool light = false;
 };

@@ -1,5 +1,7 @@
 #include "graph/liveness.h"
 
+#include <algorithm>
+
 namespace fathom {
 
 int arg_position(Value arg) {
@@ -8,6 +10,15 @@ int arg_position(Value arg) {
     if (args[i] == arg) return static_cast<int>(i);
   }
   return -1;
+}
+
+int uses_of(const Region& region, Value v) {
+  auto uses = std::count(region.results.begin(), region.results.end(), v);
+  for (const Node* node : region.nodes()) {
+    uses += std::count(node->operands.begin(), node->operands.end(), v);
+    for (const auto& inner : node->regions) uses += uses_of(*inner, v);
+  }
+  return static_cast<int>(uses);
 }
 
 Liveness::Liveness(const std::vector<Value>& results) {

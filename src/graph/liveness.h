@@ -26,6 +26,9 @@ class Liveness {
   std::vector<Value> pending_;
 };
 
+// How often nodes of the region, those of bodies in it included, and its results use the value.
+int uses_of(const Region& region, Value v);
+
 // Position of an argument among its region's arguments.
 int arg_position(Value arg);
 

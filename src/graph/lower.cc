@@ -51,6 +51,10 @@ class Lowering {
       case Op::kStopGradient:
         map_[node.result()] = at(node.operands[0]);
         return;
+      case Op::kRename:
+        if (at(node.operands[0]).type() == node.operands[0].type()) break;
+        map_[node.result()] = at(node.operands[0]);  // the stack that an op has written its result into
+        return;
       case Op::kRemat:
         return open_remat(node);
       case Op::kScan:
@@ -121,56 +125,108 @@ class Lowering {
     }
   }
 
+  // The op behind a stacked result of a scan's body whose kernel can write it straight into the stack: nothing else
+  // uses it, and only new names lie between. Null: there is none.
+  const Node* writer_of(const Region& body, Value result) const {
+    auto only_use = [&](Value v) { return uses_of(body, v) == 1; };
+    bool alone = only_use(result);
+    while (alone && result.node().op == Op::kRename) alone = only_use(result = result.node().operands[0]);
+    const Node& node = result.node();
+    if (!alone || node.op != Op::kFused || node.region != &body || to_.partition != nullptr) return nullptr;
+    const FusedOp& op = *node.attr<FusedAttrs>().op;
+    return op.writes_stack != nullptr && op.writes_stack(node, options_.target) ? &node : nullptr;
+  }
+
+  // A scan while it is made: only what is live of the old one.
+  struct NewScan {
+    Node& from;
+    const Region& body;  // of `from`
+    std::unique_ptr<Region> region;
+    Value index;
+    std::vector<Value> operands;
+    std::vector<TensorType> types;            // of the results
+    std::vector<int> in_place;                // results of `from` that a kernel writes: carried stacks
+    std::vector<std::pair<int, int>> places;  // which result of `from` is which of the new one
+
+    bool is_in_place(int result) const { return std::find(in_place.begin(), in_place.end(), result) != in_place.end(); }
+  };
+
+  // Operands `first` .. `last` - 1 of the old scan whose argument is live. Returns how many there are.
+  int keep_operands(NewScan& scan, int first, int last, bool sliced = false) {
+    const size_t before = scan.operands.size();
+    for (int i = first; i < last; ++i) {
+      Value arg = scan.body.args()[static_cast<size_t>(i) + 1];
+      if (!live_.live(arg)) continue;
+      Value outer = at(scan.from.operands[static_cast<size_t>(i)]);
+      scan.operands.push_back(outer);
+      map_[arg] = scan.region->add_arg(arg.type(), arg.node().attr<ArgAttrs>().name);
+      if (sliced) stacks_.emplace(map_[arg], StackRef{outer, scan.index});
+    }
+    return static_cast<int>(scan.operands.size() - before);
+  }
+
+  // A stack whose layers a kernel writes in place is a carried value of the new scan. Returns how many there are.
+  int carry_written_stacks(NewScan& scan) {
+    for (int i = scan.from.attr<ScanAttrs>().carries; i < static_cast<int>(scan.from.results.size()); ++i) {
+      if (!live_.live(scan.from.result(i))) continue;
+      const Node* writer = writer_of(scan.body, scan.body.results[static_cast<size_t>(i)]);
+      if (writer == nullptr) continue;
+      scan.operands.push_back(empty(to_, scan.from.results[static_cast<size_t>(i)], scan.from.where));
+      scan.types.push_back(scan.operands.back().type());
+      destinations_.emplace(writer, StackRef{scan.region->add_arg(scan.types.back(), "stack"), scan.index});
+      scan.in_place.push_back(i);
+    }
+    return static_cast<int>(scan.in_place.size());
+  }
+
+  void keep_results(NewScan& scan, int old_carries, int carries) {
+    std::vector<Value>& made = scan.region->results;
+    auto keep = [&](int i) {
+      scan.places.emplace_back(i, static_cast<int>(made.size()));
+      made.push_back(at(scan.body.results[static_cast<size_t>(i)]));
+    };
+    for (int i = 0; i < old_carries; ++i) {
+      if (live_.live(scan.body.args()[static_cast<size_t>(i) + 1])) keep(i);
+    }
+    for (int i : scan.in_place) keep(i);
+    for (int i = old_carries; i < static_cast<int>(scan.from.results.size()); ++i) {
+      if (!live_.live(scan.from.result(i)) || scan.is_in_place(i)) continue;
+      // One stack serves an op's output and a node that only passes it on.
+      auto twin = std::find(made.begin() + carries, made.end(), at(scan.body.results[static_cast<size_t>(i)]));
+      if (twin != made.end()) {
+        scan.places.emplace_back(i, static_cast<int>(twin - made.begin()));
+        continue;
+      }
+      keep(i);
+      scan.types.push_back(scan.from.results[static_cast<size_t>(i)]);
+    }
+  }
+
   // Keeps the carried values, stacks and captures that are live.
   void lower_scan(Node& node) {
-    ScanAttrs attrs = node.attr<ScanAttrs>();
-    const Region& body = *node.regions[0];
-    auto region = std::make_unique<Region>(to_, nullptr, &to_.insertion());
-    map_[body.args()[0]] = region->add_arg(body.args()[0].type(), "index");
-    std::vector<Value> operands;
-    std::vector<TensorType> types;
+    const ScanAttrs attrs = node.attr<ScanAttrs>();
+    NewScan scan{.from = node, .body = *node.regions[0]};
+    scan.region = std::make_unique<Region>(to_, nullptr, &to_.insertion());
+    scan.index = map_[scan.body.args()[0]] = scan.region->add_arg(scan.body.args()[0].type(), "index");
     ScanAttrs kept = attrs;
-    kept.carries = 0;
-    kept.stacks = 0;
-    for (int i = 0; i < static_cast<int>(node.operands.size()); ++i) {
-      Value arg = body.args()[static_cast<size_t>(i) + 1];
-      if (!live_.live(arg)) continue;
-      operands.push_back(at(node.operands[static_cast<size_t>(i)]));
-      map_[arg] = region->add_arg(arg.type(), arg.node().attr<ArgAttrs>().name);
-      if (i < attrs.carries) {
-        ++kept.carries;
-        types.push_back(arg.type());
-      } else if (i < attrs.carries + attrs.stacks) {
-        ++kept.stacks;
-        stacks_.emplace(map_[arg], StackRef{operands.back(), region->args()[0]});
-      }
-    }
-    std::vector<std::pair<int, int>> places;  // which result of the node is which of the copy
+    kept.carries = keep_operands(scan, 0, attrs.carries);
+    for (const Value& carried : scan.operands) scan.types.push_back(carried.type());
+    kept.carries += carry_written_stacks(scan);
+    kept.stacks = keep_operands(scan, attrs.carries, attrs.carries + attrs.stacks, true);
+    keep_operands(scan, attrs.carries + attrs.stacks, static_cast<int>(node.operands.size()));
     {
-      Insertion inside(*region);
-      lower_nodes(body);
-      for (int i = 0; i < static_cast<int>(node.results.size()); ++i) {
-        Value inner = body.results[static_cast<size_t>(i)];
-        bool keep =
-            i < attrs.carries ? live_.live(body.args()[static_cast<size_t>(i) + 1]) : live_.live(node.result(i));
-        if (!keep) continue;
-        // One stack serves an op's output and a node that only passes it on.
-        auto& made = region->results;
-        auto twin = i < attrs.carries ? made.end() : std::find(made.begin() + kept.carries, made.end(), at(inner));
-        places.emplace_back(i, static_cast<int>(twin - made.begin()));
-        if (twin != made.end()) continue;
-        made.push_back(at(inner));
-        if (i >= attrs.carries) types.push_back(node.results[static_cast<size_t>(i)]);
-      }
+      Insertion inside(*scan.region);
+      lower_nodes(scan.body);
+      keep_results(scan, attrs.carries, kept.carries);
     }
     // Kernels that read a stack in place use the outer value inside the body: those become captures.
-    std::vector<Value> captured = close_over(*region);
-    operands.insert(operands.end(), captured.begin(), captured.end());
-    Node& copy = make_like(node, std::move(operands), std::move(types), kept);
+    std::vector<Value> captured = close_over(*scan.region);
+    scan.operands.insert(scan.operands.end(), captured.begin(), captured.end());
+    Node& copy = make_like(node, std::move(scan.operands), std::move(scan.types), kept);
     std::vector<std::unique_ptr<Region>> regions;
-    regions.push_back(std::move(region));
+    regions.push_back(std::move(scan.region));
     adopt(copy, std::move(regions));
-    for (auto [result, place] : places) map_[node.result(result)] = copy.result(place);
+    for (auto [result, place] : scan.places) map_[node.result(result)] = copy.result(place);
   }
 
   void lower_fused(Node& node);
@@ -181,7 +237,8 @@ class Lowering {
   const LowerOptions& options_;
   Liveness live_;
   ValueMap map_;
-  std::unordered_map<Value, StackRef, ValueHash> stacks_;  // scan slices of the new graph
+  std::unordered_map<Value, StackRef, ValueHash> stacks_;   // scan slices of the new graph
+  std::unordered_map<const Node*, StackRef> destinations_;  // of nodes of the old graph
   int manual_depth_ = 0;
 };
 
@@ -197,6 +254,11 @@ class Lowering::Context : public LoweringContext {
     while (v.node().op == Op::kRename) v = v.node().operands[0];
     auto it = l_.stacks_.find(v);
     if (it == l_.stacks_.end()) return std::nullopt;
+    return it->second;
+  }
+  std::optional<StackRef> destination() const override {
+    auto it = l_.destinations_.find(&node_);
+    if (it == l_.destinations_.end()) return std::nullopt;
     return it->second;
   }
 

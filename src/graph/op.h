@@ -10,6 +10,7 @@ enum class Op : uint8_t {
   // Leaves.
   kArg,       // an argument of the program or of a region
   kConstant,  // one number in every element
+  kEmpty,     // memory whose every element is written before it is read
   kIota,      // 0, 1, 2, ... along one axis
   // Elementwise, one operand.
   kNeg,

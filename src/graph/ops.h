@@ -38,6 +38,8 @@ inline Value zeros(Graph& g, const TensorType& t, Where w = Where::current()) { 
 Value zeros_like(Value x, Where w = Where::current());
 Value ones_like(Value x, Where w = Where::current());
 // 0, 1, ... along the axis `axis` of `shape`.
+// An array whose every element is written before it is read: its values are not defined.
+Value empty(Graph& g, TensorType type, Where w = Where::current());
 Value iota(Graph& g, DType dtype, Shape shape, std::string_view axis, Where w = Where::current());
 
 // ---- elementwise ----

@@ -13,6 +13,7 @@ constexpr std::string_view kPerDevice = "inside manual regions the fused op writ
 constexpr OpDef kOps[] = {
     {Op::kArg, "argument", nullptr, nullptr, kNoOperands},
     {Op::kConstant, "stablehlo.constant", infer_constant, nullptr, kNoOperands},
+    {Op::kEmpty, "empty", infer_empty, nullptr, kNoOperands},
     {Op::kIota, "stablehlo.iota", infer_iota, nullptr, kNoOperands},
 
     {Op::kNeg, "stablehlo.negate", infer_signed, vjp_neg, ""},

@@ -10,7 +10,7 @@
 namespace fathom::abi {
 
 // Part of the key of the compile cache: raise it when the meaning of any call below changes.
-inline constexpr int kVersion = 2;
+inline constexpr int kVersion = 3;
 
 // Product of rows that are sorted by group with their group's matrix; the groups lie one after another. The group sizes
 // sum to at most m, and the rows of y behind the last group are zeros; sizes that sum to more, or a negative one, are
@@ -22,9 +22,10 @@ inline constexpr int kVersion = 2;
 inline constexpr std::string_view kGroupedMatmul = "fathom_grouped_matmul";
 inline constexpr std::string_view kTransposed = "transposed";
 
-// For each group the product of its rows: w[e] = a_e^T b_e; a group without rows gives zeros. Group sizes as above.
-//   operands: a T[m, n], b T[m, k], group_sizes s32[e]
-//   result:   w T[e, n, k]
+// For each group the product of its rows: w[e] = a_e^T b_e; a group without rows gives zeros. Group sizes as above. The
+// products become one layer of a stack, the other layers stay: a scan over layers needs no copy of them.
+//   operands: a T[m, n], b T[m, k], group_sizes s32[e], layer s32 (which of the l), stack T[l, e, n, k]
+//   result:   the stack, in its memory
 inline constexpr std::string_view kGroupedOuter = "fathom_grouped_outer";
 
 // The score of a key that a query does not see, wherever attention is computed; MaxText's number. Finite: a row whose

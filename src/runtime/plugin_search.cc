@@ -54,19 +54,6 @@ void add_virtual_environments(fs::path folder, std::vector<fs::path>& to) {
   }
 }
 
-std::vector<fs::path> site_packages() {
-  if (std::string named = process_variable("FATHOM_SITE_PACKAGES"); !named.empty()) return {named};
-  std::vector<fs::path> out;
-  std::error_code none;
-  add_virtual_environments(fs::read_symlink("/proc/self/exe", none).parent_path(), out);
-  add_virtual_environments(fs::current_path(none), out);
-  for (const char* lib : {"/usr/local/lib", "/usr/lib"}) {
-    add_site_packages(lib, "site-packages", out);
-    add_site_packages(lib, "dist-packages", out);
-  }
-  return out;
-}
-
 bool any_exists(std::initializer_list<const char*> paths) {
   std::error_code none;
   return std::any_of(paths.begin(), paths.end(), [&](const char* path) { return fs::exists(path, none); });
@@ -109,6 +96,19 @@ Hardware default_hardware() {
   if (any_exists({"/dev/accel0", "/dev/vfio/0"}) && !installed_plugins(Hardware::kTpu).empty()) return Hardware::kTpu;
   if (any_exists({"/dev/nvidia0"}) && !installed_plugins(Hardware::kGpu).empty()) return Hardware::kGpu;
   return Hardware::kCpu;
+}
+
+std::vector<fs::path> site_packages() {
+  if (std::string named = process_variable("FATHOM_SITE_PACKAGES"); !named.empty()) return {named};
+  std::vector<fs::path> out;
+  std::error_code none;
+  add_virtual_environments(fs::read_symlink("/proc/self/exe", none).parent_path(), out);
+  add_virtual_environments(fs::current_path(none), out);
+  for (const char* lib : {"/usr/local/lib", "/usr/lib"}) {
+    add_site_packages(lib, "site-packages", out);
+    add_site_packages(lib, "dist-packages", out);
+  }
+  return out;
 }
 
 std::string find_plugin(const std::string& flag, Hardware hardware) {

@@ -1,6 +1,7 @@
 // Where a PJRT plugin comes from: a flag, the environment, or an installed wheel.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,12 @@ Hardware default_hardware();
 // what was searched and what to install.
 std::string find_plugin(const std::string& flag, Hardware hardware);
 
-// Every plugin for this hardware in installed wheels, the default first. Searched: the folder FATHOM_SITE_PACKAGES if
-// the environment names one, and nothing else; otherwise .venv/lib/python3*/site-packages beside the program and beside
+// Where wheels are looked for, in this order: the folder FATHOM_SITE_PACKAGES if the environment names one, and nothing
+// else; otherwise .venv/lib/python3*/site-packages beside the program and beside
 // the working folder, and in all folders above these, then the system's Python folders.
+std::vector<std::filesystem::path> site_packages();
+
+// Every plugin for this hardware in installed wheels, the default first.
 std::vector<std::string> installed_plugins(Hardware hardware);
 
 }  // namespace fathom

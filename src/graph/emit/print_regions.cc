@@ -66,7 +66,9 @@ void Printer::print_manual(Node& node) {
     text_ += "{\n";
     std::vector<std::string> args = open_block(types_of(body.args()));
     for (size_t i = 0; i < args.size(); ++i) names_[body.args()[i]] = args[i];
+    in_manual_ = true;
     print_nodes(body);
+    in_manual_ = false;
     print({.op = "sdy.return", .operands = names(body.results), .operand_types = types_of(body.results)});
     text_ += "}";
   });
@@ -83,14 +85,13 @@ void Printer::print_manual(Node& node) {
   for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
 }
 
-// What a scan's stack is before the first slice is written. All slices will be: where the target can, memory is taken
-// as it is, for XLA:CPU fills zeros one by one and copies them for each further stack of the type. (Over a mesh the
-// partitioner would make such a call whole on every device.)
-std::string Printer::print_empty_stack(const TensorType& type, const std::string& scope) {
+// What a scan's stack is before the first slice is written, say. Where the target can, memory is taken as it is, for
+// XLA:CPU fills zeros one by one and copies them for each further array of the type. (Over a mesh the partitioner would
+// make such a call whole on every device.)
+std::string Printer::print_empty(const TensorType& type, const std::string& scope) {
   constexpr int64_t kWorthACall = 1 << 16;  // bytes; filling fewer costs less than the call's few microseconds
-  if (mesh_.devices() > 1 || type.bytes() < kWorthACall || !target_.has(abi::kUninitialized)) {
-    return constant(0, type, scope);
-  }
+  const bool partitioned = mesh_.devices() > 1 && !in_manual_;
+  if (partitioned || type.bytes() < kWorthACall || !target_.has(abi::kUninitialized)) return constant(0, type, scope);
   CallAttrs call{.target = std::string(abi::kUninitialized),
                  .config = {{std::string(abi::kSlot), fmt::format("{} : i64", next_)}}};
   return print(
@@ -108,7 +109,7 @@ void Printer::print_scan(Node& node) {
     types.push_back(node.operands[static_cast<size_t>(i)].type());
   }
   for (size_t i = static_cast<size_t>(attrs.carries); i < node.results.size(); ++i) {
-    operands.push_back(print_empty_stack(node.results[i], node.scope));
+    operands.push_back(print_empty(node.results[i], node.scope));
     types.push_back(node.results[i]);
   }
   std::vector<Value> invariants;

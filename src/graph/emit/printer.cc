@@ -160,6 +160,9 @@ void Printer::print_nodes(const Region& region) {
 
 void Printer::print_node(Node& node) {
   switch (node.op) {
+    case Op::kEmpty:
+      names_[node.result()] = print_empty(node.results[0], node.scope);
+      return;
     case Op::kRename:
       names_[node.result()] = names_.at(node.operands[0]);
       return;

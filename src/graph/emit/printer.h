@@ -39,7 +39,7 @@ class Printer {
   void print_manual(Node& node);
   void print_collective(Node& node);
   void print_scan(Node& node);
-  std::string print_empty_stack(const TensorType& type, const std::string& scope);
+  std::string print_empty(const TensorType& type, const std::string& scope);
   void print_scan_condition(Node& node, const std::vector<TensorType>& types);
   void print_scan_body(Node& node, const std::vector<TensorType>& types, const std::vector<Value>& invariants);
 
@@ -77,6 +77,7 @@ class Printer {
 
   const Graph& graph_;
   const Mesh& mesh_;
+  bool in_manual_ = false;  // inside the body of a manual region: shapes are those of one device
   const Target& target_;
   Liveness live_;
   std::unordered_map<Value, std::string, ValueHash> names_;

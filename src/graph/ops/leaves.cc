@@ -48,6 +48,12 @@ Value ones_like(Value x, Where w) {
   return constant(x.graph(), 1, x.type(), w);
 }
 
+Value empty(Graph& g, TensorType type, Where w) {
+  return g.make(Op::kEmpty, {}, TypeAttrs{std::move(type)}, w).result();
+}
+
+Types infer_empty(const InferContext& c) { return {c.attr<TypeAttrs>().type}; }
+
 Value iota(Graph& g, DType dtype, Shape shape, std::string_view axis, Where w) {
   int i = shape.find(axis);
   if (i < 0) graph_error(Op::kIota, {}, fmt::format("no axis '{}' in {}", axis, shape.to_string()), w);

@@ -12,6 +12,7 @@ using Types = std::vector<TensorType>;
 
 // leaves.cc
 Types infer_constant(const InferContext& c);
+Types infer_empty(const InferContext& c);
 Types infer_iota(const InferContext& c);
 
 // elementwise.cc

@@ -14,6 +14,20 @@ std::span<const int32_t> sizes_of(const ffi::Buffer<ffi::S32>& sizes) {
   return {sizes.typed_data(), sizes.element_count()};
 }
 
+// What is wrong with the place in a stack of `layers`, or nothing.
+std::string check_layer(const ffi::Buffer<ffi::S32>& layer, int64_t layers) {
+  if (layer.element_count() != 1) return "the layer index must be one number";
+  const int64_t index = layer.typed_data()[0];
+  return index < 0 || index >= layers ? "the layer index is outside the stack" : "";
+}
+
+// The matrices of one layer of a stack [l, e, n, k].
+void* layer_of(const ffi::AnyBuffer& stack, const ffi::Buffer<ffi::S32>& layer) {
+  auto w = stack.dimensions();
+  const int64_t first = layer.typed_data()[0] * w[1] * w[2] * w[3];
+  return static_cast<char*>(stack.untyped_data()) + first * byte_size(kernel_dtype(stack.element_type()));
+}
+
 // What is wrong with the operands of a product, or nothing.
 std::string check_matmul(const ffi::AnyBuffer& x, const ffi::AnyBuffer& stack, const ffi::Buffer<ffi::S32>& group_sizes,
                          const ffi::Buffer<ffi::S32>& layer, const ffi::AnyBuffer& y, bool transposed) {
@@ -28,10 +42,7 @@ std::string check_matmul(const ffi::AnyBuffer& x, const ffi::AnyBuffer& stack, c
   if (!supported(type) || stack.element_type() != type || y.element_type() != type) {
     return "x, the stack and y must all be f32 or all bf16";
   }
-  if (layer.element_count() != 1) return "the layer index must be one number";
-  int64_t index = layer.typed_data()[0];
-  if (index < 0 || index >= w[0]) return "the layer index is outside the stack";
-  return {};
+  return check_layer(layer, w[0]);
 }
 
 ffi::Error grouped_matmul_call(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer stack,
@@ -40,11 +51,9 @@ ffi::Error grouped_matmul_call(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyB
   auto check = [&] { return check_matmul(x, stack, group_sizes, layer, *y, transposed != 0); };
   return checked_call("grouped_matmul", pool, check, [&](Parallel& parallel) {
     auto w = stack.dimensions();
-    DType dtype = kernel_dtype(x.element_type());
-    const int64_t first = layer.typed_data()[0] * w[1] * w[2] * w[3];
-    cpu::grouped_matmul({.dtype = dtype,
+    cpu::grouped_matmul({.dtype = kernel_dtype(x.element_type()),
                          .x = x.untyped_data(),
-                         .weights = static_cast<const char*>(stack.untyped_data()) + first * byte_size(dtype),
+                         .weights = layer_of(stack, layer),
                          .y = y->untyped_data(),
                          .group_sizes = sizes_of(group_sizes),
                          .m = x.dimensions()[0],
@@ -57,27 +66,32 @@ ffi::Error grouped_matmul_call(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyB
 
 // What is wrong with the operands of an outer product, or nothing.
 std::string check_outer(const ffi::AnyBuffer& a, const ffi::AnyBuffer& b, const ffi::Buffer<ffi::S32>& group_sizes,
-                        const ffi::AnyBuffer& w) {
-  if (a.dimensions().size() != 2 || b.dimensions().size() != 2) return "a and b must have rank 2, w rank 3";
-  const int64_t groups = static_cast<int64_t>(group_sizes.element_count());
-  if (b.dimensions()[0] != a.dimensions()[0] || !has_sizes(w, {groups, a.dimensions()[1], b.dimensions()[1]})) {
-    return "the sizes of a, b, the groups and w do not fit together";
+                        const ffi::Buffer<ffi::S32>& layer, const ffi::AnyBuffer& stack, const ffi::AnyBuffer& out) {
+  if (a.dimensions().size() != 2 || b.dimensions().size() != 2 || stack.dimensions().size() != 4) {
+    return "a and b must have rank 2, the stack rank 4";
+  }
+  const int64_t layers = stack.dimensions()[0], groups = static_cast<int64_t>(group_sizes.element_count());
+  if (b.dimensions()[0] != a.dimensions()[0] ||
+      !has_sizes(stack, {layers, groups, a.dimensions()[1], b.dimensions()[1]})) {
+    return "the sizes of a, b, the groups and the stack do not fit together";
   }
   ffi::DataType type = a.element_type();
-  if (!supported(type) || b.element_type() != type || w.element_type() != type) {
-    return "a, b and w must all be f32 or all bf16";
+  if (!supported(type) || b.element_type() != type || stack.element_type() != type) {
+    return "a, b and the stack must all be f32 or all bf16";
   }
-  return {};
+  if (out.untyped_data() != stack.untyped_data()) return "the result must lie in the memory of the stack";
+  return check_layer(layer, layers);
 }
 
 ffi::Error grouped_outer_call(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
-                              ffi::Buffer<ffi::S32> group_sizes, ffi::Result<ffi::AnyBuffer> w) noexcept {
-  auto check = [&] { return check_outer(a, b, group_sizes, *w); };
+                              ffi::Buffer<ffi::S32> group_sizes, ffi::Buffer<ffi::S32> layer, ffi::AnyBuffer stack,
+                              ffi::Result<ffi::AnyBuffer> out) noexcept {
+  auto check = [&] { return check_outer(a, b, group_sizes, layer, stack, *out); };
   return checked_call("grouped_outer", pool, check, [&](Parallel& parallel) {
     cpu::grouped_outer({.dtype = kernel_dtype(a.element_type()),
                         .a = a.untyped_data(),
                         .b = b.untyped_data(),
-                        .w = w->untyped_data(),
+                        .w = layer_of(stack, layer),
                         .group_sizes = sizes_of(group_sizes),
                         .m = a.dimensions()[0],
                         .n = a.dimensions()[1],
@@ -108,6 +122,8 @@ XLA_FFI_Error* grouped_outer_handler(XLA_FFI_CallFrame* frame) {
                              .Arg<ffi::AnyBuffer>()
                              .Arg<ffi::AnyBuffer>()
                              .Arg<ffi::Buffer<ffi::S32>>()
+                             .Arg<ffi::Buffer<ffi::S32>>()
+                             .Arg<ffi::AnyBuffer>()
                              .Ret<ffi::AnyBuffer>()
                              .To(grouped_outer_call)
                              .release();
