@@ -16,9 +16,9 @@ import train_bench as bench
 
 USUAL = {"length": 512, "experts": 32, "rows": 4}
 SWEEPS = {
-    "length": [512, 1024, 2048, 4096, 8192],
-    "experts": [16, 32, 64, 128, 256],
-    "rows": [1, 2, 4, 8, 16],
+    "length": [512, 2048, 8192],
+    "experts": [16, 64, 256],
+    "rows": [1, 4, 16],
 }
 
 

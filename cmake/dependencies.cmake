@@ -1,5 +1,5 @@
-# Third-party code. Everything comes from Debian packages or from the wheels that `./run` installs into .venv; nothing is
-# copied into the tree. The headers of these targets are system headers: our warnings do not apply to them.
+# Third-party code. Everything comes from Debian packages or from the wheels that `./run` installs into .venv; nothing
+# is copied into the tree. The headers of these targets are system headers: our warnings do not apply to them.
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
@@ -35,7 +35,8 @@ function(wheel_headers TARGET PATH)
   set_target_properties(${TARGET} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${include} INTERFACE_COMPILE_OPTIONS "${ARGN}")
 endfunction()
 
-# wheel_library(TARGET PATH SONAME): a target for a shared object of a wheel; programs that link it find it by their rpath.
+# wheel_library(TARGET PATH SONAME): a target for a shared object of a wheel; programs that link it find it by their
+# rpath.
 function(wheel_library TARGET PATH SONAME)
   wheel_file(location ${PATH}/${SONAME})
   add_library(${TARGET} SHARED IMPORTED GLOBAL)
@@ -61,8 +62,8 @@ target_link_libraries(fathom::arrow INTERFACE fathom::arrow_headers fathom::libp
 # Flags of our own code: warnings are errors; third-party headers are system headers.
 add_library(fathom_flags INTERFACE)
 target_compile_options(fathom_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wno-missing-field-initializers)
-# GCC's analysis of uninitialised values is thrown off by the sanitizers' instrumentation (in libstdc++'s <regex>, gcc bug
-# 105562); the other builds keep the warning.
+# GCC's analysis of uninitialised values is thrown off by the sanitizers' instrumentation (in libstdc++'s <regex>, gcc
+# bug 105562); the other builds keep the warning.
 if("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_DEBUG}" MATCHES "-fsanitize")
   target_compile_options(fathom_flags INTERFACE -Wno-maybe-uninitialized)
 endif()

@@ -1,9 +1,10 @@
 # fathom_folder(NAME [SUBFOLDERS name...] [DEPS folder...] [LINK target...] [TEST_DEPS folder...] [TEST_LINK target...])
 #
-# One static library `fathom_NAME` from the .cc files of the calling folder and of the named folders in it, and one test program `NAME_test` from its
-# *_test.cc files. DEPS are folders of ours (their order and the rules are in ARCHITECTURE.md); LINK are third-party targets.
-# NAME uses `_` where the folder has `/` (graph/grad is graph_grad). Every test is registered with ctest by its own name;
-# tests whose file is named *_plugin_test.cc load a PJRT plugin and carry the label `plugin`, the others the label `fast`.
+# One static library `fathom_NAME` from the .cc files of the calling folder and of the named folders in it, and one
+# test program `NAME_test` from its *_test.cc files. DEPS are folders of ours (their order and the rules are in
+# ARCHITECTURE.md); LINK are third-party targets. NAME uses `_` where the folder has `/` (graph/grad is graph_grad).
+# Every test is registered with ctest by its own name; tests whose file is named *_plugin_test.cc load a PJRT plugin
+# and carry the label `plugin`, the others the label `fast`.
 function(fathom_folder NAME)
   cmake_parse_arguments(ARG "" "" "SUBFOLDERS;DEPS;LINK;TEST_DEPS;TEST_LINK" ${ARGN})
   set(patterns ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)

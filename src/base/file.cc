@@ -1,7 +1,11 @@
 #include "base/file.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -9,36 +13,141 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/remote_path.h"
+#include "base/stop_signals.h"
 
 namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr mode_t kUsualMode = 0666;  // less what the process's mask takes away
+
+[[noreturn]] void cannot_write(const std::string& path, const std::string& why) {
+  throw RuntimeFault(path + ": cannot write: " + why);
+}
+
+// What a path names in the end, its links followed, whether it is there or not.
+fs::path behind_links(fs::path path) {
+  constexpr int kMostLinks = 40;  // as the kernel
+  std::error_code none;
+  for (int i = 0; fs::is_symlink(path, none); ++i) {
+    if (i == kMostLinks) throw fs::filesystem_error("", std::make_error_code(std::errc::too_many_symbolic_link_levels));
+    fs::path to = fs::read_symlink(path);
+    path = to.is_absolute() ? to : path.parent_path() / to;
+  }
+  return path;
+}
+
+class OpenFile {
+ public:
+  OpenFile(const std::string& path, int flags, mode_t mode)
+      : descriptor_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  ~OpenFile() { close(); }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  // False, with errno, when not all of it was written.
+  bool write(std::string_view bytes) const {
+    while (!bytes.empty()) {
+      ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return false;
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+    return true;
+  }
+  bool close() { return descriptor_ < 0 || ::close(std::exchange(descriptor_, -1)) == 0; }
+
+ private:
+  int descriptor_;
+};
+
+// A device or a pipe. A pipe that nobody reads is an error, not a wait.
+void write_straight(const std::string& path, std::string_view content) {
+  OpenFile file(path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
+  bool written = file.descriptor() >= 0 && ::fcntl(file.descriptor(), F_SETFL, 0) == 0 && file.write(content);
+  if (!written || !file.close()) cannot_write(path, std::strerror(errno));
+}
+
+// Short, so that it is allowed wherever the final name is; no other process or thread makes the same one.
+fs::path temporary_beside(const fs::path& target) {
+  static std::atomic<int> count = 0;
+  return target.parent_path() / fmt::format(".fathom-{}-{}.tmp", ::getpid(), count++);
+}
+
+void write_and_rename(const fs::path& target, std::string_view content) {
+  const std::string temporary = temporary_beside(target);
+  RemovedOnStop on_stop(temporary);
+  struct stat old {};
+  const bool replaces = ::stat(target.c_str(), &old) == 0;
+  ::unlink(temporary.c_str());  // left by a process that had this one's number
+  bool done = false;
+  {
+    OpenFile file(temporary, O_WRONLY | O_CREAT | O_EXCL, kUsualMode);
+    done = file.descriptor() >= 0 && (!replaces || ::fchmod(file.descriptor(), old.st_mode & 07777) == 0) &&
+           file.write(content) && ::fsync(file.descriptor()) == 0 && file.close();
+  }
+  if (!done || ::rename(temporary.c_str(), target.c_str()) != 0) {
+    const std::string why = std::strerror(errno);
+    ::unlink(temporary.c_str());
+    cannot_write(target, why);
+  }
+  OpenFile folder(target.has_parent_path() ? target.parent_path() : ".", O_RDONLY | O_DIRECTORY, 0);
+  if (folder.descriptor() >= 0) ::fsync(folder.descriptor());  // the name; not every file system can
+}
+
+}  // namespace
 
 std::string read_file(const std::string& path) {
+  std::error_code none;
+  const fs::file_status status = fs::status(path, none);
+  if (fs::is_directory(status)) throw FormatError(path, "cannot read: it is a folder");
+  if (fs::exists(status) && !fs::is_regular_file(status)) throw FormatError(path, "cannot read: it is no regular file");
   std::ifstream in(path, std::ios::binary);
-  if (!in || std::filesystem::is_directory(path)) {
-    throw FormatError(path, std::string("cannot read: ") + (in ? "it is a folder" : std::strerror(errno)));
-  }
+  if (!in) throw FormatError(path, std::string("cannot read: ") + std::strerror(errno));
   std::ostringstream out;
   out << in.rdbuf();
   return std::move(out).str();
 }
 
 void write_file_atomically(const std::string& path, std::string_view content) {
-  namespace fs = std::filesystem;
   try {
-    fs::path target(path);
+    const fs::path target = behind_links(path);
     if (target.has_parent_path()) fs::create_directories(target.parent_path());
-    std::string temporary = path + ".tmp" + std::to_string(::getpid());
-    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    out.write(content.data(), static_cast<std::streamsize>(content.size()));
-    out.close();
-    if (!out) {
-      std::error_code ignored;
-      fs::remove(temporary, ignored);
-      throw RuntimeFault(path + ": cannot write: " + std::strerror(errno));
-    }
-    fs::rename(temporary, target);
+    std::error_code none;
+    const fs::file_status status = fs::status(target, none);
+    if (fs::is_directory(status)) cannot_write(path, "it is a folder");
+    if (fs::exists(status) && !fs::is_regular_file(status)) return write_straight(target, content);
+    write_and_rename(target, content);
   } catch (const fs::filesystem_error& e) {
-    throw RuntimeFault(path + ": cannot write: " + e.code().message());
+    cannot_write(path, e.code().message());
+  }
+}
+
+void require_writable(std::string_view key, const std::string& path) {
+  auto refuse = [&](const std::string& why) { throw ConfigError(fmt::format("{}: {}", key, why)); };
+  if (path.empty()) refuse("it names no file");
+  if (is_remote(path)) refuse(path + ": only local files are written");
+  std::error_code fault;
+  fs::path place;
+  try {
+    place = behind_links(fs::absolute(path));
+  } catch (const fs::filesystem_error& e) {
+    refuse(fmt::format("{}: {}", path, e.code().message()));
+  }
+  const fs::file_status status = fs::status(place, fault);
+  if (fault && fault != std::errc::no_such_file_or_directory && fault != std::errc::not_a_directory) {
+    refuse(fmt::format("{}: {}", path, fault.message()));
+  }
+  if (fs::is_directory(status) || !place.has_filename()) refuse(path + " is a folder; name a file");
+  while (!fs::exists(place, fault) && place.has_relative_path()) place = place.parent_path();
+  if (place != fs::absolute(path) && !fs::exists(status) && !fs::is_directory(place, fault)) {
+    refuse(fmt::format("{} is a file, so {} cannot be made", place.string(), path));
+  }
+  if (::access(place.c_str(), W_OK) != 0) {
+    refuse(fmt::format("{}: {} cannot be written: {}", path, place.string(), std::strerror(errno)));
   }
 }
 

@@ -19,12 +19,14 @@ int run_profile(const CommandLine& line, const Environment& environment) {
   constexpr std::string_view kFlags[] = {"steps", "output"};
   line.allow_flags(kFlags);
   line.refuse_words();
+  const std::optional<std::string> file = line.flag("output");
+  if (file) require_writable("--output", *file);
   std::vector<std::string> words = line.config;
   words.push_back(fmt::format("steps={}", kWarmUp + line.count_flag("steps", 10)));
-  Trainer trainer(command_config(words, environment, {}));
+  Trainer trainer(command_config(words, environment, {}), {.writes = false});
   Profile profile = profile_train(trainer, kWarmUp);
   std::fputs(profile_text(profile).c_str(), stdout);
-  if (std::optional<std::string> file = line.flag("output")) write_file_atomically(*file, profile_json(profile));
+  if (file) write_file_atomically(*file, profile_json(profile));
   return 0;
 }
 

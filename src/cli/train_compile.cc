@@ -61,7 +61,7 @@ Request parse(const CommandLine& line, const Environment& environment) {
   line.allow_flags(kFlags);
   line.refuse_words();
   Request out{.text_file = line.flag("text").value_or(""), .compile = !line.has_bare("no_compile")};
-  if (line.flag("text") && out.text_file.empty()) throw ConfigError("train_compile: --text=FILE names the file");
+  if (line.flag("text")) require_writable("--text", out.text_file);
   std::vector<std::string> words = line.config;
   out.kind = parse_program(take_program(line, words));
   out.config = command_config(words, environment, {.needs_data = false});
@@ -70,6 +70,7 @@ Request parse(const CommandLine& line, const Environment& environment) {
     throw ConfigError(fmt::format("compiled_trainstep_file={}: holds a compiled train step; leave it out with {}", file,
                                   out.compile ? fmt::format("program={}", name(out.kind)) : "--no_compile"));
   }
+  if (!file.empty()) require_writable("compiled_trainstep_file", file);
   return out;
 }
 

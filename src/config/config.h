@@ -157,6 +157,7 @@ struct Config {
   int64_t skip_first_n_steps_for_profiler = 0;
   int64_t profiler_steps = 0;
   std::string metrics_file;
+  bool overwrite = false;
   // Rematerialisation: `remat` false keeps everything; otherwise a layer keeps its input and the tensors named in
   // `remat_saved`. Both derived from remat_policy and, for "custom", the per-tensor keys.
   RematPolicy remat_policy = RematPolicy::kFull;

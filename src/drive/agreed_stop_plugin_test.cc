@@ -36,7 +36,7 @@ Config small_run(const std::string& folder) {
 int64_t train(int port, int index, const std::string& folder, const std::map<int64_t, std::function<void()>>& pauses) {
   auto client = std::make_shared<KeyValueClient>(options_for(port, index, 2));
   StopVote vote({client, index, 2}, 5 * kLong);
-  Trainer trainer(small_run(folder), [&](int64_t step, int32_t own) { return vote.largest(step, own); });
+  Trainer trainer(small_run(folder), {.exchange = [&](int64_t step, int32_t own) { return vote.largest(step, own); }});
   TrainOutcome outcome = trainer.run(pauses);
   client->leave();
   return outcome.signal == SIGTERM ? outcome.steps : -1;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,13 +32,14 @@ LaunchedStep::LaunchedStep(int64_t step, const Signature& signature, const Named
 
 StepReport LaunchedStep::wait() {
   for (auto& [name, copy] : copies_) copy.done.await();
+  const Clock::time_point seen = Clock::now();
   auto numbers = [&](std::string_view name) {
     return named_scalars(*signature_, name, copies_.find(name)->second.array);
   };
   auto squares = [&](std::string_view name) {
     return listed_scalars(*signature_, name, copies_.find(name)->second.array);
   };
-  StepReport out{.done = done_->get_future().get(),
+  StepReport out{.done = std::min(done_->get_future().get(), seen),
                  .targets = copies_.at("targets").array.view<int32_t>()[0],
                  .scalars = numbers("scalars"),
                  .gradient_squares = squares("gradient_squares"),

@@ -1,24 +1,30 @@
 #include "drive/train_loop.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/log.h"
+#include "base/stop_signals.h"
 #include "drive/memory_check.h"
-#include "drive/run_folder.h"
-#include "drive/signals.h"
 #include "drive/summary.h"
 
 namespace fathom {
+namespace {
 
-Trainer::Trainer(const Config& config, WishExchange exchange)
+// Seconds. Completions are told by threads of the plugin, which may come late: two may seem to be one.
+constexpr double kShortestStep = 1e-6;
+
+}  // namespace
+
+Trainer::Trainer(const Config& config, const TrainerOptions& options)
     : config_(config),
       session_(config),
       spec_(state_spec(config, session_.mesh().mesh)),
       sizes_(resolve_batch(config, session_.mesh().devices())),
-      stop_(session_.client()->process_count() == 1 && !exchange, exchange) {
+      stop_(session_.client()->process_count() == 1 && !options.exchange, options.exchange) {
   check_batch_split(config_, session_.mesh());
   require_state_memory(config_, spec_, session_);
-  require_writable_run(config_);
+  if (session_.writes() && options.writes) folder_.emplace(config_);
   auto share = [&](int64_t rows) {
     return row_share(*session_.assignment(), batch_argument(spec_, {rows, config_.max_target_length}));
   };
@@ -39,7 +45,7 @@ Trainer::Trainer(const Config& config, WishExchange exchange)
       config_.compiled_trainstep_file);
   require_work_space(config_, step_->executable.program().memory_stats(), session_.mesh().devices());
   if (data_.eval) evaluation_.emplace(session_, config_, spec_, *data_.eval, eval_share);
-  if (session_.writes()) writer_ = open_run_folder(config_, facts.parameters);
+  if (folder_) folder_->begin(facts.parameters);
 }
 
 Trainer::~Trainer() = default;
@@ -60,12 +66,12 @@ void Trainer::settle() {
       static_cast<double>(sizes_.to_train * config_.max_target_length) / static_cast<double>(session_.mesh().devices());
   StepMetrics m{
       .step = step,
-      .seconds = seconds_between(last_done_, report.done),
+      .seconds = std::max(seconds_between(last_done_, report.done), kShortestStep),
       .tflop_per_device = train_flops_per_token(spec_.model, config_.max_target_length).total() * tokens * 1e-12,
       .tokens_per_device = tokens,
       .total_weights = report.targets,
       .values = report.scalars};
-  last_done_ = report.done;
+  last_done_ = std::max(last_done_, report.done);
   write_held();
   held_ = m;
   const float loss = m.value("loss");
@@ -73,7 +79,7 @@ void Trainer::settle() {
   bar_->update(step + 1, static_cast<double>(loss), m.tokens_per_second());
   if (std::isnan(loss) ? config_.abort_on_nan_loss : std::isinf(loss) && config_.abort_on_inf_loss) {
     write_held();
-    if (writer_) writer_->flush();
+    if (folder_) folder_->metrics().flush();
     fail_not_finite(step, report, parameter_squares_);
   }
   parameter_squares_ = std::move(report.parameter_squares);
@@ -83,7 +89,7 @@ void Trainer::settle() {
 }
 
 void Trainer::write_held(const EvalMetrics* evaluation) {
-  if (held_ && writer_) writer_->write(*held_, evaluation);
+  if (held_ && folder_) folder_->metrics().write(*held_, evaluation);
   held_.reset();
 }
 
@@ -99,11 +105,11 @@ bool Trainer::evaluate(int64_t step) {
 }
 
 TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses) {
-  StopSignals signals;
+  StopWish signals;
   bar_.emplace(0, config_.steps);
   last_done_ = Clock::now();
   for (int64_t step = 0; step < config_.steps; ++step) {
-    stop_.wish(signals.stop_requested());
+    stop_.wish(signals.signal());
     if (stop_.leaves() != 0) break;
     if (auto pause = pauses.find(step); pause != pauses.end()) {
       settle();
@@ -127,7 +133,7 @@ TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses
   }
   settle();
   write_held();
-  if (writer_) writer_->flush();
+  if (folder_) folder_->metrics().flush();
   bar_.reset();
   const int32_t why = stop_.leaves();
   if (why == StopAgreement::kDataEnded) log_info("{}", data_.train->end_message());

@@ -7,11 +7,11 @@
 #include <optional>
 
 #include "drive/evaluation.h"
+#include "drive/run_folder.h"
 #include "drive/step_report.h"
 #include "drive/stop_agreement.h"
 #include "drive/training_data.h"
 #include "mesh/batch_sizes.h"
-#include "metrics/metrics_writer.h"
 #include "metrics/progress.h"
 #include "session/state_io.h"
 
@@ -23,11 +23,16 @@ struct TrainOutcome {
   float last_loss = 0;
 };
 
+struct TrainerOptions {
+  bool writes = true;          // the run's folder; without it the metrics are only printed
+  WishExchange exchange = {};  // see StopAgreement
+};
+
 class Trainer {
  public:
   // Opens the data, stages and compiles the programs, makes the state; everything that can be wrong with the input is
-  // found here, before the first step and in the order of cost. `exchange`: see StopAgreement.
-  explicit Trainer(const Config& config, WishExchange exchange = {});
+  // found here, before the first step and in the order of cost.
+  explicit Trainer(const Config& config, const TrainerOptions& options = {});
   ~Trainer();
 
   // Steps until `steps`, the end of the data, the target of the evaluation or a signal. Throws RuntimeFault when the
@@ -62,7 +67,7 @@ class Trainer {
   std::optional<Compiled> step_;
   std::optional<Evaluation> evaluation_;
   StopAgreement stop_;
-  std::unique_ptr<MetricsWriter> writer_;  // of process 0
+  std::optional<RunFolder> folder_;  // of process 0
   std::optional<ProgressBar> bar_;
   std::optional<LaunchedStep> under_way_;
   Clock::time_point last_done_;      // completion of the step before, or the launch of the first

@@ -1,11 +1,14 @@
 #include "job/job.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/waiting.h"
 #include "job/compile_votes.h"
 
 namespace fathom {
@@ -40,6 +43,7 @@ Job::Job(const Config& config, const Environment& environment)
     log_line(LogLevel::kError, what);
     std::_Exit(kExitFault);
   };
+  Waiting waiting(fmt::format("waiting for the coordinator {}", place_.address.to_string()));
   store_ = std::make_shared<KeyValueClient>(options);
 }
 

@@ -4,14 +4,24 @@
 
 namespace fathom {
 
+namespace {
+
+RecordFile::Options record_file(std::string key, std::string path, const MetricsWriterOptions& options) {
+  return {std::move(key), std::move(path), options.first_step, options.overwrite};
+}
+
+}  // namespace
+
 MetricsWriter::MetricsWriter(const MetricsWriterOptions& options)
-    : records_(options.folder + "/metrics.jsonl", options.first_step),
-      first_step_(options.first_step),
-      flush_steps_(std::max<int64_t>(options.tensorboard_flush_steps, 1)) {
-  if (!options.copy.empty()) copy_.emplace(options.copy, options.first_step);
-  if (options.tensorboard) {
-    tensorboard_ = std::make_unique<TensorBoardWriter>(options.folder + "/tensorboard", options.first_step);
+    : options_(options), records_(record_file("run_name", options.folder + "/metrics.jsonl", options)) {
+  if (!options.copy.empty()) copy_.emplace(record_file("metrics_file", options.copy, options));
+}
+
+TensorBoardWriter& MetricsWriter::tensorboard() {
+  if (!tensorboard_) {
+    tensorboard_ = std::make_unique<TensorBoardWriter>(options_.folder + "/tensorboard", options_.first_step);
   }
+  return *tensorboard_;
 }
 
 void MetricsWriter::write(const StepMetrics& metrics, const EvalMetrics* eval) {
@@ -25,13 +35,13 @@ void MetricsWriter::write(const StepMetrics& metrics, const EvalMetrics* eval) {
   records_.append(line);
   if (copy_) copy_->append(line);
 
-  if (!tensorboard_) return;
-  tensorboard_->scalars(metrics.step, values);
-  if (++unflushed_steps_ >= flush_steps_ || eval != nullptr) flush();
+  if (!options_.tensorboard) return;
+  tensorboard().scalars(metrics.step, values);
+  if (++unflushed_steps_ >= std::max<int64_t>(options_.tensorboard_flush_steps, 1) || eval != nullptr) flush();
 }
 
 void MetricsWriter::write_text(std::string_view tag, std::string_view text) {
-  if (tensorboard_) tensorboard_->text(first_step_, tag, text);
+  if (options_.tensorboard) tensorboard().text(options_.first_step, tag, text);
 }
 
 void MetricsWriter::flush() {

@@ -17,6 +17,7 @@ struct MetricsWriterOptions {
   std::string folder;      // of the run; made if need be
   std::string copy;        // a second file for the records of metrics.jsonl; empty for none
   int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
+  bool overwrite = false;  // all of them may be dropped
   bool tensorboard = true;
   int64_t tensorboard_flush_steps = 100;
 };
@@ -24,7 +25,8 @@ struct MetricsWriterOptions {
 // Not thread-safe. All functions throw RuntimeFault naming the file when it cannot be written.
 class MetricsWriter {
  public:
-  // Throws FormatError when the metrics.jsonl of an earlier run, of which records are kept, holds something else.
+  // Opens and locks the files of records; the first record alone touches what an earlier run left. Throws as RecordFile
+  // does.
   explicit MetricsWriter(const MetricsWriterOptions& options);
 
   // One line {"step": 1, "learning/loss": 5.5, ...}, in the file when the call returns; an evaluation after the step
@@ -35,12 +37,13 @@ class MetricsWriter {
   void flush();
 
  private:
+  TensorBoardWriter& tensorboard();
+
+  MetricsWriterOptions options_;
   RecordFile records_;
   std::optional<RecordFile> copy_;
-  int64_t first_step_;
-  int64_t flush_steps_;
   int64_t unflushed_steps_ = 0;
-  std::unique_ptr<TensorBoardWriter> tensorboard_;
+  std::unique_ptr<TensorBoardWriter> tensorboard_;  // opened when there is something to write
 };
 
 }  // namespace fathom

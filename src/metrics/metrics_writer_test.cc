@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -109,12 +110,51 @@ TEST(MetricsWriter, LineThatAKillCutOffIsDropped) {
   EXPECT_THAT(steps(folder), ElementsAre(0, 1, 2));
 }
 
-TEST(MetricsWriter, NewRunStartsAnEmptyFile) {
+TEST(MetricsWriter, RecordsOfAnotherRunAreKeptUnlessTheyMayBeDropped) {
   TemporaryFolder folder;
-  folder.write("metrics.jsonl", "{\"step\": 0}\n{\"step\": 1}\n");
-  MetricsWriter writer({.folder = folder.path(), .tensorboard = false});
+  const std::string old = "{\"step\": 0}\n{\"step\": 1}\n";
+  folder.write("metrics.jsonl", old);
+  EXPECT_THAT([&] { MetricsWriter({.folder = folder.path(), .tensorboard = false}); },
+              ThrowsMessage<ConfigError>(
+                  testing::AllOf(HasSubstr("run_name"), HasSubstr("metrics.jsonl"), HasSubstr("overwrite=true"))));
+  EXPECT_THAT([&] { MetricsWriter({.folder = folder / "new", .copy = folder / "metrics.jsonl"}); },
+              ThrowsMessage<ConfigError>(HasSubstr("metrics_file")));
+  EXPECT_EQ(read_file(folder / "metrics.jsonl"), old);
+  MetricsWriter writer({.folder = folder.path(), .overwrite = true, .tensorboard = false});
+  EXPECT_EQ(read_file(folder / "metrics.jsonl"), old) << "dropped before there is something new";
   writer.write(metrics(0, 1));
   EXPECT_THAT(steps(folder), ElementsAre(0));
+}
+
+TEST(MetricsWriter, OneProcessWritesAFile) {
+  TemporaryFolder folder;
+  MetricsWriter writer({.folder = folder.path(), .tensorboard = false});
+  // A lock belongs to an open file, so a second one in this process meets it as another process would.
+  EXPECT_THAT([&] { MetricsWriter({.folder = folder.path(), .tensorboard = false}); },
+              ThrowsMessage<ConfigError>(HasSubstr("another process is writing")));
+}
+
+TEST(MetricsWriter, RunWithoutAStepLeavesNoFile) {
+  TemporaryFolder folder;
+  { MetricsWriter writer({.folder = folder.path()}); }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(MetricsWriter, FileThatIsRemovedMeanwhileIsAFault) {
+  TemporaryFolder folder;
+  MetricsWriter writer({.folder = folder / "run", .tensorboard = false});
+  writer.write(metrics(0, 1));
+  std::filesystem::remove_all(folder / "run");
+  EXPECT_THAT([&] { writer.write(metrics(1, 1)); }, ThrowsMessage<RuntimeFault>(HasSubstr("was removed")));
+}
+
+TEST(MetricsWriter, CopyMayBeADevice) {
+  TemporaryFolder folder;
+  for (int i = 0; i < 2; ++i) {
+    MetricsWriter writer({.folder = folder / std::to_string(i), .copy = "/dev/null", .tensorboard = false});
+    writer.write(metrics(0, 1));
+  }
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
 }
 
 TEST(MetricsWriter, ForeignFileIsNotCut) {

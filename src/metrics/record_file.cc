@@ -1,6 +1,9 @@
 #include "metrics/record_file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -39,27 +42,77 @@ int64_t bytes_to_keep(const std::string& path, int64_t first_step) {
 
 }  // namespace
 
-RecordFile::RecordFile(std::string path, int64_t first_step) : path_(std::move(path)) {
-  std::filesystem::path folder = std::filesystem::path(path_).parent_path();
-  std::error_code fault;
-  if (!folder.empty()) std::filesystem::create_directories(folder, fault);
-  if (fault) throw RuntimeFault(folder.string() + ": cannot make the folder: " + fault.message());
-  int64_t keep = std::filesystem::is_regular_file(path_) ? bytes_to_keep(path_, first_step) : 0;
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor_ < 0 || ::ftruncate(descriptor_, keep) != 0) {
-    int reason = errno;
+RecordFile::RecordFile(Options options) : options_(std::move(options)) {
+  namespace fs = std::filesystem;
+  const std::string& path = options_.path;
+  auto cannot_write = [&](int reason) {
     if (descriptor_ >= 0) ::close(descriptor_);
-    throw RuntimeFault(path_ + ": cannot write: " + std::strerror(reason));
+    throw RuntimeFault(fmt::format("{}: {}: cannot write: {}", options_.key, path, std::strerror(reason)));
+  };
+  const fs::path folder = fs::path(path).parent_path();
+  std::error_code fault;
+  if (!folder.empty()) fs::create_directories(folder, fault);
+  if (fault) cannot_write(fault.value());
+  std::error_code none;
+  if (!fs::exists(path, none)) on_stop_.emplace(path);  // first, for a signal may come at once
+  descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+  made_ = descriptor_ >= 0;
+  // Not to wait for the reader of a pipe.
+  if (!made_) on_stop_.reset();
+  if (!made_) descriptor_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  struct stat is {};
+  if (descriptor_ < 0 || ::fstat(descriptor_, &is) != 0 || ::fcntl(descriptor_, F_SETFL, O_APPEND) != 0) {
+    cannot_write(errno);
+  }
+  regular_ = S_ISREG(is.st_mode);
+  try {
+    if (regular_) lock();
+  } catch (...) {
+    ::close(descriptor_);
+    throw;
   }
 }
 
-RecordFile::~RecordFile() { ::close(descriptor_); }
+// Of the file itself: it is what two runs would spoil. Where the file system knows no locks there is none.
+void RecordFile::lock() {
+  const std::string& path = options_.path;
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    throw ConfigError(fmt::format("{}: another process is writing {}; wait for its end, or write elsewhere (run_name)",
+                                  options_.key, path));
+  }
+  const bool empty = std::filesystem::file_size(path) == 0;
+  keep_ = empty ? 0 : bytes_to_keep(path, options_.first_step);
+  if (!empty && keep_ == 0 && !options_.overwrite) {
+    throw ConfigError(
+        fmt::format("{}: {} holds the metrics of another run: take another run_name, or let "
+                    "overwrite=true drop them",
+                    options_.key, path));
+  }
+}
+
+RecordFile::~RecordFile() {
+  if (made_ && !begun_) ::unlink(options_.path.c_str());
+  ::close(descriptor_);
+}
+
+void RecordFile::begin() {
+  if (regular_ && ::ftruncate(descriptor_, keep_) != 0) {
+    throw RuntimeFault(options_.path + ": cannot write: " + std::strerror(errno));
+  }
+  begun_ = true;
+  on_stop_.reset();
+}
 
 void RecordFile::append(std::string_view line) {
+  if (!begun_) begin();
+  struct stat is {};
+  if (regular_ && ::fstat(descriptor_, &is) == 0 && is.st_nlink == 0) {
+    throw RuntimeFault(options_.path + ": the file was removed while the run was writing it");
+  }
   // One write, so that a reader (or a kill) sees whole lines; a short one happens only when the disk is full.
   ssize_t written = ::write(descriptor_, line.data(), line.size());
   if (written != static_cast<ssize_t>(line.size())) {
-    throw RuntimeFault(path_ + ": cannot write: " + (written < 0 ? std::strerror(errno) : "the disk is full"));
+    throw RuntimeFault(options_.path + ": cannot write: " + (written < 0 ? std::strerror(errno) : "the disk is full"));
   }
 }
 

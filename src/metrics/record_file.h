@@ -2,28 +2,48 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/stop_signals.h"
+
 namespace fathom {
 
-// Not thread-safe. All functions throw RuntimeFault naming the file when it cannot be written.
+// Not thread-safe.
 class RecordFile {
  public:
-  // Opens the file for appending, made with its folder if need be. Records of `first_step` and later steps that an
-  // earlier run left are dropped, and so is a line that was cut off in writing. Throws FormatError when records are to
-  // be kept and the file holds something else.
-  RecordFile(std::string path, int64_t first_step);
+  struct Options {
+    std::string key;         // of the configuration, for errors
+    std::string path;        // a file, made with its folder if need be, or a device
+    int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
+    bool overwrite = false;  // all of them may be dropped
+  };
+
+  // Opens the file and locks it against other processes. What is in it stays until the first line is appended; a file
+  // that gets none and was not there before is removed again. Throws ConfigError when another process writes the file
+  // or when all of its records would be dropped, FormatError when records are to be kept and it holds something else,
+  // RuntimeFault when it cannot be opened.
+  explicit RecordFile(Options options);
   ~RecordFile();
   RecordFile(const RecordFile&) = delete;
   RecordFile& operator=(const RecordFile&) = delete;
 
-  // Adds a line, its line break included; it is in the file when the call returns.
+  // Adds a line, its line break included; it is in the file when the call returns. Throws RuntimeFault when it cannot
+  // be written, or when the file has been removed.
   void append(std::string_view line);
 
  private:
-  std::string path_;
+  void lock();
+  void begin();
+
+  Options options_;
   int descriptor_ = -1;
+  bool regular_ = true;  // not a device or a pipe
+  bool made_ = false;
+  bool begun_ = false;
+  int64_t keep_ = 0;  // bytes
+  std::optional<RemovedOnStop> on_stop_;
 };
 
 }  // namespace fathom

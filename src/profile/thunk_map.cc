@@ -1,6 +1,8 @@
 #include "profile/thunk_map.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -15,7 +17,9 @@ constexpr size_t kStringWords = 4;
 constexpr uint64_t kSmallestBlock = 32;
 constexpr uint64_t kLargestThunk = 16384;
 
-const uint64_t* words_at(uint64_t address) { return reinterpret_cast<const uint64_t*>(address); }
+// What is read of an object: as far as the string of the module may reach.
+constexpr size_t kObjectWords = kLastNameWord + 2 * kStringWords;
+constexpr size_t kChunkWords = size_t{1} << 17;  // of a region, at a time
 
 }  // namespace
 
@@ -31,37 +35,44 @@ ThunkMap::ThunkMap(std::string_view plugin, std::string module, const std::vecto
     if (region.anonymous() && region.readable && region.writable) find_thunks(region);
   }
   for (const auto& [address, instruction] : thunks_) find_code(address, instruction);
-  index_.clear();  // its keys belong to the caller
+  index_.clear();
 }
 
-bool ThunkMap::readable(uint64_t address, uint64_t bytes) const {
-  const MemoryRegion* region = region_of(regions_, address);
-  return region != nullptr && region->readable && address + bytes <= region->end;
-}
-
-std::string_view ThunkMap::string_at(const uint64_t* words, const uint64_t* end) const {
-  if (words + kStringWords > end) return {};
-  uint64_t data = words[0], size = words[1];
+// Of the std::string at `address`, whose words are `words`.
+std::string ThunkMap::string_at(uint64_t address, std::span<const uint64_t> words) {
+  const uint64_t data = words[0], size = words[1];
   if (size == 0 || size > kLongestName) return {};
-  if (data != reinterpret_cast<uint64_t>(words + 2) && !readable(data, size)) return {};
-  return {reinterpret_cast<const char*>(data), size};
+  std::string out(size, '\0');
+  if (data != address + 2 * sizeof(uint64_t)) return read_memory(data, out.data(), size) ? out : "";
+  if (size > 2 * sizeof(uint64_t)) return {};
+  std::memcpy(out.data(), &words[2], size);
+  return out;
 }
 
-int ThunkMap::instruction_of_object(const uint64_t* words, const uint64_t* end) const {
+int ThunkMap::instruction_of_object(uint64_t address) const {
+  std::array<uint64_t, kObjectWords + 1> words;
+  if (!read_memory(address, words.data(), sizeof(words))) return kNoThunk;
   for (size_t i = 1; i <= kLastNameWord; ++i) {
-    auto found = index_.find(string_at(words + i, end));
-    if (found != index_.end() && string_at(words + i + kStringWords, end) == module_) return found->second;
+    auto string = [&](size_t at) { return string_at(address + 8 * at, std::span(words).subspan(at, kStringWords)); };
+    auto found = index_.find(string(i));
+    if (found != index_.end() && string(i + kStringWords) == module_) return found->second;
   }
   return kNoThunk;
 }
 
 void ThunkMap::find_thunks(const MemoryRegion& region) {
-  const uint64_t* end = words_at(region.end);
-  for (const uint64_t* word = words_at(region.begin); word < end; ++word) {
-    if (*word < plugin_begin_ || *word >= plugin_end_) continue;
-    int instruction = instruction_of_object(word, end);
-    uint64_t address = reinterpret_cast<uint64_t>(word);
-    if (instruction != kNoThunk && block_size(address) > 0) thunks_[address] = instruction;
+  std::vector<uint64_t> chunk(kChunkWords);
+  const auto own = reinterpret_cast<uint64_t>(chunk.data());  // copies of thunks are none
+  for (uint64_t begin = region.begin; begin < region.end; begin += 8 * kChunkWords) {
+    const size_t words = std::min<size_t>(kChunkWords, (region.end - begin) / 8);
+    if (!read_memory(begin, chunk.data(), 8 * words)) continue;  // given back to the kernel meanwhile
+    for (size_t i = 0; i < words; ++i) {
+      if (chunk[i] < plugin_begin_ || chunk[i] >= plugin_end_) continue;
+      const uint64_t address = begin + 8 * i;
+      if (address - own < 8 * kChunkWords) continue;
+      const int instruction = instruction_of_object(address);
+      if (instruction != kNoThunk && block_size(address) > 0) thunks_[address] = instruction;
+    }
   }
 }
 
@@ -73,21 +84,25 @@ bool ThunkMap::compiled_code(uint64_t address) const {
 
 // glibc's malloc keeps the size in front of each block, its low bits used as flags; the lowest says that the block
 // before is in use.
-uint64_t ThunkMap::block_size(uint64_t address) const {
-  if (address % 16 != 0) return 0;
-  uint64_t size = *words_at(address - 8) & ~uint64_t{7};
-  if (size < kSmallestBlock || size > kLargestThunk || size % 16 != 0 || !readable(address, size)) return 0;
-  bool in_use = (*words_at(address + size - 8) & 1U) != 0;
+uint64_t ThunkMap::block_size(uint64_t address) {
+  uint64_t size = 0, next = 0;
+  if (address % 16 != 0 || !read_memory(address - 8, &size, sizeof(size))) return 0;
+  size &= ~uint64_t{7};
+  if (size < kSmallestBlock || size > kLargestThunk || size % 16 != 0) return 0;
+  if (!read_memory(address + size - 8, &next, sizeof(next))) return 0;
+  const bool in_use = (next & 1U) != 0;
   return in_use ? size - 8 : 0;
 }
 
 void ThunkMap::find_code(uint64_t thunk, int instruction) {
-  for (uint64_t i = 0; i < block_size(thunk) / 8; ++i) {
-    uint64_t word = words_at(thunk)[i];
+  std::vector<uint64_t> words(block_size(thunk) / 8);
+  if (!read_memory(thunk, words.data(), 8 * words.size())) return;
+  for (uint64_t word : words) {
+    uint64_t first = 0;
     if (compiled_code(word)) {
       code_[word].push_back(instruction);
-    } else if (word % 8 == 0 && readable(word, 8) && compiled_code(*words_at(word))) {
-      code_[*words_at(word)].push_back(instruction);  // through an object whose first member it is
+    } else if (word % 8 == 0 && read_memory(word, &first, sizeof(first)) && compiled_code(first)) {
+      code_[first].push_back(instruction);  // through an object whose first member it is
     }
   }
 }

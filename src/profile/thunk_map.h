@@ -23,8 +23,9 @@ inline constexpr int kNoThunk = -1;
 
 class ThunkMap {
  public:
-  // Searches the process; nothing may run meanwhile. `plugin` is the path of its shared object, `module` the program's
-  // name, `instructions` the names of its instructions, which the results below are indices of.
+  // Searches the process; none of the program's own threads may run meanwhile. `plugin` is the path of its shared
+  // object, `module` the program's name, `instructions` the names of its instructions, which the results below are
+  // indices of.
   ThunkMap(std::string_view plugin, std::string module, const std::vector<std::string>& instructions);
 
   // The addresses of all thunks.
@@ -36,19 +37,17 @@ class ThunkMap {
 
  private:
   void find_thunks(const MemoryRegion& region);
-  // Of the object that starts at `words`.
-  int instruction_of_object(const uint64_t* words, const uint64_t* end) const;
-  std::string_view string_at(const uint64_t* words, const uint64_t* end) const;
+  int instruction_of_object(uint64_t address) const;
+  static std::string string_at(uint64_t address, std::span<const uint64_t> words);
   // Of the block of memory in use that starts at `address`; 0 where none does, as in what freed thunks have left
   // behind.
-  uint64_t block_size(uint64_t address) const;
+  static uint64_t block_size(uint64_t address);
   void find_code(uint64_t thunk, int instruction);
   bool compiled_code(uint64_t address) const;
-  bool readable(uint64_t address, uint64_t bytes) const;
 
   std::vector<MemoryRegion> regions_;
   std::string module_;
-  std::unordered_map<std::string_view, int> index_;
+  std::unordered_map<std::string, int> index_;
   uint64_t plugin_begin_ = 0, plugin_end_ = 0;
   std::unordered_map<uint64_t, int> thunks_;
   std::map<uint64_t, std::vector<int>> code_;  // by entry point

@@ -42,6 +42,10 @@ std::optional<Executable> load(const std::string& path, const std::shared_ptr<co
                                const CompileOptions& options) {
   std::error_code none;
   if (!fs::exists(path, none)) return std::nullopt;
+  if (!fs::is_regular_file(path, none)) {
+    log_warning("{}: not a file, so no entry of the compile cache; compiling", path);
+    return std::nullopt;
+  }
   try {
     auto file = MappedFile::open(path);
     auto bytes = payload({reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()});

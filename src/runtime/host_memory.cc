@@ -38,7 +38,10 @@ size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 // No memory of its own and no destructor: it works before main and after it, and inside free.
 class LargeBlocks {
  public:
-  void enable() { enabled_.store(true, std::memory_order_relaxed); }
+  void enable(size_t most_bytes) {
+    most_bytes_ = most_bytes;
+    enabled_.store(true, std::memory_order_relaxed);
+  }
   size_t reused() const { return reused_.load(std::memory_order_relaxed); }
   bool takes(size_t alignment, size_t size) const {
     return size >= kLarge && alignment <= kPage && enabled_.load(std::memory_order_relaxed);
@@ -61,6 +64,8 @@ class LargeBlocks {
     end_ = std::max(end_, place + 1);
     size_t offset = next_offset_++ % kOffsets * kPage;
     size_t mapped = round_up(size + offset, kHugePage);
+    while (mapped_ + mapped > most_bytes_ && drop_oldest()) {
+    }
     void* mapping = map(mapped);
     if (mapping == MAP_FAILED) {
       while (drop_oldest()) {
@@ -69,6 +74,7 @@ class LargeBlocks {
     }
     if (mapping == MAP_FAILED) return nullptr;
     madvise(mapping, mapped, MADV_HUGEPAGE);  // refused by kernels without huge pages: small ones are right too
+    mapped_ += mapped;
     *place = {mapping, mapped, static_cast<char*>(mapping) + offset, 0};
     return place->data;
   }
@@ -80,7 +86,7 @@ class LargeBlocks {
     if (block == nullptr) return false;
     block->free_since = ++clock_;
     auto kept = std::count_if(blocks_.data(), end_, [](const Block& b) { return b.free_since != 0; });
-    if (static_cast<size_t>(kept) > kKept) drop_oldest();
+    if (static_cast<size_t>(kept) > kKept || mapped_ > most_bytes_) drop_oldest();
     return true;
   }
 
@@ -136,6 +142,7 @@ class LargeBlocks {
     int error = errno;  // free leaves it alone
     munmap(oldest->mapping, oldest->mapped);
     errno = error;
+    mapped_ -= oldest->mapped;
     *oldest = {};
     return true;
   }
@@ -145,6 +152,8 @@ class LargeBlocks {
   Block* end_ = blocks_.data();  // behind the last place that was ever used
   uint64_t clock_ = 0;
   size_t next_offset_ = 0;
+  size_t mapped_ = 0;      // bytes of all blocks, in use or kept
+  size_t most_bytes_ = 0;  // blocks are kept while all of them together are no more than this
   std::atomic<bool> enabled_{false};
   std::atomic<size_t> reused_{0};
 };
@@ -154,9 +163,9 @@ constinit LargeBlocks large_blocks;
 }  // namespace
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-void keep_large_blocks() {}
+void keep_large_blocks(size_t) {}
 #else
-void keep_large_blocks() { large_blocks.enable(); }
+void keep_large_blocks(size_t most_bytes) { large_blocks.enable(most_bytes); }
 
 namespace {
 

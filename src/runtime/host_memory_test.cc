@@ -13,6 +13,7 @@ namespace fathom {
 namespace {
 
 constexpr size_t kBlock = size_t{40} << 20;
+constexpr size_t kMost = 20 * kBlock;
 
 char* aligned_block(size_t size) {
   void* block = nullptr;
@@ -22,14 +23,14 @@ char* aligned_block(size_t size) {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 TEST(HostMemory, IsTheSanitizersOwn) {
-  keep_large_blocks();
+  keep_large_blocks(kMost);
   free(aligned_block(kBlock));
   free(aligned_block(kBlock));
   EXPECT_EQ(reused_large_blocks(), 0U);
 }
 #else
 TEST(HostMemory, AFreedLargeBlockIsHandedOutAgain) {
-  keep_large_blocks();
+  keep_large_blocks(kMost);
   size_t before = reused_large_blocks();
   char* first = aligned_block(kBlock);
   std::memset(first, 1, kBlock);
@@ -43,7 +44,7 @@ TEST(HostMemory, AFreedLargeBlockIsHandedOutAgain) {
 }
 
 TEST(HostMemory, BlocksInUseNeverMeet) {
-  keep_large_blocks();
+  keep_large_blocks(kMost);
   std::vector<char*> blocks;
   for (int i = 0; i < 6; ++i) {
     blocks.push_back(aligned_block(kBlock));
@@ -59,7 +60,7 @@ TEST(HostMemory, BlocksInUseNeverMeet) {
 
 // A kept block that is much larger than what is asked for stays for whoever needs its size.
 TEST(HostMemory, ASmallRequestDoesNotTakeALargeBlock) {
-  keep_large_blocks();
+  keep_large_blocks(kMost);
   char* large = aligned_block(8 * kBlock);
   auto where = reinterpret_cast<uintptr_t>(large);
   free(large);
@@ -70,8 +71,21 @@ TEST(HostMemory, ASmallRequestDoesNotTakeALargeBlock) {
   free(again);
 }
 
+TEST(HostMemory, BlocksAreKeptWhileAllTogetherAreWithinTheLimit) {
+  keep_large_blocks(2 * kBlock + (size_t{4} << 20));
+  char *first = aligned_block(kBlock), *second = aligned_block(kBlock);
+  size_t before = reused_large_blocks();
+  free(first);
+  char* larger = aligned_block(2 * kBlock);  // beyond the limit: the kept block goes
+  free(aligned_block(kBlock));
+  EXPECT_EQ(reused_large_blocks(), before);
+  free(larger);
+  free(second);
+  keep_large_blocks(kMost);
+}
+
 TEST(HostMemory, ResizingKeepsTheContents) {
-  keep_large_blocks();
+  keep_large_blocks(kMost);
   char* block = aligned_block(kBlock);
   block[0] = 7;
   block[kBlock - 1] = 8;
@@ -83,7 +97,7 @@ TEST(HostMemory, ResizingKeepsTheContents) {
 }
 
 TEST(HostMemory, OtherRequestsAreTheCLibrarys) {
-  keep_large_blocks();
+  keep_large_blocks(kMost);
   void* block = nullptr;
   EXPECT_EQ(posix_memalign(&block, 24, 100), EINVAL);  // no power of two
   EXPECT_EQ(posix_memalign(&block, 1 << 16, kBlock), 0);
@@ -94,7 +108,7 @@ TEST(HostMemory, OtherRequestsAreTheCLibrarys) {
 }
 
 TEST(HostMemory, ThreadsShareIt) {
-  keep_large_blocks();
+  keep_large_blocks(kMost);
   std::vector<std::jthread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([t] {

@@ -92,9 +92,22 @@ std::string require_file(const std::string& path, const char* origin) {
 
 // The TPU and CUDA plugins may be installed only to compile for machines elsewhere, so the devices themselves are
 // looked for; libtpu would wait for minutes for the metadata server of a machine that has none.
+bool shows_devices(Hardware hardware) {
+  switch (hardware) {
+    case Hardware::kTpu:
+      return any_exists({"/dev/accel0", "/dev/vfio/0"});
+    case Hardware::kGpu:
+      return any_exists({"/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg"});  // the last: under Windows
+    case Hardware::kCpu:
+      break;
+  }
+  return true;
+}
+
 Hardware default_hardware() {
-  if (any_exists({"/dev/accel0", "/dev/vfio/0"}) && !installed_plugins(Hardware::kTpu).empty()) return Hardware::kTpu;
-  if (any_exists({"/dev/nvidia0"}) && !installed_plugins(Hardware::kGpu).empty()) return Hardware::kGpu;
+  for (Hardware hardware : {Hardware::kTpu, Hardware::kGpu}) {
+    if (shows_devices(hardware) && !installed_plugins(hardware).empty()) return hardware;
+  }
   return Hardware::kCpu;
 }
 

@@ -13,6 +13,9 @@ namespace fathom {
 // cpu.
 Hardware default_hardware();
 
+// Whether this machine shows a device of the hardware; a CPU always does.
+bool shows_devices(Hardware hardware);
+
 // The path of the plugin to load, absolute or relative as given: `flag` (the value of plugin=PATH; empty when not set),
 // else the environment's FATHOM_PLUGIN, else the first of installed_plugins(). Throws ConfigError in one line that says
 // what was searched and what to install.

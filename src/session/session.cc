@@ -7,7 +7,9 @@
 #include "base/environment.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/stopwatch.h"
+#include "base/waiting.h"
 #include "kernels/abi.h"
 #include "kernels/ffi/handlers.h"
 #include "runtime/compiled_file.h"
@@ -16,6 +18,7 @@
 #include "runtime/host_memory.h"
 #include "runtime/plugin_search.h"
 #include "session/gpu_memory.h"
+#include "session/process_limits.h"
 
 namespace fathom {
 namespace {
@@ -27,6 +30,15 @@ NamedValues memory_options(Hardware hardware) {
   return options;
 }
 
+// A plugin would look for minutes.
+void require_devices(const Config& config) {
+  if (!config.plugin.empty() || !process_variable("FATHOM_PLUGIN").empty() || shows_devices(config.hardware)) return;
+  throw ConfigError(
+      fmt::format("hardware={}: this machine shows no such device; use hardware=cpu, or name a plugin that "
+                  "knows better (plugin=PATH)",
+                  name(config.hardware)));
+}
+
 }  // namespace
 
 Session::Session(const Config& config)
@@ -36,7 +48,9 @@ Session::Session(const Config& config)
       cache_({.folder = config.jax_cache_dir,
               .kernel_abi = std::to_string(abi::kVersion),
               .agreement = job_.compile_agreement()}) {
-  if (config.hardware == Hardware::kCpu) keep_large_blocks();
+  if (config.hardware == Hardware::kCpu) keep_large_blocks(static_cast<size_t>(machine_memory_bytes()));
+  require_devices(config);
+  require_threads();
   plugin_ = &Plugin::load(find_plugin(config.plugin, config.hardware));
   target_.hardware = config.hardware;
   if (config.hardware == Hardware::kCpu && config.kernels != KernelUse::kOff) {
@@ -50,7 +64,10 @@ Session::Session(const Config& config)
   ClientOptions options = job_.client_options();
   if (config.hardware == Hardware::kCpu) options.cpu_device_count = static_cast<int>(config.cpu_device_count);
   options.plugin_options.merge(memory_options(config.hardware));
-  client_ = Client::create(*plugin_, options);
+  {
+    Waiting waiting(fmt::format("waiting for the devices of hardware={}", name(config.hardware)));
+    client_ = Client::create(*plugin_, options);
+  }
   mesh_ = resolve_mesh(config, static_cast<int64_t>(client_->devices().size()), client_->slice_count());
   assignment_ = DeviceAssignment::create(client_, mesh_.mesh, {.slices = mesh_.slices_along()});
 }
@@ -72,6 +89,7 @@ Compiled Session::compile(const std::function<Program()>& stage, const std::stri
   std::string text = emit(program, {.target = target_, .require_kernels = require_kernels_});
   double text_seconds = staging.seconds();
   Stopwatch compiling;
+  Waiting waiting(fmt::format("compiling {}", program.name));
   CompileOptions options = compile_options();
   CachedExecutable made =
       file.empty()

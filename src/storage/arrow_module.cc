@@ -3,9 +3,17 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <functional>
+#include <future>
+#include <memory>
+#include <thread>
+#include <utility>
 
 #include "base/error.h"
+#include "base/remote_path.h"
+#include "base/waiting.h"
 #include "storage/arrow_abi.h"
 
 namespace fathom {
@@ -48,6 +56,21 @@ ArrowSink into(std::string& text) {
           }};
 }
 
+// What a store says, which may take its time: an error when it does not answer. Its thread is then left behind.
+template <class Result>
+Result answer(const std::string& uri, std::function<Result()> ask) {
+  if (!is_remote(uri)) return ask();
+  constexpr std::chrono::seconds kLongest{30};
+  Waiting waiting("waiting for " + uri);
+  auto task = std::make_shared<std::packaged_task<Result()>>(std::move(ask));
+  std::future<Result> said = task->get_future();
+  std::thread([task] { (*task)(); }).detach();
+  if (said.wait_for(kLongest) == std::future_status::timeout) {
+    throw FormatError(uri, "no answer within 30 s; check the name, the network and the credentials");
+  }
+  return said.get();
+}
+
 }  // namespace
 
 bool arrow_module_loaded() { return loaded; }
@@ -58,13 +81,17 @@ const ArrowModule& arrow_module() {
 }
 
 PathKind ArrowModule::kind(const std::string& uri, int64_t* size) const {
-  std::string error;
-  int32_t kind = kArrowAbsent;
-  int64_t bytes = 0;
-  if (abi_->stat(uri.c_str(), &kind, &bytes, into(error)) != 0) throw FormatError(uri, error);
-  if (size != nullptr) *size = bytes;
-  if (kind == kArrowAbsent) return PathKind::kAbsent;
-  return kind == kArrowFolder ? PathKind::kFolder : PathKind::kFile;
+  using Found = std::pair<PathKind, int64_t>;
+  const Found found = answer<Found>(uri, [uri, abi = abi_]() -> Found {
+    std::string error;
+    int32_t kind = kArrowAbsent;
+    int64_t bytes = 0;
+    if (abi->stat(uri.c_str(), &kind, &bytes, into(error)) != 0) throw FormatError(uri, error);
+    if (kind == kArrowAbsent) return {PathKind::kAbsent, bytes};
+    return {kind == kArrowFolder ? PathKind::kFolder : PathKind::kFile, bytes};
+  });
+  if (size != nullptr) *size = found.second;
+  return found.first;
 }
 
 void ArrowModule::read(const std::string& uri, int64_t offset, std::span<std::byte> out) const {
@@ -76,13 +103,15 @@ void ArrowModule::read(const std::string& uri, int64_t offset, std::span<std::by
 }
 
 std::vector<FolderEntry> ArrowModule::list(const std::string& uri) const {
-  std::string error;
-  std::vector<FolderEntry> entries;
-  ArrowEntrySink sink{&entries, [](void* context, const char* name, int64_t size, int64_t is_folder) {
-                        static_cast<std::vector<FolderEntry>*>(context)->push_back({name, size, is_folder != 0});
-                      }};
-  if (abi_->list(uri.c_str(), sink, into(error)) != 0) throw FormatError(uri, error);
-  return entries;
+  return answer<std::vector<FolderEntry>>(uri, [uri, abi = abi_] {
+    std::string error;
+    std::vector<FolderEntry> entries;
+    ArrowEntrySink sink{&entries, [](void* context, const char* name, int64_t size, int64_t is_folder) {
+                          static_cast<std::vector<FolderEntry>*>(context)->push_back({name, size, is_folder != 0});
+                        }};
+    if (abi->list(uri.c_str(), sink, into(error)) != 0) throw FormatError(uri, error);
+    return entries;
+  });
 }
 
 void ArrowModule::write(const std::string& uri, std::string_view content) const {

@@ -1,6 +1,7 @@
 #include "storage/file_store.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,8 +22,13 @@ namespace fs = std::filesystem;
 
 class LocalReader final : public FileReader {
  public:
-  explicit LocalReader(const std::string& path) : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit LocalReader(const std::string& path)
+      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {
     if (file_ < 0) throw FormatError(path, std::string("cannot open: ") + std::strerror(errno));
+    struct stat info {};
+    if (::fstat(file_, &info) == 0 && S_ISREG(info.st_mode)) return;
+    ::close(file_);
+    throw FormatError(path, "not a regular file");
   }
   ~LocalReader() override { ::close(file_); }
   LocalReader(const LocalReader&) = delete;

@@ -1,6 +1,7 @@
 #include "storage/file_store.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/temporary_folder.h"
@@ -110,6 +111,14 @@ TEST(ParquetFile, EveryRowGroupGivesTheRowsOfTheFooter) {
   for (int64_t i = 0; i < 4; ++i) rows += file.read(i).rows();
   EXPECT_EQ(rows, 249);
   EXPECT_EQ(file.read(0)[0].substr(0, 17), "module fnmatch.py");
+}
+
+TEST(FileStore, PipeIsAnErrorAndNoWait) {
+  TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const FileStore& store = file_store(folder / "pipe");
+  EXPECT_THAT([&] { store.read(folder / "pipe"); }, ThrowsMessage<FormatError>(HasSubstr("not a regular file")));
+  EXPECT_THAT([&] { store.open(folder / "pipe"); }, ThrowsMessage<FormatError>(HasSubstr("not a regular file")));
 }
 
 }  // namespace

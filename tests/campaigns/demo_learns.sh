@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Usage: demo_learns.sh FATHOM. The demo's training run must end far below the unigram entropy of its text, which is 6.54 nats
-# a token under the bundled tokenizer.
+# Usage: demo_learns.sh FATHOM. The demo's training run must end far below the unigram entropy of its text, which is
+# 6.54 nats a token under the bundled tokenizer.
 set -euo pipefail
 fathom=$1
 out=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Usage: verify_everywhere.sh FATHOM. The reference models on every installed CPU plugin, with kernels and without, scanned
-# and not, plain and blockwise attention.
+# Usage: verify_everywhere.sh FATHOM. The reference models on every installed CPU plugin, with kernels and without,
+# scanned and not, plain and blockwise attention.
 set -euo pipefail
 fathom=$1
 checks=logits,batch,intermediates,router,gradients,adamw

@@ -1,6 +1,7 @@
 """Checks every #include of src/ against the tables of ARCHITECTURE.md, and the length and leftovers of each file.
 
-Usage: layering.py [ROOT]. Prints `path:line: what is wrong` for each breach; exit 1 if there is one, 2 if a table cannot be read.
+Usage: layering.py [ROOT]. Prints `path:line: what is wrong` for each breach; exit 1 if there is one, 2 if a table cannot
+be read.
 """
 import pathlib
 import re
@@ -31,7 +32,7 @@ class Rules:
         for folder, others in direct.items():
             for other in others or ():
                 if other not in direct and not other.endswith(".h"):
-                    raise TableError(f"ARCHITECTURE.md: the row of {folder} names '{other}', which has no row of its own")
+                    raise TableError(f"ARCHITECTURE.md: the row of {folder} names '{other}', which has no row itself")
         self.folders = {folder: closure(folder, direct) for folder in direct}
         self.foreign = []
         for number, cells in table(page, "foreign headers", 2):
@@ -112,7 +113,8 @@ def include_breach(rules: Rules, file: str, bracket: str, included: str):
         return f"{included} is for tests alone"
     if target in rules.folders[folder] or included in rules.folders[folder]:
         return None
-    return f"{folder} may not include {included}: its row in ARCHITECTURE.md allows {', '.join(sorted(rules.folders[folder]))}"
+    allowed_here = ", ".join(sorted(rules.folders[folder]))
+    return f"{folder} may not include {included}: its row in ARCHITECTURE.md allows {allowed_here}"
 
 
 def breaches(root: pathlib.Path):

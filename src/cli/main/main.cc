@@ -1,4 +1,5 @@
 // fathom COMMAND [configs/base.yml] [key=value ...] [--flag=value ...]
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -7,10 +8,15 @@
 #include "base/environment.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/stop_signals.h"
 #include "cli/commands.h"
+#include "cli/main/stack_limit.h"
 
 int main(int argc, char** argv) {
+  fathom::watch_stop_signals();
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of a file's size is an error with a name
   try {
+    fathom::require_stack(argv);
     return fathom::run_command(std::vector<std::string>(argv + 1, argv + argc), fathom::process_environment());
   } catch (const fathom::Error& e) {
     fathom::log_line(fathom::LogLevel::kError, e.what());

@@ -47,6 +47,8 @@ constexpr KeyRow kRows[] = {
     {"enable_tensorboard", bind<&Config::enable_tensorboard>, "true", kBuilt,
      "writes TensorBoard events into the run folder"},
     {"metrics_file", bind<&Config::metrics_file>, "", kBuilt, "a second place for metrics.jsonl"},
+    {"overwrite", bind<&Config::overwrite>, "false", kBuilt,
+     "a run may take a folder that holds the metrics of another one, and drop them"},
     {"log_period", bind<&Config::log_period>, "100", kBuilt, "steps between flushes of the metrics files"},
     {"opt_type", bind<&Config::opt_type>, "adamw", kBuilt, "the optimizer"},
     {"learning_rate", bind<&Config::learning_rate>, "3.0e-05", kBuilt, "peak of the schedule"},

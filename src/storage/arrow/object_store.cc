@@ -50,7 +50,9 @@ arrow::Result<Location> locate(const std::string& uri) {
   while (!key.empty() && key.back() == '/') key.pop_back();
   std::shared_ptr<arrow::fs::FileSystem>& store = stores[root];
   if (store == nullptr) {
-    arrow::Result<std::shared_ptr<arrow::fs::FileSystem>> made = arrow::fs::FileSystemFromUri(root);
+    // Arrow asks a Google store again for fifteen minutes where it is not told otherwise.
+    const std::string options = uri.starts_with("gs://") ? "?retry_limit_seconds=20" : "";
+    arrow::Result<std::shared_ptr<arrow::fs::FileSystem>> made = arrow::fs::FileSystemFromUri(root + options);
     // The S3 client must be shut down before its statics are destroyed, that is, by what is registered after their
     // making.
     [[maybe_unused]] static const int registered = std::atexit([] { arrow::fs::EnsureFinalized(); });

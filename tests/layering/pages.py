@@ -1,0 +1,34 @@
+"""Checks the pages (*.md) outside tests/data: lines of at most 120 columns, tables apart, and links that lead to a file.
+
+Usage: pages.py [ROOT]. Prints `path:line: what is wrong` for each breach; exit 1 if there is one.
+"""
+import pathlib
+import re
+import sys
+
+COLUMNS = 120
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+SKIPPED = {"build", ".venv", "peers-env", ".git", "data"}
+
+
+def breaches(root):
+    for page in sorted(root.rglob("*.md")):
+        name = page.relative_to(root)
+        if SKIPPED & set(name.parts):
+            continue
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            if len(line) > COLUMNS and not line.startswith("|"):
+                yield f"{name}:{number}: {len(line)} columns"
+            for target in LINK.findall(line):
+                if "://" not in target and not (page.parent / target).exists():
+                    yield f"{name}:{number}: {target} is not there"
+
+
+def main(args):
+    found = list(breaches(pathlib.Path(args[0] if args else ".")))
+    print("\n".join(found), end="\n" if found else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
