@@ -8,6 +8,13 @@ find_package(GTest REQUIRED)
 find_package(Threads REQUIRED)
 include(GoogleTest)
 
+# Debian's package has no CMake file of its own.
+find_path(FATHOM_PCRE2_INCLUDE pcre2.h REQUIRED)
+find_library(FATHOM_PCRE2_LIBRARY pcre2-8 REQUIRED)
+add_library(fathom::pcre2 UNKNOWN IMPORTED GLOBAL)
+set_target_properties(fathom::pcre2 PROPERTIES IMPORTED_LOCATION ${FATHOM_PCRE2_LIBRARY}
+  INTERFACE_INCLUDE_DIRECTORIES ${FATHOM_PCRE2_INCLUDE})
+
 # Where the wheels of requirements.txt lie: .venv/lib/python3.*/site-packages.
 file(GLOB FATHOM_SITE_PACKAGES ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages)
 list(LENGTH FATHOM_SITE_PACKAGES count)

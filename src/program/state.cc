@@ -3,42 +3,86 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <regex>
+#include <cctype>
+#include <set>
 #include <stdexcept>
 
 #include "base/device_bytes.h"
 #include "base/error.h"
+#include "base/listed.h"
+#include "base/python_regex.h"
 #include "train/adamw.h"
 
 namespace fathom {
 namespace {
 
-std::vector<std::regex> compile(const std::vector<std::string>& expressions) {
-  return {expressions.begin(), expressions.end()};
+// A parameter's MaxText path: "decoder/moe_layers/self_attention/wq_a/kernel".
+std::string path_of(const Param& row) {
+  std::string path = row.peer;
+  std::replace(path.begin(), path.end(), '.', '/');
+  return path;
 }
 
-bool any_matches(const std::vector<std::regex>& expressions, const std::string& path) {
-  return std::any_of(expressions.begin(), expressions.end(), [&](const auto& e) { return std::regex_search(path, e); });
+// How much of a mask's words stands in the path: the longest piece of letters, digits and underscores they share.
+size_t likeness(const std::string& mask, const std::string& path) {
+  size_t longest = 0;
+  for (size_t begin = 0; begin < mask.size(); ++begin) {
+    size_t size = 0;
+    while (begin + size < mask.size() &&
+           (std::isalnum(static_cast<unsigned char>(mask[begin + size])) || mask[begin + size] == '_' ||
+            mask[begin + size] == '/') &&
+           path.find(mask.substr(begin, size + 1)) != std::string::npos) {
+      ++size;
+    }
+    longest = std::max(longest, size);
+  }
+  return longest;
+}
+
+// The paths that one of a key's expressions matches. Each must match one.
+std::set<std::string> matched_paths(const char* key, const std::vector<std::string>& masks,
+                                    const std::vector<Param>& table) {
+  std::vector<std::string> paths;
+  for (const Param& row : table) paths.push_back(path_of(row));
+  std::set<std::string> out;
+  for (const std::string& mask : masks) {
+    bool any = false;
+    try {
+      const PythonRegex expression(mask);
+      for (const std::string& path : paths) {
+        if (!expression.search(path)) continue;
+        any = true;
+        out.insert(path);
+      }
+    } catch (const PatternError& e) {
+      throw ConfigError(fmt::format("{}: '{}': {}", key, mask, e.what()));
+    }
+    if (any) continue;
+    std::stable_sort(paths.begin(), paths.end(),
+                     [&](const std::string& a, const std::string& b) { return likeness(mask, a) > likeness(mask, b); });
+    throw ConfigError(fmt::format("{}: '{}' matches no parameter; the nearest are {}", key, mask, listed(paths, 3)));
+  }
+  return out;
 }
 
 // The parameters as the masks divide them.
 void add_parameters(StateSpec& spec, const Config& config) {
-  std::vector<std::regex> trainable = compile(config.trainable_parameters_mask);
-  std::vector<std::regex> undecayed = compile(config.adamw_mask);
+  const std::set<std::string> trainable =
+      matched_paths("trainable_parameters_mask", config.trainable_parameters_mask, spec.table);
+  const std::set<std::string> undecayed = matched_paths("adamw_mask", config.adamw_mask, spec.table);
   for (size_t i = 0; i < spec.arrays.size(); ++i) {
     const ParamArray& a = spec.arrays[i];
     const Param& row = spec.table[a.row];
-    std::string path = row.peer;
-    std::replace(path.begin(), path.end(), '.', '/');
+    const std::string path = path_of(row);
     StateEntry entry{.name = "params." + a.name, .type = a.type, .logical = a.logical, .array = i};
     if (spec.partition) entry.sharding = spec.partition->of(a.logical, a.type.shape, a.name);
-    bool chosen = trainable.empty() || any_matches(trainable, path);
+    bool chosen = config.trainable_parameters_mask.empty() || trainable.contains(path);
     entry.role = !row.trained ? StateRole::kMovedByRule : chosen ? StateRole::kTrained : StateRole::kFrozen;
-    entry.decayed = entry.role == StateRole::kTrained && !any_matches(undecayed, path);
+    entry.decayed = entry.role == StateRole::kTrained && !undecayed.contains(path);
     spec.entries.push_back(std::move(entry));
   }
   if (spec.with_role(StateRole::kTrained).empty()) {
-    throw ConfigError("trainable_parameters_mask: no parameter of the model matches");
+    throw ConfigError("trainable_parameters_mask matches no parameter that the optimizer moves");
   }
 }
 

@@ -67,9 +67,9 @@ struct StateSpec {
   int64_t bytes() const;
 };
 
-// `trainable_parameters_mask` and `adamw_mask` are regular expressions searched in the parameter's MaxText path
-// ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for a mask that leaves
-// nothing to train, and when the mesh does not divide an array.
+// `trainable_parameters_mask` and `adamw_mask` are regular expressions of Python's searched in the parameter's MaxText
+// path ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for an expression that matches no
+// parameter or takes too long, for a mask that leaves nothing to train, and when the mesh does not divide an array.
 StateSpec state_spec(const Config& config, const Mesh& mesh = {});
 
 }  // namespace fathom

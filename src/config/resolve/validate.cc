@@ -1,9 +1,9 @@
 #include "config/resolve/validate.h"
 
 #include <cmath>
-#include <regex>
 
 #include "base/error.h"
+#include "base/python_regex.h"
 #include "mesh/batch_sizes.h"
 
 namespace fathom {
@@ -109,9 +109,11 @@ void check_masks(const Config& c, Problems& p) {
        {std::pair{"adamw_mask", &c.adamw_mask}, {"trainable_parameters_mask", &c.trainable_parameters_mask}}) {
     for (const std::string& mask : *masks) {
       try {
-        std::regex compiled(mask);
-      } catch (const std::regex_error& e) {
-        p.add("{}: '{}' is no regular expression: {}", key, mask, e.what());
+        PythonRegex compiled(mask);
+      } catch (const PatternError& e) {
+        constexpr size_t kShown = 80;
+        p.add("{}: '{}{}' is no regular expression of Python's: {}", key, mask.substr(0, kShown),
+              mask.size() > kShown ? "..." : "", e.what());
       }
     }
   }
