@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/remote_path.h"
 
 namespace fathom {
@@ -37,6 +38,9 @@ class Header {
   // Throws FormatError when the text is not one JSON object, or when a name stands twice in an object.
   Json parse() const {
     if (text_.empty() || text_[0] != '{') fail_at(kLengthBytes, "the header does not begin with '{'");
+    if (size_t deep = find_deep_json(text_); deep != std::string_view::npos) {
+      fail_at(kLengthBytes + static_cast<int64_t>(deep), std::string(kDeepJson));
+    }
     std::vector<std::set<std::string>> seen;  // names of the open objects
     auto check = [&](int, Json::parse_event_t event, Json& value) {
       if (event == Json::parse_event_t::object_start) seen.emplace_back();

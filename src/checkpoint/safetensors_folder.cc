@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/listed.h"
 #include "storage/file_store.h"
 
@@ -41,6 +42,7 @@ ShardIndex read_shard_index(const std::string& path) {
   ShardIndex index;
   try {
     FileBytes file = file_store(path).read(path);
+    if (find_deep_json(file.bytes) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
     Json root = Json::parse(file.bytes);
     if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object()) {
       throw FormatError(path, "no object \"weight_map\" in it: it is not the index of a sharded model");

@@ -152,6 +152,11 @@ TEST_F(Safetensors, BadJsonIsRefusedAtItsPlace) {
   refused(file_bytes(R"({"a":1e999})"), "not valid JSON");
 }
 
+TEST_F(Safetensors, ADeepHeaderIsAnErrorAndNoOverflow) {
+  const std::string deep = "{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": ";
+  refused(file_bytes(deep + std::string(1000000, '[') + std::string(1000000, ']') + "}}"), "more than 100 JSON lists");
+}
+
 TEST_F(Safetensors, NameThatStandsTwiceIsRefused) {
   std::string a = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
   EXPECT_EQ(refused(file_bytes("{" + a + "," + a + "}", 1), "tensor 'a': the name stands twice"), 8 + 1);

@@ -34,7 +34,10 @@ class ParquetSource final : public DocumentSource {
 
   std::string_view text(int64_t i) override {
     size_t group = group_of(i);
-    return cached(group).values[i - groups_[group].begin];
+    const TextColumn& column = cached(group).values;
+    int64_t row = i - groups_[group].begin;
+    if (column.is_null(row)) throw FormatError(where(i), fmt::format("column '{}' is null", column_));
+    return column[row];
   }
 
   std::string where(int64_t i) const override {

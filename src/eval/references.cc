@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_text.h"
 #include "checkpoint/safetensors.h"
 
 namespace fathom {
@@ -84,12 +85,28 @@ void for_each_line(const std::string& path, F f) {
   for (std::string line; std::getline(in, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (find_deep_json(line) != std::string::npos)
+      throw FormatError(path, fmt::format("line {}: {}", number, kDeepJson));
     try {
       f(number, json::parse(line));
     } catch (const json::exception& e) {
       throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
     }
   }
+}
+
+// A list of ids of tokens.
+std::vector<int32_t> token_ids(const json& list, const std::string& path, int64_t number) {
+  if (!list.is_array()) throw FormatError(path, fmt::format("line {}: no list of tokens", number));
+  std::vector<int32_t> out;
+  for (const json& id : list) {
+    constexpr auto kLargest = static_cast<uint64_t>(std::numeric_limits<int32_t>::max());
+    if (!id.is_number_unsigned() || id.get<uint64_t>() > kLargest) {
+      throw FormatError(path, fmt::format("line {}: {} is no token", number, id.dump()));
+    }
+    out.push_back(id.get<int32_t>());
+  }
+  return out;
 }
 
 HostArray matrix(const json& rows) {
@@ -154,15 +171,12 @@ TrainingFile training_file(const json& file) {
 std::vector<LogitsReference> read_golden_logits(const std::string& path) {
   std::vector<LogitsReference> out;
   for_each_line(path, [&](int64_t number, const json& line) {
-    LogitsReference r{{fmt::format("golden_logits.jsonl:{}", number), line.at("tokens").get<std::vector<int32_t>>()},
+    LogitsReference r{{fmt::format("golden_logits.jsonl:{}", number), token_ids(line.at("tokens"), path, number)},
                       matrix(line.at("logits"))};
     if (r.row.tokens.empty()) throw FormatError(path, fmt::format("line {}: no tokens", number));
     if (r.logits.sizes().size() != 2 || r.logits.sizes()[0] != static_cast<int64_t>(r.row.tokens.size())) {
       throw FormatError(path, fmt::format("line {}: logits must have a row of one length for each of the {} tokens",
                                           number, r.row.tokens.size()));
-    }
-    for (int32_t id : r.row.tokens) {
-      if (id < 0) throw FormatError(path, fmt::format("line {}: {} is no token", number, id));
     }
     out.push_back(std::move(r));
   });
@@ -215,8 +229,10 @@ TrainingTokens read_training_tokens(const std::string& path) {
 }
 
 TrainingFile read_training_file(const std::string& path) {
+  const std::string text = read_file(path);
+  if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
   try {
-    return training_file(json::parse(read_file(path)));
+    return training_file(json::parse(text));
   } catch (const json::exception& e) {
     throw FormatError(path, e.what());
   }
@@ -225,7 +241,7 @@ TrainingFile read_training_file(const std::string& path) {
 std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path) {
   std::vector<TokenizerLine> out;
   for_each_line(path, [&](int64_t number, const json& line) {
-    out.push_back({number, line.at("ids").get<std::vector<int32_t>>(), text_of(line, "text"), text_of(line, "decoded"),
+    out.push_back({number, token_ids(line.at("ids"), path, number), text_of(line, "text"), text_of(line, "decoded"),
                    text_of(line, "decoded_skip_special")});
   });
   return out;

@@ -61,7 +61,12 @@ TEST(GoldenLogits, ABrokenLineIsNamed) {
   EXPECT_THAT(says("{\"tokens\": [1, 2], \"logits\": [[5]]}"), HasSubstr("line 2"));
   EXPECT_THAT(says("{\"tokens\": [1, 2], \"logits\": [[5, 6], [7]]}"), HasSubstr("line 2"));
   EXPECT_THAT(says("{\"tokens\": [], \"logits\": []}"), HasSubstr("no tokens"));
-  EXPECT_THAT(says("{\"tokens\": [-1], \"logits\": [[5]]}"), HasSubstr("-1"));
+  // 2^32 and 2^40 would be token 0 in 32 bits.
+  for (const char* id : {"-1", "4294967296", "1099511627776", "18446744073709551615", "1.5", "\"1\""}) {
+    EXPECT_THAT(says(fmt::format("{{\"tokens\": [{}], \"logits\": [[5]]}}", id)), HasSubstr("is no token")) << id;
+  }
+  EXPECT_THAT(says("{\"tokens\": 1, \"logits\": [[5]]}"), HasSubstr("line 2: no list of tokens"));
+  EXPECT_THAT(says(std::string(1000000, '[')), HasSubstr("line 2: more than 100 JSON lists"));
 }
 
 TEST(LogitsFile, TakesAnyNumberOfPromptsLastPositionsAndABatch) {

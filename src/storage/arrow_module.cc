@@ -162,36 +162,46 @@ void ParquetFile::open() {
                               static_cast<std::vector<RowGroup>*>(context)->push_back({rows, bytes});
                             }};
   if (abi.parquet_layout(handle_, column_, group_sink, into(error)) != 0) throw FormatError(path_, error);
+  check_layout();
+}
+
+// A footer may say anything, and sizes are added up and reserved.
+void ParquetFile::check_layout() const {
+  constexpr int64_t kMost = int64_t{1} << 47;
+  int64_t rows = 0;
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const RowGroup& group = groups_[i];
+    if (group.rows < 0 || group.bytes < 0 || group.rows > kMost - rows || group.bytes > kMost) {
+      throw FormatError(path_, "the footer gives row group " + std::to_string(i) + " " + std::to_string(group.rows) +
+                                   " rows and " + std::to_string(group.bytes) + " bytes");
+    }
+    rows += group.rows;
+  }
 }
 
 TextColumn ParquetFile::read(int64_t group) const {
-  struct Rows {
-    TextColumn column;
-    int64_t null_row = -1;
-  } rows;
+  // What is reserved at once: the footer is believed no further.
+  constexpr int64_t kReservedBytes = int64_t{256} << 20;
+  constexpr int64_t kReservedRows = int64_t{4} << 20;
+  TextColumn column;
   size_t index = static_cast<size_t>(group);
-  rows.column.text.reserve(static_cast<size_t>(groups_[index].bytes));
-  rows.column.ends.reserve(static_cast<size_t>(groups_[index].rows));
-  ArrowSink sink{&rows, [](void* context, const char* data, int64_t size) {
-                   Rows& into = *static_cast<Rows*>(context);
-                   if (data == nullptr && into.null_row < 0) into.null_row = into.column.rows();
-                   if (data != nullptr) into.column.text.append(data, static_cast<size_t>(size));
-                   into.column.ends.push_back(static_cast<int64_t>(into.column.text.size()));
+  column.text.reserve(static_cast<size_t>(std::min(groups_[index].bytes, kReservedBytes)));
+  column.ends.reserve(static_cast<size_t>(std::min(groups_[index].rows, kReservedRows)));
+  ArrowSink sink{&column, [](void* context, const char* data, int64_t size) {
+                   TextColumn& into = *static_cast<TextColumn*>(context);
+                   if (data == nullptr) into.nulls.push_back(into.rows());
+                   if (data != nullptr) into.text.append(data, static_cast<size_t>(size));
+                   into.ends.push_back(static_cast<int64_t>(into.text.size()));
                  }};
   std::string error;
   if (arrow_module().abi().parquet_read(handle_, column_, static_cast<int32_t>(group), sink, into(error)) != 0) {
     throw FormatError(path_, error);
   }
-  if (rows.column.rows() != groups_[index].rows) {
-    throw FormatError(path_, "row group " + std::to_string(group) + " holds " + std::to_string(rows.column.rows()) +
+  if (column.rows() != groups_[index].rows) {
+    throw FormatError(path_, "row group " + std::to_string(group) + " holds " + std::to_string(column.rows()) +
                                  " rows where the footer says " + std::to_string(groups_[index].rows));
   }
-  if (rows.null_row >= 0) {
-    int64_t row = rows.null_row;
-    for (size_t i = 0; i < index; ++i) row += groups_[i].rows;
-    throw FormatError(path_, "row " + std::to_string(row) + ": column '" + column_name_ + "' is null");
-  }
-  return std::move(rows.column);
+  return column;
 }
 
 }  // namespace fathom

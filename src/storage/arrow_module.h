@@ -2,6 +2,7 @@
 // by the first call of arrow_module(), and only by that.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -46,7 +47,10 @@ struct TextColumn {
   std::string text;
   std::vector<int64_t> ends;
 
+  std::vector<int64_t> nulls;  // rows without a value, rising
+
   int64_t rows() const { return static_cast<int64_t>(ends.size()); }
+  bool is_null(int64_t i) const { return std::binary_search(nulls.begin(), nulls.end(), i); }
   std::string_view operator[](int64_t i) const {
     size_t row = static_cast<size_t>(i);
     int64_t begin = row == 0 ? 0 : ends[row - 1];
@@ -57,8 +61,8 @@ struct TextColumn {
 // One open parquet file and one of its text columns. Not for several threads at once.
 class ParquetFile {
  public:
-  // `path` is local, gs:// or s3://. Throws FormatError when the bytes are not parquet, when there is no such column
-  // (naming those that exist) or when it holds no text.
+  // `path` is local, gs:// or s3://. Throws FormatError when the bytes are not parquet, when the footer is not of this
+  // file, when there is no such column (naming those that exist) or when it holds no text.
   ParquetFile(std::string path, std::string column);
   ~ParquetFile();
   ParquetFile(const ParquetFile&) = delete;
@@ -66,11 +70,12 @@ class ParquetFile {
 
   const std::string& path() const { return path_; }
   const std::vector<RowGroup>& row_groups() const { return groups_; }
-  // Throws FormatError naming the row (from 0, in the file) of a null value.
+  // Throws FormatError when the group cannot be decoded, or its pages are not what their checksums say.
   TextColumn read(int64_t group) const;
 
  private:
   void open();
+  void check_layout() const;
   std::string path_;
   std::string column_name_;
   int32_t column_ = -1;

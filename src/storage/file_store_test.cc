@@ -99,6 +99,46 @@ TEST(ParquetFile, ABrokenFileIsNamedWithTheReason) {
   EXPECT_THAT([&] { ParquetFile(damaged, "text").read(0); }, ThrowsMessage<FormatError>(HasSubstr(damaged + ": ")));
 }
 
+TEST(LocalStore, APipeIsAnErrorAndNotWaitedFor) {
+  TemporaryFolder folder;
+  std::string pipe = folder / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT([&] { file_store(pipe).read(pipe); }, ThrowsMessage<FormatError>(HasSubstr("not a regular file")));
+  EXPECT_THAT([&] { file_store(pipe).open(pipe); }, ThrowsMessage<FormatError>(HasSubstr("not a regular file")));
+}
+
+// One letter of a page was changed after its checksum was written.
+TEST(ParquetFile, APageThatIsNotWhatItsChecksumSaysIsAnError) {
+  const std::string path = "tests/data/cases/parquet_checksum.parquet";
+  EXPECT_THAT([&] { ParquetFile(path, "text").read(0); },
+              ThrowsMessage<FormatError>(testing::AllOf(HasSubstr(path), HasSubstr("CRC"))));
+}
+
+// Numbers of the footer, in Thrift's compact form, replaced by others of the same length.
+TEST(ParquetFile, AFooterOfSizesThatCannotBeIsAnErrorNotAnAllocation) {
+  TemporaryFolder folder;
+  const std::string whole(file_store("").read("tests/data/data/corpus.parquet").bytes);
+  auto says = [&](std::string_view was, std::string_view becomes) {
+    std::string changed = whole;
+    const size_t at = changed.rfind(was);
+    EXPECT_NE(at, std::string::npos);
+    changed.replace(at, was.size(), becomes);
+    const std::string path = folder.write("changed.parquet", changed);
+    try {
+      ParquetFile file(path, "text");
+      for (int64_t i = 0; i < 4; ++i) file.read(i);
+    } catch (const FormatError& e) {
+      return std::string(e.what());
+    }
+    return std::string("read");
+  };
+  // 57 rows of the last group become -1, then 63.
+  EXPECT_THAT(says("\x16\x72\x26\xb6", "\x16\x01\x26\xb6"), HasSubstr("the footer gives row group 3 -1 rows"));
+  EXPECT_THAT(says("\x16\x72\x26\xb6", "\x16\x7e\x26\xb6"), HasSubstr("changed.parquet: "));
+  // 274,199 bytes of the last column become -1.
+  EXPECT_THAT(says("\x16\xae\xbc\x21", std::string_view("\x16\x81\x80\x00", 4)), HasSubstr("changed.parquet: "));
+}
+
 TEST(ParquetFile, AMissingColumnNamesThoseThatExist) {
   EXPECT_THAT([] { ParquetFile("tests/data/data/corpus.parquet", "content"); },
               ThrowsMessage<FormatError>(HasSubstr("no column 'content'; the columns are: text")));

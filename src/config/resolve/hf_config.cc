@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json_text.h"
 
 namespace fathom {
 
@@ -281,6 +282,9 @@ class Reader {
 
 Layer hf_model_layer(const std::string& json_text, const std::string& origin, Problems& problems) {
   json root;
+  if (size_t deep = find_deep_json(json_text); deep != std::string::npos) {
+    throw FormatError(origin, static_cast<int64_t>(deep), std::string(kDeepJson));
+  }
   try {
     root = json::parse(json_text);
   } catch (const json::parse_error& e) {

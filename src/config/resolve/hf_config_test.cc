@@ -193,5 +193,11 @@ TEST(HfConfig, NeedsTheFolder) {
   EXPECT_THROW(resolve_auto("tests"), ConfigError);
 }
 
+TEST(HfConfig, ADeepFileIsAnErrorAndNoOverflow) {
+  Problems problems;
+  const std::string deep = "{\"x\": " + std::string(1000000, '[') + std::string(1000000, ']') + "}";
+  EXPECT_THROW(hf_model_layer(deep, "config.json", problems), FormatError);
+}
+
 }  // namespace
 }  // namespace fathom

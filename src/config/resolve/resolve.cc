@@ -40,6 +40,9 @@ Layer auto_model_layer(const LayerStack& stack, const Environment& environment, 
     std::string path = fmt::format("{}/config.json", place.empty() ? "." : place);
     const FileStore& store = file_store(path);
     if (store.kind(path) == PathKind::kFile) {
+      constexpr int64_t kMost = int64_t{64} << 20;
+      const int64_t size = store.size(path);
+      if (size > kMost) throw FormatError(path, fmt::format("{} bytes long; {} are the most", size, kMost));
       return hf_model_layer(std::string(store.read(path).bytes), path, problems);
     }
   }

@@ -1,4 +1,5 @@
 #include <arrow/array.h>
+#include <arrow/extension_type.h>
 #include <arrow/io/file.h>
 #include <arrow/table.h>
 #include <arrow/type.h>
@@ -21,7 +22,11 @@ bool is_text(const arrow::DataType& type) {
     case arrow::Type::LARGE_STRING:
     case arrow::Type::BINARY:
     case arrow::Type::LARGE_BINARY:
+    case arrow::Type::STRING_VIEW:
+    case arrow::Type::BINARY_VIEW:
       return true;
+    case arrow::Type::EXTENSION:
+      return is_text(*static_cast<const arrow::ExtensionType&>(type).storage_type());
     case arrow::Type::DICTIONARY:
       return is_text(*static_cast<const arrow::DictionaryType&>(type).value_type());
     default:
@@ -53,6 +58,12 @@ arrow::Status give_rows(const arrow::Array& array, ArrowSink rows) {
     case arrow::Type::LARGE_BINARY:
       give_values<arrow::LargeBinaryArray>(array, rows);
       return arrow::Status::OK();
+    case arrow::Type::STRING_VIEW:
+    case arrow::Type::BINARY_VIEW:
+      give_values<arrow::BinaryViewArray>(array, rows);
+      return arrow::Status::OK();
+    case arrow::Type::EXTENSION:
+      return give_rows(*static_cast<const arrow::ExtensionArray&>(array).storage(), rows);
     case arrow::Type::DICTIONARY: {
       const auto& typed = static_cast<const arrow::DictionaryArray&>(array);
       for (int64_t i = 0; i < typed.length(); ++i) {
@@ -83,7 +94,9 @@ int parquet_open(const char* path, void** handle, ArrowEntrySink columns, ArrowS
     ARROW_ASSIGN_OR_RAISE(Location at, locate(path));
     ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::io::RandomAccessFile> file, at.store->OpenInputFile(at.path));
     parquet::arrow::FileReaderBuilder builder;
-    ARROW_RETURN_NOT_OK(builder.Open(file));
+    parquet::ReaderProperties pages;
+    pages.set_page_checksum_verification(true);
+    ARROW_RETURN_NOT_OK(builder.Open(file, pages));
     parquet::ArrowReaderProperties properties;
     properties.set_use_threads(false);  // one column of one row group at a time
     builder.properties(properties);
