@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_text.h"
 
 namespace fathom {
 
@@ -67,10 +70,24 @@ bool JsonObject::boolean(const std::string& key, bool default_value) const {
   return value->get<bool>();
 }
 
-json read_json(const std::string& path) {
+void need_size(const std::string& path, int64_t bytes) {
+  std::error_code fault;
+  const auto size = static_cast<int64_t>(std::filesystem::file_size(path, fault));
+  if (!fault && size > bytes) throw FormatError(path, fmt::format("{} bytes long; {} are the most", size, bytes));
+}
+
+json read_json(const std::string& path, std::vector<std::string>& keys) {
+  constexpr int64_t kMaxBytes = int64_t{64} << 20;
+  need_size(path, kMaxBytes);
   const std::string text = read_file(path);
+  if (const size_t deep = find_deep_json(text); deep != std::string::npos) {
+    throw FormatError(path, static_cast<int64_t>(deep), std::string(kDeepJson));
+  }
   try {
-    return json::parse(text);
+    return json::parse(text, [&](int depth, json::parse_event_t event, const json& value) {
+      if (depth == 1 && event == json::parse_event_t::key) keys.push_back(value.get<std::string>());
+      return true;
+    });
   } catch (const json::parse_error& error) {
     throw_not_json(path, error.byte, error.what());
   }

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace fathom {
 
@@ -38,8 +39,11 @@ class JsonObject {
   const nlohmann::json& value_;
 };
 
-// The JSON of a whole file. Throws FormatError with the offset of a syntax error.
-nlohmann::json read_json(const std::string& path);
+// Throws FormatError when a file is longer.
+void need_size(const std::string& path, int64_t bytes);
+// The JSON of a whole file of at most 64 MiB; `keys` takes the names of its object in their order. Throws FormatError
+// with the offset of a syntax error.
+nlohmann::json read_json(const std::string& path, std::vector<std::string>& keys);
 // Throws that FormatError; `bytes_read` are the bytes up to the fault, as the parser counts them.
 [[noreturn]] void throw_not_json(const std::string& path, size_t bytes_read, const std::string& what);
 

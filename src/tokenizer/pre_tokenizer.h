@@ -44,8 +44,9 @@ class PreTokenizer {
   void split_pieces(size_t step, std::string_view text, Take& take) const {
     if (!steps_[step].pattern) return split_from(step + 1, text, take);
     size_t done = 0;
+    uint64_t budget = Regex::budget(text);
     while (done < text.size()) {
-      const auto match = steps_[step].pattern->find(text, done);
+      const auto match = steps_[step].pattern->find(text, done, budget);
       const size_t begin = match ? match->begin : text.size();
       if (begin > done) split_from(step + 1, text.substr(done, begin - done), take);
       if (!match) break;

@@ -1,5 +1,7 @@
 #include "tokenizer/regex.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -58,6 +60,8 @@ uint32_t Regex::add_set(const CodePointSet& set) {
 }
 
 uint32_t Regex::add_node(Node node) {
+  constexpr size_t kMaxNodes = 10000;  // bounds the depth of recursion too
+  if (nodes_.size() == kMaxNodes) throw RegexError("the pattern is too large (with its counts written out)");
   node.first = first_of(node);
   nodes_.push_back(std::move(node));
   return static_cast<uint32_t>(nodes_.size() - 1);
@@ -129,12 +133,10 @@ uint32_t Regex::compile_repeat(const RegexAst& ast, uint32_t next) {
                          .next = next});
   }
   // x{1,3} is x(x(x|)|): the optional copies from the inside out, then those that must be there.
-  constexpr size_t kMaxNodes = 10000;  // bounds the depth of recursion too
   const uint32_t after = next;
   for (uint32_t i = ast.max; i-- > 0;) {
     next = compile(inner, next);
     if (i >= ast.min) next = add_node(Node{.kind = Kind::kBranch, .inner = next, .next = after});
-    if (nodes_.size() > kMaxNodes) throw RegexError("the pattern is too large when its counts are written out");
   }
   return next;
 }
@@ -144,12 +146,19 @@ inline bool Regex::starts(const Node& node, std::string_view text, size_t at) co
   return node.first.empty || (at < text.size() && node.first.bytes[static_cast<unsigned char>(text[at])]);
 }
 
-size_t Regex::match_repeat(const Node& node, std::string_view text, size_t at) const {
+void Regex::out_of_steps(std::string_view text) {
+  throw RegexError(
+      fmt::format("takes too many steps on a text of {} bytes: repeats that follow one another can match "
+                  "the same letters",
+                  text.size()));
+}
+
+size_t Regex::match_repeat(const Node& node, Search& search, size_t at) const {
   const CodePointBitmap& set = bitmaps_[node.set];
   uint32_t count = 0;
   size_t end = at;
   while (count < node.max) {
-    const size_t length = member_length(set, text, end);
+    const size_t length = member_length(set, search.text, end);
     if (length == 0) break;
     end += length;
     ++count;
@@ -157,20 +166,23 @@ size_t Regex::match_repeat(const Node& node, std::string_view text, size_t at) c
   if (count < node.min) return kNoMatch;
   const Node& next = nodes_[node.next];
   if (next.kind == Kind::kAccept) return end;
+  search.spend(count);
   for (;;) {
-    if (starts(next, text, end)) {
-      const size_t result = match(node.next, text, end);
+    if (starts(next, search.text, end)) {
+      const size_t result = match(node.next, search, end);
       if (result != kNoMatch) return result;
     }
     if (node.possessive || count == node.min) return kNoMatch;
-    end = previous_code_point(text, end);
+    end = previous_code_point(search.text, end);
     --count;
   }
 }
 
 // End of the match of the node and all that follows it, or kNoMatch. Recursion is as deep as the pattern at most: loops
 // without a limit are inside match_repeat.
-size_t Regex::match(uint32_t index, std::string_view text, size_t at) const {
+size_t Regex::match(uint32_t index, Search& search, size_t at) const {
+  search.spend(1);
+  const std::string_view text = search.text;
   for (;;) {
     const Node& node = nodes_[index];
     switch (node.kind) {
@@ -183,15 +195,15 @@ size_t Regex::match(uint32_t index, std::string_view text, size_t at) const {
         break;
       }
       case Kind::kRepeat:
-        return match_repeat(node, text, at);
+        return match_repeat(node, search, at);
       case Kind::kBranch:
         if (starts(nodes_[node.inner], text, at)) {
-          const size_t result = match(node.inner, text, at);
+          const size_t result = match(node.inner, search, at);
           if (result != kNoMatch) return result;
         }
         break;
       case Kind::kLook:
-        if ((match(node.inner, text, at) != kNoMatch) == node.negated) return kNoMatch;
+        if ((match(node.inner, search, at) != kNoMatch) == node.negated) return kNoMatch;
         break;
       case Kind::kLineEnd:
         // As in Ruby: also before a line feed in the middle of the text.
@@ -202,22 +214,26 @@ size_t Regex::match(uint32_t index, std::string_view text, size_t at) const {
   }
 }
 
-std::optional<Regex::Match> Regex::find(std::string_view text, size_t from) const {
+std::optional<Regex::Match> Regex::find(std::string_view text, size_t from, uint64_t& budget) const {
+  Search search{text, budget};
   const Node& root = nodes_[root_];
   const bool starts_with_run = root.kind == Kind::kRepeat && root.min <= 1 && root.max == kNoLimit;
-  for (size_t at = from; at < text.size(); ++at) {
+  std::optional<Match> found;
+  for (size_t at = from; at < text.size() && !found; ++at) {
     if (!can_start_[static_cast<unsigned char>(text[at])]) continue;
-    const size_t end = match(root_, text, at);
-    if (end != kNoMatch) return Match{at, end};
-    // A pattern such as \s+$ has failed at every end in this run of white space; a later start in it has no others.
-    // Going on after the run keeps long runs from taking quadratic time.
-    if (starts_with_run) {
+    const size_t end = match(root_, search, at);
+    if (end != kNoMatch) {
+      found = Match{at, end};
+    } else if (starts_with_run) {
+      // A pattern such as \s+$ has failed at every end in this run of white space; a later start in it has no others.
+      // Going on after the run keeps long runs from taking quadratic time.
       size_t run_end = at;
       while (const size_t length = member_length(bitmaps_[root.set], text, run_end)) run_end += length;
       if (run_end > at) at = run_end - 1;
     }
   }
-  return std::nullopt;
+  budget = search.budget;
+  return found;
 }
 
 }  // namespace fathom

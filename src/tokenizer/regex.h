@@ -4,7 +4,8 @@
 // Has: literals, escapes (\s \S \d \D \p{..} \P{..} \p{^..} \r \n \t \f \v \e \x41 \x{..} \uHHHH), classes with ranges
 // and negation, alternation, groups `(...)` `(?:...)` `(?i:...)`, lookahead `(?=...)` `(?!...)`, `$`, quantifiers
 // `? * + {n} {n,} {n,m}` and possessive `?+ *+ ++`. A group may be repeated a limited number of times only, so that the
-// depth of the matcher is bounded by the pattern. Anything else is an error that names it.
+// depth of the matcher is bounded by the pattern, and a pattern has a limited number of nodes. Anything else is an
+// error that names it. Matching has a budget of steps, as Oniguruma has.
 #pragma once
 
 #include <array>
@@ -39,9 +40,13 @@ class Regex {
   // Throws RegexError; a pattern that matches the empty text is one, for it splits nothing.
   explicit Regex(std::string_view pattern);
 
+  // Steps that the search of a whole text may take: many times what patterns that cut words need. A step tries one way
+  // to go on, or takes one code point of a run.
+  static uint64_t budget(std::string_view text) { return 20'000'000 + 500 * static_cast<uint64_t>(text.size()); }
   // The leftmost match that starts at `from` or later; the first alternative that matches wins, as in Perl. `text` is
-  // well-formed UTF-8 and `from` at the start of a code point. Thread-safe.
-  std::optional<Match> find(std::string_view text, size_t from) const;
+  // well-formed UTF-8 and `from` at the start of a code point. Takes its steps off `budget`; throws RegexError when
+  // there are none left. Thread-safe.
+  std::optional<Match> find(std::string_view text, size_t from, uint64_t& budget) const;
 
  private:
   enum class Kind : uint8_t { kAccept, kSet, kRepeat, kBranch, kLook, kLineEnd };
@@ -70,8 +75,18 @@ class Regex {
   uint32_t add_set(const CodePointSet& set);
   First first_of(const Node& node) const;
   bool starts(const Node& node, std::string_view text, size_t at) const;
-  size_t match(uint32_t node, std::string_view text, size_t at) const;
-  size_t match_repeat(const Node& node, std::string_view text, size_t at) const;
+  // A search under way.
+  struct Search {
+    std::string_view text;
+    uint64_t budget;
+    void spend(uint64_t steps) {
+      if (steps > budget) out_of_steps(text);
+      budget -= steps;
+    }
+  };
+  [[noreturn]] static void out_of_steps(std::string_view text);
+  size_t match(uint32_t node, Search& search, size_t at) const;
+  size_t match_repeat(const Node& node, Search& search, size_t at) const;
 
   std::vector<Node> nodes_;
   std::vector<CodePointSet> sets_;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,12 +19,18 @@ using testing::IsEmpty;
 std::vector<std::string> matches(std::string_view pattern, std::string_view text) {
   const Regex regex(pattern);
   std::vector<std::string> out;
+  uint64_t budget = Regex::budget(text);
   for (size_t at = 0;;) {
-    const auto match = regex.find(text, at);
+    const auto match = regex.find(text, at, budget);
     if (!match) return out;
     out.emplace_back(text.substr(match->begin, match->end - match->begin));
     at = match->end;
   }
+}
+
+std::optional<Regex::Match> first_match(std::string_view pattern, std::string_view text) {
+  uint64_t budget = Regex::budget(text);
+  return Regex(pattern).find(text, 0, budget);
 }
 
 std::string error_of(std::string_view pattern) {
@@ -91,13 +98,13 @@ TEST(Regex, NoMatchStartsInsideACodePoint) {
 TEST(Regex, LongRunsThatDoNotMatchTakeLinearTime) {
   std::string text(1000000, ' ');
   text.push_back('5');
-  EXPECT_FALSE(Regex("\\s+$").find(text, 0));
-  EXPECT_EQ(Regex("\\s+5").find(text, 0)->end, text.size());
+  EXPECT_FALSE(first_match("\\s+$", text));
+  EXPECT_EQ(first_match("\\s+5", text)->end, text.size());
 }
 
 TEST(Regex, DeepTextDoesNotUseStack) {
   const std::string text(5000000, 'a');
-  EXPECT_EQ(Regex("a+b?").find(text, 0)->end, text.size());
+  EXPECT_EQ(first_match("a+b?", text)->end, text.size());
 }
 
 TEST(Regex, WhatIsNotSupportedIsNamed) {
@@ -125,6 +132,28 @@ TEST(Regex, MalformedPatternsAreErrors) {
   }
   EXPECT_THROW(Regex{std::string(100000, '(')}, RegexError);
   EXPECT_THROW(Regex{"((((a|b){1000}){1000}){1000})"}, RegexError);
+}
+
+TEST(Regex, ALongPatternIsAnErrorAndNoOverflow) {
+  std::string optional, alternatives = "a";
+  for (int i = 0; i < 200000; ++i) {
+    optional += "a?";
+    alternatives += "|ba";
+  }
+  EXPECT_THAT(error_of(optional + "b"), HasSubstr("too large"));
+  EXPECT_THAT(error_of(alternatives), HasSubstr("too large"));
+}
+
+TEST(Regex, RepeatsThatExplodeAreAnErrorAndNoHang) {
+  const std::string text(2000, 'a');
+  EXPECT_THROW(first_match("a*a*a*a*a*a*a*a*b", text), RegexError);
+  EXPECT_THROW(first_match("(?:a?a?a?){30}b", text), RegexError);
+  EXPECT_THROW(first_match("a+a+a+(?=b)", text), RegexError);
+  // What words are cut with needs little, whatever the text is.
+  for (const std::string& run : {std::string(200000, ' '), std::string(200000, '7'), std::string(200000, '\'')}) {
+    matches("[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+            run);
+  }
 }
 
 TEST(Regex, APatternOfTheEmptyTextSplitsNothing) {

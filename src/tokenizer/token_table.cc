@@ -41,6 +41,11 @@ bool TokenTable::insert(std::string_view token, int32_t id) {
   return true;
 }
 
+void TokenTable::assign(std::string_view token, int32_t id) {
+  if (insert(token, id)) return;
+  ids_[slots_[slot_of(token, hash_of(token))].entry] = id;
+}
+
 std::optional<int32_t> TokenTable::find(std::string_view token) const {
   if (slots_.empty()) return std::nullopt;
   const Slot& slot = slots_[slot_of(token, hash_of(token))];

@@ -34,6 +34,8 @@ class TokenTable {
  public:
   // False when the string is there already, with whatever id.
   bool insert(std::string_view token, int32_t id);
+  // The string has this id from now on.
+  void assign(std::string_view token, int32_t id);
   std::optional<int32_t> find(std::string_view token) const;
   size_t size() const { return ids_.size(); }
   // Entries in the order of insertion.

@@ -8,13 +8,17 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/listed.h"
+#include "base/log.h"
 #include "base/utf8.h"
 #include "tokenizer/added_tokens.h"
+#include "tokenizer/added_vocabulary.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/token_table.h"
 #include "tokenizer/tokenizer_file.h"
+#include "tokenizer/tokenizer_folder.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/word_cache.h"
 
@@ -49,6 +53,32 @@ class ScratchPool {
   std::vector<std::unique_ptr<Scratch>> idle_;
 };
 
+// The added tokens of all files with their ids, which may not be those of the files.
+std::vector<AddedToken> number_added_tokens(const std::string& path, const TokenizerFile& file,
+                                            const TokenizerConfig& config) {
+  AddedVocabulary added(file.vocab);
+  const std::vector<int32_t> ids = added.add(file.added);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const AddedToken& token = file.added[i];
+    if (ids[i] == token.id || ids[i] < 0) continue;
+    log_once(LogLevel::kWarning, fmt::format("{}: the added token '{}' has the id {} there and {} here, as the "
+                                             "reference library numbers it",
+                                             path, token.content, token.id, ids[i]));
+  }
+  std::vector<bool> known;
+  for (const AddedToken& token : config.added) known.push_back(added.has(token.content));
+  const std::vector<int32_t> more = added.add(config.added);
+  std::vector<std::string> fresh;
+  for (size_t i = 0; i < more.size(); ++i) {
+    if (!known[i]) fresh.push_back(fmt::format("'{}' as {}", config.added[i].content, more[i]));
+  }
+  if (!fresh.empty()) {
+    constexpr size_t kListed = 4;
+    log_once(LogLevel::kInfo, fmt::format("{}: the files beside it add tokens: {}", path, listed(fresh, kListed)));
+  }
+  return added.take();
+}
+
 std::vector<AddedToken> tokens_where(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<AddedToken> out;
   for (const AddedToken& token : tokens) {
@@ -62,6 +92,7 @@ std::vector<AddedToken> tokens_where(const std::vector<AddedToken>& tokens, bool
 struct Tokenizer::State {
   explicit State(TokenizerFile file);
 
+  void encode(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const;
   void encode_word(std::string_view word, std::vector<int32_t>& out) const;
   std::optional<int32_t> id_of(std::string_view token) const;
   bool has(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < texts.size(); }
@@ -73,6 +104,7 @@ struct Tokenizer::State {
   PreTokenizer pre_tokenizer;
   Bpe bpe;
   bool ignore_merges;
+  std::string path;                     // of tokenizer.json
   std::vector<std::string_view> texts;  // [vocab_size], into `vocab` or `added`
   StringPool bytes;                     // [vocab_size]
   std::vector<bool> special;            // [vocab_size]
@@ -109,6 +141,28 @@ Tokenizer::State::State(TokenizerFile file)
   }
 }
 
+void Tokenizer::State::encode(std::string_view text, Scratch& scratch, std::vector<int32_t>& ids) const {
+  auto slow = [this](std::string_view word, std::vector<int32_t>& out) { encode_word(word, out); };
+  auto take_word = [&](std::string_view word) { scratch.cache.encode(word, ids, slow); };
+  scratch.outer.clear();
+  raw_finder.split(text, scratch.outer);
+  for (const auto& outer : scratch.outer) {
+    if (outer.id >= 0) {
+      ids.push_back(outer.id);
+      continue;
+    }
+    scratch.inner.clear();
+    normalized_finder.split(outer.text, scratch.inner);
+    for (const auto& inner : scratch.inner) {
+      if (inner.id >= 0) {
+        ids.push_back(inner.id);
+      } else {
+        pre_tokenizer.split(inner.text, take_word);
+      }
+    }
+  }
+}
+
 std::optional<int32_t> Tokenizer::State::id_of(std::string_view token) const {
   const auto id = added.find(token);
   return id ? id : vocab.find(token);
@@ -133,49 +187,39 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& folder_or_fi
   if (!fs::is_regular_file(path)) {
     throw ConfigError(fmt::format("no tokenizer at {}: give a folder that holds tokenizer.json", path.string()));
   }
-  auto state = std::make_unique<State>(read_tokenizer_file(path.string()));
-  const std::string config_path = (path.parent_path() / "tokenizer_config.json").string();
-  if (fs::is_regular_file(config_path)) state->config = read_tokenizer_config(config_path);
-
-  auto id_of = [&](const char* key, const std::optional<std::string>& token) -> std::optional<int32_t> {
-    if (!token) return std::nullopt;
-    const auto id = state->id_of(*token);
-    if (!id) throw FormatError(config_path, fmt::format("{} '{}' is no token of {}", key, *token, path.string()));
-    return id;
+  TokenizerFile file = read_tokenizer_file(path.string());
+  TokenizerConfig config = read_tokenizer_folder(path.parent_path().string(), file.added);
+  file.added = number_added_tokens(path.string(), file, config);
+  auto state = std::make_unique<State>(std::move(file));
+  state->path = path.string();
+  state->config = std::move(config);
+  // Every token that is named has been added.
+  auto id_of = [&](const std::optional<std::string>& token) {
+    return token ? state->id_of(*token) : std::optional<int32_t>();
   };
-  state->bos_id = id_of("bos_token", state->config.bos_token);
-  state->eos_id = id_of("eos_token", state->config.eos_token);
-  state->pad_id = id_of("pad_token", state->config.pad_token);
-  state->unk_id = id_of("unk_token", state->config.unk_token);
+  state->bos_id = id_of(state->config.bos_token);
+  state->eos_id = id_of(state->config.eos_token);
+  state->pad_id = id_of(state->config.pad_token);
+  state->unk_id = id_of(state->config.unk_token);
   return std::shared_ptr<const Tokenizer>(new Tokenizer(std::move(state)));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
-  // Longer words could not be indexed by 32 bits.
-  if (text.size() > UINT32_MAX) throw ConfigError(fmt::format("a text of {} bytes is too long to encode", text.size()));
   const size_t bad = find_invalid_utf8(text);
   if (bad != std::string_view::npos) throw ConfigError(fmt::format("the text to encode is not UTF-8 at byte {}", bad));
+  return encode_utf8(text);
+}
+
+std::vector<int32_t> Tokenizer::encode_utf8(std::string_view text) const {
+  // Longer words could not be indexed by 32 bits.
+  if (text.size() > UINT32_MAX) throw ConfigError(fmt::format("a text of {} bytes is too long to encode", text.size()));
   auto scratch = state_->scratches.take();
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 4);
-  auto slow = [this](std::string_view word, std::vector<int32_t>& out) { state_->encode_word(word, out); };
-  auto take_word = [&](std::string_view word) { scratch->cache.encode(word, ids, slow); };
-  scratch->outer.clear();
-  state_->raw_finder.split(text, scratch->outer);
-  for (const auto& outer : scratch->outer) {
-    if (outer.id >= 0) {
-      ids.push_back(outer.id);
-      continue;
-    }
-    scratch->inner.clear();
-    state_->normalized_finder.split(outer.text, scratch->inner);
-    for (const auto& inner : scratch->inner) {
-      if (inner.id >= 0) {
-        ids.push_back(inner.id);
-      } else {
-        state_->pre_tokenizer.split(inner.text, take_word);
-      }
-    }
+  try {
+    state_->encode(text, *scratch, ids);
+  } catch (const RegexError& e) {
+    throw FormatError(state_->path, fmt::format("a pattern of pre_tokenizer {}", e.what()));
   }
   state_->scratches.give(std::move(scratch));
   return ids;

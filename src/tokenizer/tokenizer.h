@@ -14,9 +14,9 @@ namespace fathom {
 // Immutable; every function may be called from several threads at once.
 class Tokenizer {
  public:
-  // Reads tokenizer.json of a folder (or that file) and tokenizer_config.json beside it, where there is one. Throws
-  // ConfigError when there is no tokenizer.json, FormatError that names file and key when one of the two is wrong or
-  // needs what is not supported.
+  // Reads tokenizer.json of a folder (or that file) and, where they are there, tokenizer_config.json,
+  // special_tokens_map.json and added_tokens.json beside it. Throws ConfigError when there is no tokenizer.json,
+  // FormatError that names file and key when one of them is wrong or needs what is not supported.
   static std::shared_ptr<const Tokenizer> load(const std::string& folder_or_file);
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
@@ -25,6 +25,8 @@ class Tokenizer {
   // Ids of the text; added tokens inside it become their ids, nothing is put before or after it. Throws ConfigError
   // with the offset where the text is not UTF-8.
   std::vector<int32_t> encode(std::string_view text) const;
+  // The same of a text that has been found to be UTF-8.
+  std::vector<int32_t> encode_utf8(std::string_view text) const;
   // Text of the ids. Broken UTF-8 becomes U+FFFD, one for each maximal invalid part. `skip_special` drops tokens with
   // "special": true. Ids without a token (a model's vocabulary may be larger) stand for nothing.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
@@ -39,7 +41,7 @@ class Tokenizer {
   // Largest id + 1.
   int vocab_size() const;
 
-  // From tokenizer_config.json; nothing where it names none.
+  // As the files beside tokenizer.json name them; nothing where they name none.
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
   std::optional<int32_t> pad_id() const;

@@ -4,11 +4,11 @@
 
 #include <nlohmann/json.hpp>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_text.h"
 #include "base/utf8.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/json_object.h"
@@ -21,14 +21,18 @@ namespace {
 
 using nlohmann::json;
 
-// Ids index tables, so a wild one must not make a table of gigabytes.
+constexpr int64_t kMaxTokenizerBytes = int64_t{1} << 30;
 constexpr int64_t kMaxId = (1 << 24) - 1;
 
 // GPT-2's pattern, which ByteLevel applies with "use_regex".
 constexpr const char* kByteLevelPattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-bool is_id(const json& value) { return value.is_number_integer() && value >= 0 && value <= kMaxId; }
+bool is_id(const json& value) {
+  // A number above 2^63 is kept unsigned, and would be negative as an int64.
+  if (value.is_number_unsigned()) return value.get<uint64_t>() <= static_cast<uint64_t>(kMaxId);
+  return value.is_number_integer() && is_token_id(value.get<int64_t>());
+}
 
 std::string not_an_id(const json& value) {
   return fmt::format("must be an id from 0 to {}, is {}", kMaxId, value.is_discarded() ? "none" : value.dump());
@@ -40,6 +44,9 @@ class Reader {
   explicit Reader(const std::string& path) : path_(path) {}
 
   json parse(const std::string& text) {
+    if (const size_t deep = find_deep_json(text); deep != std::string::npos) {
+      throw FormatError(path_, static_cast<int64_t>(deep), std::string(kDeepJson));
+    }
     auto callback = [this](int depth, json::parse_event_t event, json& value) { return keep(depth, event, value); };
     try {
       return json::parse(text, callback);
@@ -87,7 +94,7 @@ class Reader {
       throw FormatError(path_, fmt::format("model.vocab['{}'] {}", token_, what));
     };
     if (event != json::parse_event_t::value || !is_id(value)) fail(not_an_id(value));
-    if (!vocab_.insert(token_, value.get<int32_t>())) fail("is there twice");
+    vocab_.assign(token_, value.get<int32_t>());
     return true;
   }
 
@@ -103,6 +110,7 @@ class Reader {
       pair_.push_back(value.get<std::string>());
     } else if (event == json::parse_event_t::value && value.is_string() && depth == 3) {
       const auto& text = value.get_ref<const std::string&>();
+      if (text.starts_with("#version")) return false;  // the first line of a merges.txt
       const size_t space = text.find(' ');
       if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) bad_merge();
       add_merge(std::string_view(text).substr(0, space), std::string_view(text).substr(space + 1));
@@ -169,7 +177,9 @@ void check_decoder(const JsonObject& decoder) {
 class StepBuilder {
  public:
   void add(const JsonObject& node) {
+    constexpr size_t kMaxSteps = 100;  // each is a level of the walk over a text's pieces
     const std::string type = node.string("type");
+    if (steps_.size() == kMaxSteps) node.fail("", fmt::format("is one step more than the {} that are read", kMaxSteps));
     if (done_) node.fail("type", fmt::format("is '{}' after ByteLevel, which must be the last step", type));
     if (type == "Sequence") {
       for (size_t i = 0; i < node.array_size("pretokenizers"); ++i) add(node.element("pretokenizers", i));
@@ -223,9 +233,10 @@ class StepBuilder {
 
 AddedToken read_added_token(const JsonObject& node) {
   AddedToken token;
-  const int64_t id = node.integer("id");
-  if (!is_id(id)) node.fail("id", not_an_id(id));
-  token.id = static_cast<int32_t>(id);
+  const json* id = node.find("id");
+  if (id == nullptr) node.fail("id", "is missing");
+  if (!is_id(*id)) node.fail("id", not_an_id(*id));
+  token.id = id->get<int32_t>();
   token.content = node.string("content");
   token.special = node.boolean("special", false);
   token.lstrip = node.boolean("lstrip", false);
@@ -233,34 +244,6 @@ AddedToken read_added_token(const JsonObject& node) {
   token.single_word = node.boolean("single_word", false);
   token.normalized = node.boolean("normalized", !token.special);
   return token;
-}
-
-std::vector<AddedToken> read_added_tokens(const std::string& path, const JsonObject& root, const TokenTable& vocab) {
-  std::vector<bool> in_vocab_ids(kMaxId + 1);
-  for (size_t i = 0; i < vocab.size(); ++i) {
-    if (in_vocab_ids[vocab.id(i)]) {
-      throw FormatError(path,
-                        fmt::format("model.vocab['{}'] has the id {} of another token", vocab.token(i), vocab.id(i)));
-    }
-    in_vocab_ids[vocab.id(i)] = true;
-  }
-  std::vector<AddedToken> tokens;
-  std::unordered_set<std::string> contents;
-  std::unordered_set<int32_t> ids;
-  for (size_t i = 0; i < root.array_size("added_tokens"); ++i) {
-    const JsonObject node = root.element("added_tokens", i);
-    AddedToken token = read_added_token(node);
-    const auto in_vocab = vocab.find(token.content);
-    if (in_vocab && *in_vocab != token.id) {
-      node.fail("id", fmt::format("is {}, but model.vocab has '{}' as {}", token.id, token.content, *in_vocab));
-    }
-    if ((!in_vocab && in_vocab_ids[token.id]) || !ids.insert(token.id).second) {
-      node.fail("id", fmt::format("{} is the id of another token", token.id));
-    }
-    if (!contents.insert(token.content).second) node.fail("content", fmt::format("'{}' is there twice", token.content));
-    tokens.push_back(std::move(token));
-  }
-  return tokens;
 }
 
 // The token of each byte; those that occur in UTF-8 must have one.
@@ -278,29 +261,13 @@ std::array<int32_t, 256> find_byte_ids(const std::string& path, const TokenTable
   return ids;
 }
 
-std::optional<std::string> read_token_name(const JsonObject& config, const std::string& key) {
-  const json* value = config.find(key);
-  if (value == nullptr) return std::nullopt;
-  if (value->is_object()) return config.object(key).string("content");
-  return config.string(key);
-}
-
-// A string, or a list of {"name", "template"}, of which "default" is meant.
-std::string read_chat_template(const JsonObject& config) {
-  const json* value = config.find("chat_template");
-  if (value == nullptr) return "";
-  if (!value->is_array()) return config.string("chat_template");
-  for (size_t i = 0; i < value->size(); ++i) {
-    const JsonObject entry = config.element("chat_template", i);
-    if (entry.string("name") == "default") return entry.string("template");
-  }
-  config.fail("chat_template", "has no template named 'default'");
-}
-
 }  // namespace
+
+bool is_token_id(int64_t id) { return id >= 0 && id <= kMaxId; }
 
 TokenizerFile read_tokenizer_file(const std::string& path) {
   Reader reader(path);
+  need_size(path, kMaxTokenizerBytes);
   const json tree = reader.parse(read_file(path));
   const JsonObject root(path, "", tree);
   const JsonObject model = root.object("model");
@@ -315,22 +282,12 @@ TokenizerFile read_tokenizer_file(const std::string& path) {
   file.vocab = reader.take_vocab();
   file.merges = reader.merges(file.vocab);
   file.byte_ids = find_byte_ids(path, file.vocab);
-  file.added = read_added_tokens(path, root, file.vocab);
+  for (size_t i = 0; i < root.array_size("added_tokens"); ++i) {
+    file.added.push_back(read_added_token(root.element("added_tokens", i)));
+  }
   file.steps = steps.take();
   file.ignore_merges = model.boolean("ignore_merges", false);
   return file;
-}
-
-TokenizerConfig read_tokenizer_config(const std::string& path) {
-  const json tree = read_json(path);
-  const JsonObject root(path, "", tree);
-  return {.bos_token = read_token_name(root, "bos_token"),
-          .eos_token = read_token_name(root, "eos_token"),
-          .pad_token = read_token_name(root, "pad_token"),
-          .unk_token = read_token_name(root, "unk_token"),
-          .add_bos_token = root.boolean("add_bos_token", false),
-          .add_eos_token = root.boolean("add_eos_token", false),
-          .chat_template = read_chat_template(root)};
 }
 
 }  // namespace fathom

@@ -1,9 +1,8 @@
-// What tokenizer.json and tokenizer_config.json say, checked.
+// What tokenizer.json says, checked.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +18,7 @@ struct TokenizerFile {
   TokenTable vocab;
   std::vector<BpeMerge> merges;         // first = joined first
   std::array<int32_t, 256> byte_ids{};  // -1: a byte that does not occur in UTF-8 and has no token
-  std::vector<AddedToken> added;        // in file order, contents and ids distinct
+  std::vector<AddedToken> added;        // in file order, with the ids that stand there
   std::vector<SplitStep> steps;
   bool ignore_merges = false;  // a word that is in the vocabulary is taken whole
 };
@@ -27,17 +26,7 @@ struct TokenizerFile {
 // Throws FormatError that names the file and the key, also for what is not supported.
 TokenizerFile read_tokenizer_file(const std::string& path);
 
-// What tokenizer_config.json adds to it. Tokens by their content.
-struct TokenizerConfig {
-  std::optional<std::string> bos_token;
-  std::optional<std::string> eos_token;
-  std::optional<std::string> pad_token;
-  std::optional<std::string> unk_token;
-  bool add_bos_token = false;
-  bool add_eos_token = false;
-  std::string chat_template;  // Jinja; empty when there is none
-};
-
-TokenizerConfig read_tokenizer_config(const std::string& path);
+// Whether a file may give a token this id: ids index tables, so a wild one must not make a table of gigabytes.
+bool is_token_id(int64_t id);
 
 }  // namespace fathom
