@@ -218,6 +218,7 @@ struct Config {
   std::vector<std::string> eval_data_columns;
   bool tokenize_train_data = true;
   bool tokenize_eval_data = true;
+  bool skip_bad_records = false;
   bool packing = true;
   int64_t max_segments_per_seq = -1;  // -1 = no bound
   bool generate_padding_batch_train = false;

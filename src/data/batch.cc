@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_text.h"
 
 namespace fathom {
 
@@ -36,6 +37,7 @@ std::string DataState::to_json() const {
 }
 
 DataState DataState::parse(std::string_view json, const std::string& path) {
+  if (find_deep_json(json) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
   try {
     nlohmann::json value = nlohmann::json::parse(json);
     DataState state{.epoch = value.at("epoch"),

@@ -1,11 +1,22 @@
 #include "data/config_options.h"
 
+#include <optional>
+
 #include "base/log.h"
 #include "data/documents.h"
 
 namespace fathom {
 
 namespace {
+
+// The peer's loaders, which hf_path may name instead of a data set.
+std::optional<DatasetKind> loader_of(const Config& config) {
+  if (config.dataset_type != DatasetType::kHf) return std::nullopt;
+  if (config.hf_path == "json") return DatasetKind::kJsonl;
+  if (config.hf_path == "text") return DatasetKind::kLines;
+  if (config.hf_path == "parquet") return DatasetKind::kParquet;
+  return std::nullopt;
+}
 
 // What both kinds of stream share; path and column are the training data's.
 DataOptions common_options(const Config& config, const BatchShare& share) {
@@ -19,10 +30,13 @@ DataOptions common_options(const Config& config, const BatchShare& share) {
     options.path_key = files ? "hf_train_files" : "hf_path";
   }
   options.split = config.train_split;
+  options.loader = loader_of(config);
+  options.skip_bad_records = config.skip_bad_records;
   options.rows = share.rows;
   options.length = config.max_target_length;
   options.vocab_size = config.vocab_size;
   options.packing = config.packing;
+  options.mask_by_value = config.defaults == DefaultsKind::kMaxtext;
   options.max_segments = config.max_segments_per_seq;
   options.add_bos = config.add_bos;
   options.add_eos = config.add_eos;

@@ -70,6 +70,22 @@ TEST(ConfigOptions, HfNamesAPathOrAKindOfFile) {
   config.hf_path = "parquet";
   config.hf_train_files = "b/*.parquet";
   EXPECT_EQ(train_data_options(config, {.rows = 1}).path, "b/*.parquet");
+  EXPECT_EQ(train_data_options(config, {.rows = 1}).loader, DatasetKind::kParquet);
+  config.hf_path = "text";
+  config.hf_eval_files = "c";
+  EXPECT_EQ(train_data_options(config, {.rows = 1}).loader, DatasetKind::kLines);
+  EXPECT_EQ(eval_data_options(config, {.rows = 1}).loader, DatasetKind::kLines);
+}
+
+TEST(ConfigOptions, ThePeersMaskIsThatOfItsDefaultsInEvaluationToo) {
+  TemporaryFolder folder;
+  folder.write("validation/a.txt", "x");
+  Config config = file_config(folder.path());
+  EXPECT_FALSE(train_data_options(config, {.rows = 1}).mask_by_value);
+  EXPECT_FALSE(eval_data_options(config, {.rows = 1}).mask_by_value);
+  config.defaults = DefaultsKind::kMaxtext;
+  EXPECT_TRUE(train_data_options(config, {.rows = 1}).mask_by_value);
+  EXPECT_TRUE(eval_data_options(config, {.rows = 1}).mask_by_value);
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <set>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -15,6 +16,9 @@ namespace {
 class DocumentStream final : public BatchStream {
  public:
   DocumentStream(const DataOptions& options, TextEncoder encoder);
+  ~DocumentStream() override;
+  DocumentStream(const DocumentStream&) = delete;
+  DocumentStream& operator=(const DocumentStream&) = delete;
   std::optional<Batch> next() override;
   DataState state() const override { return state_; }
   void restore(const DataState& state) override;
@@ -24,6 +28,10 @@ class DocumentStream final : public BatchStream {
   // Encodes the next document with tokens into `pending_`, going over to the next epoch where needed; false at the end.
   bool fetch();
   void encode(int64_t document);
+  // The document's text, which is UTF-8. Throws FormatError.
+  std::string_view checked_text(int64_t document);
+  // Its ids; nothing for one that is left out (skip_bad_records).
+  std::optional<std::vector<int32_t>> ids_of(int64_t document);
   void advance();
   [[noreturn]] void too_little_data() const;
 
@@ -37,7 +45,13 @@ class DocumentStream final : public BatchStream {
   std::vector<int32_t> pending_;  // tokens of the document at the state's position, or empty
   int64_t tokens_ = 0;            // encoded since the last restore
   bool warned_of_cut_ = false;
+  std::set<int64_t> bad_;  // documents that were left out
+  std::string first_bad_;  // what was wrong with the first of them
 };
+
+std::string documents(int64_t count) { return fmt::format("{} document{}", count, count == 1 ? "" : "s"); }
+std::string tokens(int64_t count) { return fmt::format("{} token{}", count, count == 1 ? "" : "s"); }
+std::string rows(int64_t count) { return fmt::format("{} row{}", count, count == 1 ? "" : "s"); }
 
 PackingOptions packing_options(const DataOptions& options, const TextEncoder& encoder) {
   return {.rows = options.rows,
@@ -45,16 +59,19 @@ PackingOptions packing_options(const DataOptions& options, const TextEncoder& en
           .packing = options.packing,
           .max_segments = options.max_segments,
           .pad_id = encoder.pad_id,
-          .bos_id = encoder.bos_id};
+          .bos_id = encoder.bos_id,
+          .mask_by_value = options.mask_by_value};
 }
 
 DocumentStream::DocumentStream(const DataOptions& options, TextEncoder encoder)
     : options_(options), encoder_(std::move(encoder)), packer_(packing_options(options_, encoder_)) {
-  source_ = open_documents(find_dataset(options_.path, options_.path_key, options_.split), {.column = options_.column});
+  source_ = open_documents(
+      find_dataset(options_.path, options_.path_key, {.split = options_.split, .loader = options_.loader}),
+      {.column = options_.column, .check_first = !options_.skip_bad_records});
   blocks_ = source_->blocks();
   if (source_->size() < options_.process_count) {
-    throw ConfigError(fmt::format("{}={}: {} documents cannot be shared by {} processes", options_.path_key,
-                                  options_.path, source_->size(), options_.process_count));
+    throw ConfigError(fmt::format("{}={}: {} cannot be shared by {} processes", options_.path_key, options_.path,
+                                  documents(source_->size()), options_.process_count));
   }
   options_.add_bos = options_.add_bos && encoder_.bos_id.has_value();
   options_.add_eos = options_.add_eos && encoder_.eos_id.has_value();
@@ -63,6 +80,12 @@ DocumentStream::DocumentStream(const DataOptions& options, TextEncoder encoder)
     throw ConfigError(fmt::format("max_target_length={} leaves no room for a document's text", options_.length));
   }
   restore({});
+}
+
+DocumentStream::~DocumentStream() {
+  if (bad_.empty()) return;
+  log_warning("{}={}: {} of {} could not be read and {} left out (skip_bad_records); the first: {}", options_.path_key,
+              options_.path, bad_.size(), documents(source_->size()), bad_.size() == 1 ? "was" : "were", first_bad_);
 }
 
 void DocumentStream::restore(const DataState& state) {
@@ -134,14 +157,38 @@ void DocumentStream::advance() {
   ++state_.position;
 }
 
-void DocumentStream::encode(int64_t document) {
+std::string_view DocumentStream::checked_text(int64_t document) {
   std::string_view text = source_->text(document);
   size_t bad = find_invalid_utf8(text);
   if (bad != std::string_view::npos) {
     throw FormatError(source_->where(document), fmt::format("not UTF-8: byte 0x{:02x} at offset {} of the document",
                                                             static_cast<unsigned char>(text[bad]), bad));
   }
-  std::vector<int32_t> ids = encoder_.encode(text);
+  return text;
+}
+
+std::optional<std::vector<int32_t>> DocumentStream::ids_of(int64_t document) {
+  if (!options_.skip_bad_records) return encoder_.encode(checked_text(document));
+  std::string_view text;
+  try {
+    text = checked_text(document);
+  } catch (const FormatError& e) {
+    if (bad_.empty()) {
+      first_bad_ = e.what();
+      log_warning("{}: left out (skip_bad_records); so is every record that cannot be read, counted at the end",
+                  first_bad_);
+    }
+    bad_.insert(document);
+    return std::nullopt;
+  }
+  return encoder_.encode(text);
+}
+
+void DocumentStream::encode(int64_t document) {
+  pending_.clear();
+  std::optional<std::vector<int32_t>> read = ids_of(document);
+  if (!read) return;
+  std::vector<int32_t>& ids = *read;
   size_t added = (options_.add_bos ? 1u : 0u) + (options_.add_eos ? 1u : 0u);
   size_t room = static_cast<size_t>(options_.length) - added;
   if (ids.size() > room) {
@@ -152,7 +199,6 @@ void DocumentStream::encode(int64_t document) {
     }
     ids.resize(room);
   }
-  pending_.clear();
   if (options_.add_bos) pending_.push_back(*encoder_.bos_id);
   pending_.insert(pending_.end(), ids.begin(), ids.end());
   if (options_.add_eos) pending_.push_back(*encoder_.eos_id);
@@ -161,18 +207,22 @@ void DocumentStream::encode(int64_t document) {
 
 void DocumentStream::too_little_data() const {
   throw ConfigError(
-      fmt::format("{}={}: {} documents with {} tokens do not make one batch of {} rows of {} tokens: use more "
-                  "data, or lower per_device_batch_size or max_target_length",
-                  options_.path_key, options_.path, source_->size(), tokens_, options_.rows, options_.length));
+      fmt::format("{}={}: {} with {}{} {} not make one batch of {} of {}: raise num_epoch, use more data, set "
+                  "generate_padding_batch_train=True (generate_padding_batch_eval), or lower per_device_batch_size or "
+                  "max_target_length",
+                  options_.path_key, options_.path, documents(source_->size()), tokens(tokens_),
+                  bad_.empty() ? "" : fmt::format(" ({} could not be read: {})", bad_.size(), first_bad_),
+                  source_->size() == 1 ? "does" : "do", rows(options_.rows), tokens(options_.length)));
 }
 
 std::string DocumentStream::end_message() const {
   if (options_.max_batches >= 0 && state_.batches >= options_.max_batches) {
     return fmt::format("{}={}: {} batches were asked for", options_.path_key, options_.path, options_.max_batches);
   }
-  return fmt::format("{}={}: all {} documents have been used {} after {} batches; raise num_epoch to go on",
-                     options_.path_key, options_.path, source_->size(),
-                     options_.num_epoch == 1 ? "once" : fmt::format("{} times", options_.num_epoch), state_.batches);
+  return fmt::format(
+      "{}={}: {} been used {} after {} batches; raise num_epoch to go on", options_.path_key, options_.path,
+      source_->size() == 1 ? "its 1 document has" : fmt::format("all {} documents have", source_->size()),
+      options_.num_epoch == 1 ? "once" : fmt::format("{} times", options_.num_epoch), state_.batches);
 }
 
 }  // namespace

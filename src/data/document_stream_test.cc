@@ -193,12 +193,16 @@ TEST(DocumentStream, ABatchLimitEndsTheStream) {
 TEST(DocumentStream, TooLittleDataSaysWhatToChange) {
   TemporaryFolder folder;
   DataOptions options{.path = folder.write("a.txt", "one\n\ntwo"), .rows = 4, .length = 16, .vocab_size = kVocab};
-  EXPECT_THAT(
-      [&] { open_batches(options, byte_encoder())->next(); },
-      ThrowsMessage<ConfigError>(AllOf(HasSubstr("2 documents with 10 tokens do not make one batch of 4 rows of 16"),
-                                       HasSubstr("per_device_batch_size"))));
+  EXPECT_THAT([&] { open_batches(options, byte_encoder())->next(); },
+              ThrowsMessage<ConfigError>(AllOf(
+                  HasSubstr("2 documents with 10 tokens do not make one batch of 4 rows of 16 tokens"),
+                  HasSubstr("raise num_epoch"), HasSubstr("per_device_batch_size"), HasSubstr("max_target_length"))));
   options.process_count = 3;
   EXPECT_THAT([&] { open_batches(options, byte_encoder()); }, ThrowsMessage<ConfigError>(HasSubstr("3 processes")));
+  options.process_count = 1;
+  options.path = folder.write("c.txt", std::string(100, 'x'));
+  EXPECT_THAT([&] { open_batches(options, byte_encoder())->next(); },
+              ThrowsMessage<ConfigError>(HasSubstr("1 document with 16 tokens does not make one batch of 4 rows")));
   DataOptions empty{.path = folder.write("b.jsonl", "{\"text\": \"\"}"),
                     .rows = 1,
                     .length = 16,
@@ -207,6 +211,45 @@ TEST(DocumentStream, TooLittleDataSaysWhatToChange) {
                     .add_eos = false,
                     .num_epoch = 1000000000};
   EXPECT_THAT([&] { open_batches(empty, byte_encoder())->next(); }, ThrowsMessage<ConfigError>(HasSubstr("0 tokens")));
+}
+
+// DeepSeek's tokenizers pad with their end-of-sentence.
+TEST(DocumentStream, TheEndOfSentenceIsTrainedWhereItIsThePaddingToo) {
+  TemporaryFolder folder;
+  TextEncoder encoder = byte_encoder();
+  encoder.pad_id = kEos;
+  DataOptions options{.path = folder.write("a.txt", "hello world"), .rows = 1, .length = 32, .vocab_size = kVocab};
+  auto weights = [&] { return open_batches(options, encoder)->next()->weights(); };
+  EXPECT_EQ(weights(), 12);  // 11 letters and the end
+  options.add_eos = false;
+  EXPECT_EQ(weights(), 11);
+  options.add_eos = options.mask_by_value = true;
+  EXPECT_EQ(weights(), 11);
+}
+
+TEST(DocumentStream, BadRecordsEndTheRunOrAreSkippedAndCounted) {
+  TemporaryFolder folder;
+  std::string path = folder.write("a.jsonl",
+                                  "oops\n{\"text\": \"one\"}\n{\"text\": 3}\n{\"other\": \"x\"}\n{\"text\": "
+                                  "\"two\"}\n{\"text\": \"cut");
+  DataOptions options{.path = path,
+                      .skip_bad_records = true,
+                      .rows = 1,
+                      .length = 16,
+                      .vocab_size = kVocab,
+                      .shuffle = false,
+                      .num_epoch = 2};
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(documents_of(options), (std::multiset<std::string>{"one", "one", "two", "two"}));
+  std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr(path + ":1: not JSON"));
+  EXPECT_THAT(said, HasSubstr("4 of 6 documents could not be read and were left out (skip_bad_records); the first: " +
+                              path + ":1: not JSON"));
+  options.skip_bad_records = false;
+  EXPECT_THAT([&] { documents_of(options); }, ThrowsMessage<FormatError>(HasSubstr(path + ":1: not JSON")));
+  options.path = folder.write("b.jsonl", "oops\noops\n");
+  options.skip_bad_records = true;
+  EXPECT_THAT([&] { documents_of(options); }, ThrowsMessage<ConfigError>(HasSubstr("0 tokens (2 could not be read: ")));
 }
 
 TEST(DocumentStream, BadTextNamesItsPlace) {

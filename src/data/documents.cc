@@ -2,9 +2,15 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <optional>
 
 #include "base/error.h"
+#include "base/listed.h"
+#include "base/log.h"
+#include "base/remote_path.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -12,12 +18,41 @@ namespace fathom {
 namespace {
 
 constexpr std::string_view kEndings = ".txt, .jsonl or .parquet";
+constexpr size_t kListed = 8;  // names that a message lists
 
 std::optional<DatasetKind> kind_of_name(std::string_view name) {
   if (name.ends_with(".txt")) return DatasetKind::kText;
   if (name.ends_with(".jsonl")) return DatasetKind::kJsonl;
   if (name.ends_with(".parquet")) return DatasetKind::kParquet;
   return std::nullopt;
+}
+
+bool is_compressed(std::string_view name) {
+  constexpr std::string_view kCompressed[] = {".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".7z", ".tgz"};
+  return std::any_of(std::begin(kCompressed), std::end(kCompressed),
+                     [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+bool is_pattern(std::string_view name) { return name.find_first_of("*?") != std::string_view::npos; }
+
+// The kind of a file that is named alone or, in the rest of its ending, by a pattern.
+std::optional<DatasetKind> kind_of_named(std::string_view name, const DatasetQuery& query) {
+  if (is_compressed(name)) return std::nullopt;
+  if (query.loader) return query.loader;
+  return name.ends_with(".json") ? DatasetKind::kJsonl : kind_of_name(name);
+}
+
+// The kind of a file of a folder that is named whole.
+std::optional<DatasetKind> kind_of_entry(std::string_view name, const DatasetQuery& query) {
+  std::optional<DatasetKind> kind = kind_of_name(name);
+  if (query.loader == DatasetKind::kJsonl && name.ends_with(".json")) kind = query.loader;
+  return kind && query.loader ? query.loader : kind;
+}
+
+void need_regular(const std::string& path, std::string_view key) {
+  std::error_code fault;
+  if (is_remote(path) || std::filesystem::is_regular_file(path, fault)) return;
+  throw ConfigError(fmt::format("{}={}: is no regular file but a pipe, a device or a broken link", key, path));
 }
 
 // The path of a split of a folder: a folder or a pattern; nothing if the folder does not have it.
@@ -35,14 +70,30 @@ std::optional<std::string> split_path(const std::string& folder, const std::stri
   return data_folder ? split_path(*data_folder, split) : std::nullopt;
 }
 
-// The files of a folder whose names match the pattern and have a known ending; they must agree in it.
-DatasetFiles files_in(const std::string& folder, const std::string& pattern, std::string_view key) {
+// Data that is not read must not be missed in silence.
+void say_left_aside(const std::string& folder, const std::vector<std::string>& names, std::string_view key) {
+  if (names.empty()) return;
+  bool compressed = std::any_of(names.begin(), names.end(), is_compressed);
+  log_once(LogLevel::kWarning, fmt::format("{}={}: {} {} left aside: {}{}", key, folder, names.size(),
+                                           names.size() == 1 ? "entry is" : "entries are", listed(names, kListed),
+                                           compressed ? " (compressed files are not read)" : ""));
+}
+
+// The files of a folder whose names match the pattern and have an ending that is read; they must agree in it.
+DatasetFiles files_in(const std::string& folder, const std::string& pattern, std::string_view key,
+                      const DatasetQuery& query) {
   std::optional<DatasetKind> kind;
   DatasetFiles files;
+  std::vector<std::string> left_aside;
+  // A pattern may name a loader's files whatever their ending; of a folder those are read that look like data.
+  const bool named = pattern != "*" && (query.loader || pattern.ends_with(".json"));
   for (const FolderEntry& entry : file_store(folder).list(folder)) {
-    std::optional<DatasetKind> entry_kind = kind_of_name(entry.name);
-    if (entry.is_folder || entry.name.starts_with('.') || !entry_kind) continue;
-    if (fnmatch(pattern.c_str(), entry.name.c_str(), 0) != 0) continue;
+    if (entry.name.starts_with('.') || fnmatch(pattern.c_str(), entry.name.c_str(), 0) != 0) continue;
+    std::optional<DatasetKind> entry_kind = named ? kind_of_named(entry.name, query) : kind_of_entry(entry.name, query);
+    if (entry.is_folder || !entry_kind) {
+      left_aside.push_back(entry.name + (entry.is_folder ? "/" : ""));
+      continue;
+    }
     if (kind && *kind != *entry_kind) {
       throw ConfigError(
           fmt::format("{}={} holds files of several kinds ({} and {}): name one file, or a pattern such as {}", key,
@@ -51,11 +102,14 @@ DatasetFiles files_in(const std::string& folder, const std::string& pattern, std
     }
     kind = entry_kind;
     files.paths.push_back(join_path(folder, entry.name));
+    need_regular(files.paths.back(), key);
   }
   if (files.paths.empty()) {
-    throw ConfigError(fmt::format("{}={}: no {} file {}", key, folder, kEndings,
-                                  pattern == "*" ? "in this folder" : "matches '" + pattern + "' in this folder"));
+    throw ConfigError(fmt::format("{}={}: no {} file {}{}", key, folder, kEndings,
+                                  pattern == "*" ? "in this folder" : "matches '" + pattern + "' in this folder",
+                                  left_aside.empty() ? "" : "; it holds " + listed(left_aside, kListed)));
   }
+  say_left_aside(folder, left_aside, key);
   files.kind = *kind;
   return files;
 }
@@ -64,24 +118,31 @@ DatasetFiles files_in(const std::string& folder, const std::string& pattern, std
 
 bool has_split(const std::string& path, const std::string& split) { return split_path(path, split).has_value(); }
 
-DatasetFiles find_dataset(const std::string& path, std::string_view key, const std::string& split) {
+DatasetFiles find_dataset(const std::string& path, std::string_view key, const DatasetQuery& query) {
   if (path.empty())
     throw ConfigError(fmt::format("{} is empty: it names a {} file or a folder of them", key, kEndings));
-  if (std::optional<std::string> part = split_path(path, split)) return find_dataset(*part, key);
+  if (std::optional<std::string> part = split_path(path, query.split)) {
+    return find_dataset(*part, key, {.loader = query.loader});
+  }
   const FileStore& store = file_store(path);
   PathKind path_kind = store.kind(path);
-  if (path_kind == PathKind::kFolder) return files_in(path, "*", key);
+  if (path_kind == PathKind::kFolder) return files_in(path, "*", key, query);
   if (path_kind == PathKind::kFile) {
-    std::optional<DatasetKind> kind = kind_of_name(path);
-    if (!kind)
-      throw ConfigError(fmt::format("{}={}: a data set is a {} file, or a folder of them", key, path, kEndings));
+    need_regular(path, key);
+    std::optional<DatasetKind> kind = kind_of_named(path, query);
+    if (!kind) {
+      throw ConfigError(fmt::format("{}={}: {}", key, path,
+                                    is_compressed(path)
+                                        ? "compressed files are not read: unpack it first"
+                                        : fmt::format("a data set is a {} file, or a folder of them", kEndings)));
+    }
     return {*kind, {path}};
   }
   std::string name(base_name(path));
-  if (name.find_first_of("*?") != std::string::npos) {
+  if (is_pattern(name)) {
     std::string folder = path.substr(0, path.size() - name.size());
     if (folder.empty()) folder = "./";
-    if (store.kind(folder) == PathKind::kFolder) return files_in(folder, name, key);
+    if (store.kind(folder) == PathKind::kFolder) return files_in(folder, name, key, query);
     throw ConfigError(fmt::format("{}={}: no such folder: {}", key, path, folder));
   }
   throw ConfigError(fmt::format("{}={}: no such file or folder", key, path));
@@ -91,6 +152,8 @@ std::unique_ptr<DocumentSource> open_documents(const DatasetFiles& files, const 
   switch (files.kind) {
     case DatasetKind::kText:
       return open_text(files.paths);
+    case DatasetKind::kLines:
+      return open_lines(files.paths);
     case DatasetKind::kJsonl:
       return open_jsonl(files.paths, options);
     case DatasetKind::kParquet:

@@ -3,13 +3,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace fathom {
 
-enum class DatasetKind { kText, kJsonl, kParquet };
+// kText: documents are parted by empty lines; kLines: a document a line.
+enum class DatasetKind { kText, kLines, kJsonl, kParquet };
 
 // The files of a data set, all of one kind, in order of their names.
 struct DatasetFiles {
@@ -30,17 +32,26 @@ class DocumentSource {
   virtual ~DocumentSource() = default;
   virtual int64_t size() const = 0;
   virtual std::vector<DocumentBlock> blocks() const = 0;
-  // The text of document i, valid until the next call. Throws FormatError naming file and line.
+  // The text of document i, valid until the next call. Throws FormatError naming file and line; other documents can be
+  // read after it.
   virtual std::string_view text(int64_t i) = 0;
   // "file:line" or "file: row 7", for messages about document i.
   virtual std::string where(int64_t i) const = 0;
 };
 
-// Finds the files of `path`: a file, a folder (its .txt, .jsonl or .parquet files; hidden files and others are left
-// aside), or a pattern with * and ? in its last part. Local, gs:// or s3://. A folder that has the split named `split`
-// gives the files of that split alone. Throws ConfigError naming `key` (the configuration key the path came from) when
-// there is nothing, files of several kinds, or an unknown ending.
-DatasetFiles find_dataset(const std::string& path, std::string_view key, const std::string& split = "");
+// What a data set is looked for with.
+struct DatasetQuery {
+  // A folder that has the split of this name gives the files of that split alone.
+  std::string split;
+  // Files of any ending are read as this kind (the peer's hf_path=json, text, parquet); otherwise the ending tells.
+  std::optional<DatasetKind> loader;
+};
+
+// Finds the files of `path`: a file, a folder (its .txt, .jsonl or .parquet files; hidden files are left aside, others
+// are too and named in a warning), or a pattern with * and ? in its last part. A file or pattern that ends in .json is
+// read as JSONL or a list of records. Local, gs:// or s3://. Throws ConfigError naming `key` (the configuration key the
+// path came from) when there is nothing, files of several kinds, an unknown ending, or a pipe or device.
+DatasetFiles find_dataset(const std::string& path, std::string_view key, const DatasetQuery& query = {});
 
 // Whether `path` is a folder with a split of that name: a folder "train", or files "train-*", "train_*" or "train.*",
 // in it or in its folder "data".
@@ -50,13 +61,17 @@ struct SourceOptions {
   std::string column = "text";
   // Bytes of decoded row groups kept in memory; at least one is.
   int64_t cache_bytes = int64_t{512} << 20;
+  // Reads the first record of each file when it is opened, so that a wrong column shows at once.
+  bool check_first = true;
 };
 
 // Opens the files. Reads and checks what it can at once (index, schema, the first record); throws FormatError.
 std::unique_ptr<DocumentSource> open_documents(const DatasetFiles& files, const SourceOptions& options);
 
-// The sources of each kind. A text file's documents are its runs of lines between empty lines.
+// The sources of each kind. A text file's documents are its runs of lines between empty lines, or its lines, the empty
+// ones included.
 std::unique_ptr<DocumentSource> open_text(const std::vector<std::string>& paths);
+std::unique_ptr<DocumentSource> open_lines(const std::vector<std::string>& paths);
 std::unique_ptr<DocumentSource> open_jsonl(const std::vector<std::string>& paths, const SourceOptions& options);
 std::unique_ptr<DocumentSource> open_parquet(const std::vector<std::string>& paths, const SourceOptions& options);
 

@@ -1,6 +1,9 @@
 #include "data/documents.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/temporary_folder.h"
@@ -14,6 +17,7 @@ using testing::HasSubstr;
 using testing::ThrowsMessage;
 
 const std::string kCorpus = "tests/data/data/corpus";
+const std::string kCases = "tests/data/cases/";
 
 std::unique_ptr<DocumentSource> open(const std::string& path, const std::string& column = "text") {
   return open_documents(find_dataset(path, "dataset_path"), {.column = column});
@@ -62,14 +66,53 @@ TEST(FindDataset, ASplitIsAFolderOrAPrefixAlsoUnderData) {
   folder.write("names/data/train-00000-of-00001.jsonl", "{}");
   folder.write("names/data/test-00000-of-00001.jsonl", "{}");
   folder.write("none/trainer.txt", "x");
-  EXPECT_THAT(find_dataset(folder / "folders", "k", "train").paths, ElementsAre(folder / "folders/train/a.txt"));
-  EXPECT_THAT(find_dataset(folder / "names", "k", "test").paths,
+  EXPECT_THAT(find_dataset(folder / "folders", "k", {.split = "train"}).paths,
+              ElementsAre(folder / "folders/train/a.txt"));
+  EXPECT_THAT(find_dataset(folder / "names", "k", {.split = "test"}).paths,
               ElementsAre(folder / "names/data/test-00000-of-00001.jsonl"));
-  EXPECT_THAT(find_dataset(folder / "none", "k", "train").paths, ElementsAre(folder / "none/trainer.txt"));
+  EXPECT_THAT(find_dataset(folder / "none", "k", {.split = "train"}).paths, ElementsAre(folder / "none/trainer.txt"));
   EXPECT_TRUE(has_split(folder / "names", "train"));
   EXPECT_FALSE(has_split(folder / "names", "validation"));
   EXPECT_FALSE(has_split(folder / "none", "train"));
   EXPECT_FALSE(has_split(folder / "absent", "train"));
+}
+
+TEST(FindDataset, WhatIsLeftAsideIsNamedAndCounted) {
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(find_dataset(kCases + "folder_with_gz", "dataset_path").paths,
+              ElementsAre(kCases + "folder_with_gz/a.jsonl"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("2 entries are left aside: b.jsonl.gz, c.json (compressed files are not read)"));
+  TemporaryFolder folder;
+  folder.write("a.jsonl.gz", "x");
+  folder.write("part/b.jsonl", "{}");
+  EXPECT_THAT([&] { find_dataset(folder.path(), "k"); },
+              ThrowsMessage<ConfigError>(HasSubstr("it holds a.jsonl.gz, part/")));
+  EXPECT_THAT([&] { find_dataset(folder / "a.jsonl.gz", "k"); },
+              ThrowsMessage<ConfigError>(HasSubstr("compressed files are not read: unpack it first")));
+  EXPECT_THAT([&] { find_dataset(folder / "a.jsonl.gz", "k", {.loader = DatasetKind::kLines}); },
+              ThrowsMessage<ConfigError>(HasSubstr("compressed files are not read")));
+}
+
+TEST(FindDataset, ALoaderReadsFilesOfAnyEnding) {
+  TemporaryFolder folder;
+  std::string log = folder.write("a.log", "x");
+  EXPECT_EQ(find_dataset(log, "k", {.loader = DatasetKind::kLines}).kind, DatasetKind::kLines);
+  EXPECT_EQ(find_dataset(folder / "*.log", "k", {.loader = DatasetKind::kJsonl}).kind, DatasetKind::kJsonl);
+  folder.write("b.json", "{}");
+  EXPECT_EQ(find_dataset(folder / "*.json", "k").kind, DatasetKind::kJsonl);
+  EXPECT_THAT(find_dataset(folder.path(), "k", {.loader = DatasetKind::kJsonl}).paths, ElementsAre(folder / "b.json"));
+  folder.write("c.txt", "x");
+  EXPECT_EQ(find_dataset(folder.path(), "k", {.loader = DatasetKind::kLines}).kind, DatasetKind::kLines);
+}
+
+TEST(FindDataset, APipeOrADeviceIsNoDataAndIsNotWaitedFor) {
+  TemporaryFolder folder;
+  std::string pipe = folder / "a.jsonl";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::string& path : {pipe, folder.path(), std::string("/dev/null")}) {
+    EXPECT_THAT([&] { find_dataset(path, "k"); }, ThrowsMessage<ConfigError>(HasSubstr("no regular file"))) << path;
+  }
 }
 
 TEST(TextSource, EmptyLinesSeparateDocuments) {
@@ -80,6 +123,56 @@ TEST(TextSource, EmptyLinesSeparateDocuments) {
   EXPECT_EQ(source->where(1), path + ":8");
   EXPECT_THAT([&] { open(folder.write("b.txt", "\n\n")); }, ThrowsMessage<FormatError>(HasSubstr("no text")));
   EXPECT_THAT([&] { open(folder.write("c.txt", "")); }, ThrowsMessage<FormatError>(HasSubstr("no text")));
+}
+
+TEST(TextSource, ALoaderOfLinesGivesEveryLine) {
+  auto lines = [](const std::string& path) {
+    return all_texts(*open_documents(find_dataset(path, "k", {.loader = DatasetKind::kLines}), {}));
+  };
+  EXPECT_THAT(lines(kCases + "hf_text_lines/t.txt"), ElementsAre("line one", "line two", "", "line three"));
+  TemporaryFolder folder;
+  EXPECT_THAT(lines(folder.write("a", "one\r\n\r\ntwo")), ElementsAre("one", "", "two"));
+  EXPECT_THAT(lines(folder.write("b", "\n")), ElementsAre(""));
+}
+
+TEST(TextSource, LinesMayCrossBlocks) {
+  TemporaryFolder folder;
+  const size_t block = size_t{1} << 20;
+  std::string text(block - 1, 'a');
+  std::string path = folder.write("a.txt", text + "\r\nb\n\r\n" + std::string(3 * block, 'c'));
+  std::unique_ptr<DocumentSource> source = open(path);
+  EXPECT_THAT(all_texts(*source), ElementsAre(text + "\r\nb", std::string(3 * block, 'c')));
+  EXPECT_EQ(source->where(1), path + ":4");
+}
+
+TEST(TextSource, AFileCutWhileItIsReadIsAnErrorThatNamesIt) {
+  TemporaryFolder folder;
+  for (const char* name : {"a.txt", "a.jsonl"}) {
+    std::string path = folder.write(name, "{\"text\": \"one\"}\n\n{\"text\": \"two\"}\n");
+    std::unique_ptr<DocumentSource> source = open(path);
+    std::filesystem::resize_file(path, 5);
+    EXPECT_THAT([&] { source->text(1); }, ThrowsMessage<FormatError>(HasSubstr(path + ": at byte"))) << name;
+  }
+}
+
+TEST(JsonlSource, AJsonFileIsLinesOrOneList) {
+  EXPECT_EQ(all_texts(*open(kCases + "hf_json_ending/plain.json")).size(), 4u);
+  TemporaryFolder folder;
+  auto list = [&](const std::string& text) { return all_texts(*open(folder.write("a.json", text))); };
+  EXPECT_THAT(list(" \n[{\"text\": \"a]}\\\"{\"},\n {\"text\": \"b\", \"c\": [{}, [1]]}\n]\n"),
+              ElementsAre("a]}\"{", "b"));
+  EXPECT_THAT([&] { list("[{\"text\": \"a\"}, {\"text\": "); },
+              ThrowsMessage<FormatError>(HasSubstr("the file is cut short")));
+  for (const char* text : {"[1]", "[[1]]", "[{\"text\": \"a\"}] x", "[\"a\"]"}) {
+    EXPECT_THAT([&] { list(text); }, ThrowsMessage<FormatError>(HasSubstr("holds objects alone"))) << text;
+  }
+}
+
+TEST(JsonlSource, ADeepRecordIsAnErrorAndNoOverflow) {
+  TemporaryFolder folder;
+  std::string path = folder.write("a.jsonl", "{\"text\": \"x\", \"y\": " + std::string(1000000, '[') + "}");
+  EXPECT_THAT([&] { open(path); },
+              ThrowsMessage<FormatError>(HasSubstr(path + ":1: at column 119: more than 100 JSON lists")));
 }
 
 TEST(JsonlSource, MistakesNameFileAndLine) {
@@ -119,6 +212,12 @@ TEST(ParquetSource, HoldsTheSameDocumentsAsJsonl) {
   EXPECT_EQ(texts, all_texts(*open(kCorpus + ".jsonl")));
   EXPECT_EQ(parquet->blocks().size(), 4u);
   EXPECT_EQ(parquet->where(248), kCorpus + ".parquet: row 248");
+}
+
+TEST(ParquetSource, StringViewsAreText) {
+  for (const char* name : {"polars138", "view"}) {
+    EXPECT_THAT(all_texts(*open(kCases + "parquet_string_view/" + name + ".parquet")), testing::SizeIs(4)) << name;
+  }
 }
 
 TEST(ParquetSource, AnyOrderIsReadThroughASmallCache) {

@@ -1,6 +1,8 @@
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "data/documents.h"
 #include "data/line_files.h"
 
@@ -10,6 +12,61 @@ namespace {
 
 using nlohmann::json;
 
+// Finds the records of a list of objects.
+class ListCutter {
+ public:
+  ListCutter(const std::string& path, size_t file, LineFiles& files) : path_(path), file_(file), files_(files) {}
+
+  void add(size_t offset, std::string_view bytes) {
+    for (size_t i = 0; i < bytes.size(); ++i) step(offset + i, bytes[i]);
+  }
+
+  void finish() const {
+    if (!ended_) throw FormatError(path_, "the list of records has no end: the file is cut short");
+  }
+
+ private:
+  void step(size_t at, char c) {
+    const bool space = std::string_view(" \t\r\n").find(c) != std::string_view::npos;
+    if (ended_ && !space) bad(at);
+    if (in_string_) {
+      in_string_ = escaped_ || c != '"';
+      escaped_ = !escaped_ && c == '\\';
+      return;
+    }
+    if (c == '{' || c == '[') {
+      if (depth_ == 1) begin(at, c);
+      ++depth_;
+    } else if (c == '}' || c == ']') {
+      --depth_;
+      if (depth_ == 1) files_.add(file_, begin_, at + 1 - begin_);
+      ended_ = depth_ == 0;
+    } else if (depth_ > 1) {
+      in_string_ = c == '"';
+    } else if (c != ',' && !space) {
+      bad(at);
+    }
+  }
+
+  void begin(size_t at, char c) {
+    if (c != '{') bad(at);
+    begin_ = at;
+  }
+
+  [[noreturn]] void bad(size_t at) const {
+    throw FormatError(path_, static_cast<int64_t>(at), "a list of records holds objects alone");
+  }
+
+  const std::string& path_;
+  size_t file_;
+  LineFiles& files_;
+  size_t begin_ = 0;
+  int64_t depth_ = 0;
+  bool in_string_ = false;
+  bool escaped_ = false;
+  bool ended_ = false;
+};
+
 class JsonlSource final : public DocumentSource {
  public:
   JsonlSource(const std::vector<std::string>& paths, const SourceOptions& options)
@@ -17,7 +74,8 @@ class JsonlSource final : public DocumentSource {
     for (size_t file = 0; file < files_.files(); ++file) {
       int64_t first = files_.size();
       index(file);
-      if (files_.size() > first) text(first);  // a wrong column shows before anything is compiled
+      // A wrong column shows before anything is compiled.
+      if (options.check_first && files_.size() > first) text(first);
     }
     if (files_.size() == 0) throw FormatError(paths[0], "no records: the file is empty");
   }
@@ -27,18 +85,7 @@ class JsonlSource final : public DocumentSource {
   std::string where(int64_t i) const override { return files_.where(i); }
 
   std::string_view text(int64_t i) override {
-    json record;
-    try {
-      record = json::parse(files_.text(i));
-    } catch (const json::exception& e) {
-      // The library's text begins with its own name of the error, "[...] ", and for a parse error with a line number
-      // within the record, always 1.
-      const auto* parse = dynamic_cast<const json::parse_error*>(&e);
-      std::string_view reason = e.what();
-      std::string_view head = parse ? ": " : "] ";
-      reason.remove_prefix(std::min(reason.find(head), reason.size() - head.size()) + head.size());
-      fail(i, fmt::format("not JSON: {}{}", parse ? fmt::format("at column {}: ", parse->byte) : "", reason));
-    }
+    json record = parse(i);
     if (!record.is_object()) fail(i, std::string("a record is an object, here is a JSON ") + record.type_name());
     auto value = record.find(column_);
     if (value == record.end()) {
@@ -56,16 +103,52 @@ class JsonlSource final : public DocumentSource {
   }
 
  private:
-  // Lines of white space only are left aside.
-  void index(size_t file) {
-    std::string_view bytes = files_.bytes(file);
-    for (size_t line = files_.start(file); line < bytes.size();) {
-      size_t stop = std::min(bytes.find('\n', line), bytes.size());
-      if (bytes.substr(line, stop - line).find_first_not_of(" \t\r") != std::string_view::npos) {
-        files_.add(file, line, stop - line);
-      }
-      line = stop + 1;
+  json parse(int64_t i) {
+    std::string_view record = files_.text(i);
+    if (size_t deep = find_deep_json(record); deep != std::string_view::npos) {
+      fail(i, fmt::format("at column {}: {}", deep + 1, kDeepJson));
     }
+    try {
+      return json::parse(record);
+    } catch (const json::exception& e) {
+      // The library's text begins with its own name of the error, "[...] ", and for a parse error with a line number
+      // within the record, always 1.
+      const auto* parse = dynamic_cast<const json::parse_error*>(&e);
+      std::string_view reason = e.what();
+      std::string_view head = parse ? ": " : "] ";
+      reason.remove_prefix(std::min(reason.find(head), reason.size() - head.size()) + head.size());
+      fail(i, fmt::format("not JSON: {}{}", parse ? fmt::format("at column {}: ", parse->byte) : "", reason));
+    }
+  }
+
+  // A record a line, lines of white space only left aside; a .json file may be one list of records instead.
+  void index(size_t file) {
+    if (!files_.path(file).ends_with(".jsonl")) {
+      if (std::optional<size_t> list = list_begin(file)) return index_list(file, *list);
+    }
+    files_.for_each_line(file, [&](const TextLine& line) {
+      if (!line.blank) files_.add(file, line.begin, line.end - line.begin);
+    });
+  }
+
+  // Where the file's list begins, if it is one: its first character that is no white space.
+  std::optional<size_t> list_begin(size_t file) const {
+    constexpr size_t kSearched = 4096;
+    std::optional<size_t> begin;
+    size_t from = files_.start(file);
+    files_.for_each_block(file, from, std::min(files_.size_of(file), from + kSearched),
+                          [&](size_t offset, std::string_view bytes) {
+                            size_t first = bytes.find_first_not_of(" \t\r\n");
+                            if (first != std::string_view::npos && bytes[first] == '[') begin = offset + first;
+                          });
+    return begin;
+  }
+
+  void index_list(size_t file, size_t begin) {
+    ListCutter list(files_.path(file), file, files_);
+    files_.for_each_block(file, begin, files_.size_of(file),
+                          [&](size_t offset, std::string_view bytes) { list.add(offset, bytes); });
+    list.finish();
   }
 
   [[noreturn]] void fail(int64_t i, const std::string& message) const { throw FormatError(files_.where(i), message); }

@@ -1,7 +1,10 @@
-// Text files held in memory (mapped, when they are local) with an index of the places of their documents.
+// Text files with an index of the places of their documents. Local files are read where a document lies, so that one
+// that is cut meanwhile is an error and not a signal; objects of a bucket are held in memory.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,29 +20,52 @@ struct TextSpan {
   uint64_t size = 0;
 };
 
+// A line of a file, [begin, end) without its line feed.
+struct TextLine {
+  size_t begin = 0;
+  size_t end = 0;
+  bool blank = true;        // white space only
+  bool ends_in_cr = false;  // "\r" before the line feed
+  bool empty() const { return end - begin == (ends_in_cr ? 1 : 0); }
+};
+
+// Not for several threads at once.
 class LineFiles {
  public:
-  // Reads or maps the files; a UTF-8 byte order mark at the start of one is skipped by `start`.
   explicit LineFiles(const std::vector<std::string>& paths);
 
-  size_t files() const { return files_.size(); }
-  std::string_view bytes(size_t file) const { return files_[file].bytes; }
+  size_t files() const { return paths_.size(); }
   const std::string& path(size_t file) const { return paths_[file]; }
+  // Calls take(offset, bytes) with the file's bytes from `begin` to `end`, block by block.
+  using TakeBlock = std::function<void(size_t offset, std::string_view bytes)>;
+  void for_each_block(size_t file, size_t begin, size_t end, const TakeBlock& take) const;
+  // The lines of a file; a UTF-8 byte order mark at its start is left out.
+  void for_each_line(size_t file, const std::function<void(const TextLine&)>& take) const;
+  size_t size_of(size_t file) const { return files_[file].size; }
   // Offset of the first byte after a byte order mark.
   size_t start(size_t file) const;
 
   void add(size_t file, size_t begin, size_t size);
   int64_t size() const { return static_cast<int64_t>(spans_.size()); }
-  std::string_view text(int64_t i) const;
+  // Valid until the next call. Throws FormatError when the file has become shorter.
+  std::string_view text(int64_t i);
   int64_t total_bytes() const { return total_bytes_; }
-  const std::string& path_of(int64_t i) const { return paths_[spans_[static_cast<size_t>(i)].file]; }
   // "path:line", lines counted from 1. Counts the line ends before the document: for messages only.
   std::string where(int64_t i) const;
 
  private:
+  struct File {
+    size_t size = 0;
+    FileBytes object;                          // of a bucket
+    std::unique_ptr<const FileReader> reader;  // of a local file, while it is open
+  };
+  const FileReader& reader(size_t file) const;
+
   std::vector<std::string> paths_;
-  std::vector<FileBytes> files_;
+  mutable std::vector<File> files_;
+  mutable size_t open_files_ = 0;
   std::vector<TextSpan> spans_;
+  std::vector<char> buffer_;  // of text()
   int64_t total_bytes_ = 0;
 };
 

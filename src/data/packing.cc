@@ -70,8 +70,8 @@ void RowPacker::write_targets(int64_t index, Batch& batch) const {
   std::span<int32_t> target_segments = row_of(batch.targets_segmentation, index, options_.length);
   for (size_t i = 0; i + 1 < inputs.size(); ++i) {
     targets[i] = inputs[i + 1];
-    bool counts = segments[i + 1] == segments[i] && targets[i] != options_.pad_id && targets[i] != options_.bos_id;
-    target_segments[i] = counts ? segments[i] : 0;
+    bool masked = options_.mask_by_value && (targets[i] == options_.pad_id || targets[i] == options_.bos_id);
+    target_segments[i] = segments[i + 1] == segments[i] && !masked ? segments[i] : 0;
   }
   targets.back() = options_.pad_id.value_or(0);
   target_segments.back() = 0;

@@ -17,15 +17,17 @@ struct PackingOptions {
   bool packing = true;
   // Most documents a row; -1 for any number.
   int64_t max_segments = -1;
-  // Fills the rows (0 if there is none). No loss is counted where one of the two is the target.
+  // Fills the rows (0 if there is none).
   std::optional<int32_t> pad_id;
   std::optional<int32_t> bos_id;
+  // The peer's rule: no loss where the padding or the begin-of-sentence is the target, wherever it stands. A tokenizer
+  // whose padding is its end-of-sentence, as DeepSeek's, then leaves the end of a document untrained.
+  bool mask_by_value = false;
 };
 
 // Collects the documents of one batch. The targets are the inputs shifted left by one inside a row; a place has no loss
-// (targets_segmentation 0) when its target is padding, the pad id or the begin-of-sentence, or belongs to another
-// document than its input. The last condition makes a packed document's loss that of the document alone, whether or not
-// documents begin with a begin-of-sentence.
+// (targets_segmentation 0) when its target is padding or belongs to another document than its input: a matter of
+// places, not of tokens. A packed document's loss is thus that of the document alone.
 class RowPacker {
  public:
   explicit RowPacker(const PackingOptions& options) : options_(options), rows_(static_cast<size_t>(options.rows)) {}

@@ -52,8 +52,16 @@ TEST(RowPacker, WithoutBeginOfSentenceABoundaryHasNoLossEither) {
   EXPECT_THAT(row(batch.targets_segmentation, 0), ElementsAre(1, 0, 2, 2, 0, 0));
 }
 
-TEST(RowPacker, TargetsThatArePadOrBeginOfSentenceHaveNoLossInsideADocument) {
-  RowPacker packer({.rows = 1, .length = 5, .pad_id = kPad, .bos_id = kBos});
+TEST(RowPacker, PaddingIsMaskedByPlaceNeverByValue) {
+  RowPacker packer({.rows = 1, .length = 8, .pad_id = kPad, .bos_id = kBos});
+  EXPECT_TRUE(place(packer, {10, kBos, 11, kPad, 12, kPad}));
+  Batch batch = packer.take();
+  EXPECT_THAT(row(batch.inputs_segmentation, 0), ElementsAre(1, 1, 1, 1, 1, 1, 0, 0));
+  EXPECT_THAT(row(batch.targets_segmentation, 0), ElementsAre(1, 1, 1, 1, 1, 0, 0, 0));
+}
+
+TEST(RowPacker, ThePeersRuleMasksPadAndBeginOfSentenceByValue) {
+  RowPacker packer({.rows = 1, .length = 5, .pad_id = kPad, .bos_id = kBos, .mask_by_value = true});
   EXPECT_TRUE(place(packer, {10, kBos, 11, kPad, 12}));
   Batch batch = packer.take();
   EXPECT_THAT(row(batch.inputs_segmentation, 0), ElementsAre(1, 1, 1, 1, 1));

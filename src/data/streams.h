@@ -10,12 +10,14 @@
 #include <vector>
 
 #include "data/batch.h"
+#include "data/documents.h"
 
 namespace fathom {
 
 // What a stream needs of a tokenizer.
 struct TextEncoder {
-  // Ids of a text, nothing added before or after it; all of them in the vocabulary of the model that eats the batches.
+  // Ids of a text that is UTF-8, nothing added before or after it; all of them in the vocabulary of the model that eats
+  // the batches.
   std::function<std::vector<int32_t>(std::string_view)> encode;
   std::optional<int32_t> bos_id;
   std::optional<int32_t> eos_id;
@@ -31,11 +33,16 @@ struct DataOptions {
   // Of a folder only the files of this split are read, when it has splits (data/documents.h); empty for all of it.
   std::string split;
   std::string column = "text";
+  // Reads files of any ending as this kind.
+  std::optional<DatasetKind> loader;
+  // A record that cannot be read is left out and counted instead of an error.
+  bool skip_bad_records = false;
   // Of the batches of this process; length in tokens.
   int64_t rows = 0;
   int64_t length = 0;
   int64_t vocab_size = 0;  // of synthetic ids
   bool packing = true;
+  bool mask_by_value = false;  // data/packing.h
   int64_t max_segments = -1;
   bool add_bos = true;
   bool add_eos = true;

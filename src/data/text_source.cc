@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "base/error.h"
 #include "data/documents.h"
 #include "data/line_files.h"
@@ -6,12 +8,17 @@ namespace fathom {
 
 namespace {
 
-bool is_empty_line(std::string_view line) { return line.empty() || line == "\r"; }
-
+// Documents of text files: their runs of lines between empty lines, or their lines.
 class TextSource final : public DocumentSource {
  public:
-  explicit TextSource(const std::vector<std::string>& paths) : files_(paths) {
-    for (size_t file = 0; file < files_.files(); ++file) index(file);
+  TextSource(const std::vector<std::string>& paths, bool lines) : files_(paths) {
+    for (size_t file = 0; file < files_.files(); ++file) {
+      if (lines) {
+        add_lines(file);
+      } else {
+        add_paragraphs(file);
+      }
+    }
     if (files_.size() == 0) throw FormatError(paths[0], "no text: the file holds empty lines only, or nothing");
   }
 
@@ -21,24 +28,29 @@ class TextSource final : public DocumentSource {
   std::string where(int64_t i) const override { return files_.where(i); }
 
  private:
+  static size_t text_end(const TextLine& line) { return line.end - (line.ends_in_cr ? 1 : 0); }
+
+  // Every line, empty ones too.
+  void add_lines(size_t file) {
+    files_.for_each_line(file,
+                         [&](const TextLine& line) { files_.add(file, line.begin, text_end(line) - line.begin); });
+  }
+
   // A document is a run of lines that are not empty, without its last line end. Text files have no other mark of where
   // a document ends, and this one is the usual one.
-  void index(size_t file) {
-    std::string_view bytes = files_.bytes(file);
-    size_t begin = std::string_view::npos;
+  void add_paragraphs(size_t file) {
+    std::optional<size_t> begin;
     size_t end = 0;
-    for (size_t line = files_.start(file); line < bytes.size();) {
-      size_t stop = std::min(bytes.find('\n', line), bytes.size());
-      if (is_empty_line(bytes.substr(line, stop - line))) {
-        if (begin != std::string_view::npos) files_.add(file, begin, end - begin);
-        begin = std::string_view::npos;
-      } else {
-        if (begin == std::string_view::npos) begin = line;
-        end = bytes[stop - 1] == '\r' ? stop - 1 : stop;
-      }
-      line = stop + 1;
-    }
-    if (begin != std::string_view::npos) files_.add(file, begin, end - begin);
+    auto finish = [&] {
+      if (begin) files_.add(file, *begin, end - *begin);
+      begin.reset();
+    };
+    files_.for_each_line(file, [&](const TextLine& line) {
+      if (line.empty()) return finish();
+      if (!begin) begin = line.begin;
+      end = text_end(line);
+    });
+    finish();
   }
 
   LineFiles files_;
@@ -47,7 +59,11 @@ class TextSource final : public DocumentSource {
 }  // namespace
 
 std::unique_ptr<DocumentSource> open_text(const std::vector<std::string>& paths) {
-  return std::make_unique<TextSource>(paths);
+  return std::make_unique<TextSource>(paths, /*lines=*/false);
+}
+
+std::unique_ptr<DocumentSource> open_lines(const std::vector<std::string>& paths) {
+  return std::make_unique<TextSource>(paths, /*lines=*/true);
 }
 
 }  // namespace fathom

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "data/config_options.h"
 #include "data/prefetch.h"
 #include "data/text_encoder.h"
@@ -14,6 +15,18 @@ namespace {
 
 BatchShare part_of(const RowShare& share) {
   return {.rows = share.rows, .process_index = share.index, .process_count = share.count};
+}
+
+// What is asked for and cannot be given must not pass in silence.
+void warn_of_missing_tokens(const Config& config, const TextEncoder& encoder) {
+  auto warn = [&](const char* key, const char* name, const char* token, const char* end) {
+    log_warning(
+        "{}=True, but the tokenizer names no {} ({} in tokenizer_config.json or special_tokens_map.json): documents {} "
+        "without one",
+        key, name, token, end);
+  };
+  if (config.add_bos && !encoder.bos_id) warn("add_bos", "begin-of-sentence", "bos_token", "begin");
+  if (config.add_eos && !encoder.eos_id) warn("add_eos", "end-of-sentence", "eos_token", "end");
 }
 
 }  // namespace
@@ -29,6 +42,7 @@ TrainingData open_training_data(const Config& config, const RowShare& train, con
                       config.tokenizer_path, out.tokenizer->vocab_size(), config.vocab_size));
     }
     encoder = text_encoder(out.tokenizer);
+    warn_of_missing_tokens(config, encoder);
   }
   out.train = std::make_unique<Prefetcher>(open_batches(train_data_options(config, part_of(train)), encoder));
   if (config.eval_interval <= 0) return out;

@@ -1,9 +1,15 @@
 #include "drive/training_data.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+
+#include "base/file.h"
+#include "base/temporary_folder.h"
 
 namespace fathom {
 namespace {
+
+using testing::HasSubstr;
+using testing::Not;
 
 // Batches whose rows count from 1.
 class CountedStream final : public BatchStream {
@@ -62,6 +68,57 @@ TEST(BatchFeed, GivesTheFirstBatchAgainAndAgainWhereItIsReused) {
   BatchFeed feed(stream, true, 2);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(feed.next()->rows, 1);
   EXPECT_FALSE(feed.near_end());
+}
+
+// One row a batch of the data of a folder with this tokenizer_config.json and the small tokenizer.
+class TokensOfAFolder : public testing::Test {
+ protected:
+  TokensOfAFolder() {
+    folder_.write("tokenizer.json", read_file("tests/data/tokenizer/tokenizer.json"));
+    config_.dataset_type = DatasetType::kFiles;
+    config_.dataset_path = folder_.write("a.txt", "hello world");
+    config_.tokenizer_path = folder_.path();
+    config_.train_data_columns = {"text"};
+    config_.max_target_length = 32;
+    config_.vocab_size = 2048;
+  }
+
+  // Targets of the first batch, and what is said.
+  int64_t weights(std::string& said) {
+    testing::internal::CaptureStderr();
+    TrainingData data = open_training_data(config_, {.rows = 1, .count = 1}, {});
+    const int64_t weights = data.train->next()->weights();
+    said = testing::internal::GetCapturedStderr();
+    return weights;
+  }
+
+  TemporaryFolder folder_;
+  Config config_;
+};
+
+TEST_F(TokensOfAFolder, ATokenAskedForAndNotThereIsSaid) {
+  std::string said;
+  EXPECT_EQ(weights(said), 5);  // six tokens of text
+  EXPECT_THAT(said, HasSubstr("add_bos=True, but the tokenizer names no begin-of-sentence (bos_token in"));
+  EXPECT_THAT(said, HasSubstr("add_eos=True, but the tokenizer names no end-of-sentence (eos_token in"));
+  config_.add_bos = config_.add_eos = false;
+  weights(said);
+  EXPECT_THAT(said, Not(HasSubstr("names no")));
+}
+
+TEST_F(TokensOfAFolder, TheSpecialTokensMapCountsAndTheEndIsTrainedThoughItIsThePadding) {
+  folder_.write("special_tokens_map.json",
+                R"({"bos_token": "<\uff5cbegin\u2581of\u2581sentence\uff5c>",
+                    "eos_token": "<\uff5cend\u2581of\u2581sentence\uff5c>",
+                    "pad_token": "<\uff5cend\u2581of\u2581sentence\uff5c>"})");
+  std::string said;
+  EXPECT_EQ(weights(said), 7);
+  EXPECT_THAT(said, Not(HasSubstr("names no")));
+  config_.defaults = DefaultsKind::kMaxtext;
+  EXPECT_EQ(weights(said), 6);
+  config_.defaults = DefaultsKind::kFathom;
+  config_.add_eos = false;
+  EXPECT_EQ(weights(said), 6);
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ constexpr KeyBinding kTokenizerType = {
 constexpr KeyRow kRows[] = {
     {"dataset_type", bind<&Config::dataset_type>, "", kBuilt,
      "`synthetic`, `files` (dataset_path), `hf` (hf_path), `tfds`; when empty, from the path that is given"},
-    {"dataset_path", bind<&Config::dataset_path>, "", kBuilt, "file or folder of .txt, .jsonl or .parquet"},
+    {"dataset_path", bind<&Config::dataset_path>, "", kBuilt, "file, folder or pattern of .txt, .jsonl or .parquet"},
     {"hf_path", bind<&Config::hf_path>, "", kBuilt,
      "folder, or data set in the Hub's cache; `parquet`, `json` or `text` with hf_train_files"},
     {"hf_train_files", bind<&Config::hf_train_files>, "", kBuilt, "training files"},
@@ -43,6 +43,8 @@ constexpr KeyRow kRows[] = {
     {"eval_data_columns", bind<&Config::eval_data_columns>, "[text]", kBuilt, "column of the evaluation text"},
     {"tokenize_train_data", bind<&Config::tokenize_train_data>, "true", kRefused, "columns of token ids are not built"},
     {"tokenize_eval_data", bind<&Config::tokenize_eval_data>, "true", kRefused, "columns of token ids are not built"},
+    {"skip_bad_records", bind<&Config::skip_bad_records>, "false", kBuilt,
+     "a record that cannot be read (no JSON, no such column, not UTF-8) is left out and counted, not an error"},
     {"packing", bind<&Config::packing>, "true", kBuilt, "several documents in a row, each attending to itself"},
     {"generate_padding_batch_train", bind<&Config::generate_padding_batch_train>, "false", kBuilt,
      "a last batch with empty rows is filled with padding instead of dropped"},

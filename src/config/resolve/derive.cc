@@ -175,6 +175,17 @@ void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>
   }
 }
 
+// A local path, or the folder of a pattern (`folder/*.jsonl`), must be there.
+void need_path(const char* key, const std::string& path, Problems& problems) {
+  if (is_remote(path)) return;
+  std::error_code fault;
+  fs::path there = path;
+  if (there.filename().string().find_first_of("*?") != std::string::npos && !fs::exists(there, fault)) {
+    there = there.has_parent_path() ? there.parent_path() : fs::path(".");
+  }
+  if (!fs::exists(there, fault)) problems.add("{}={}: no such file or folder", key, path);
+}
+
 void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
   auto look_up = [&](std::string& path, const char* key, HubKind kind) {
     try {
@@ -190,10 +201,9 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
   }
   if (c.dataset_type == DatasetType::kFiles && !c.dataset_path.empty()) {
     c.dataset_path = expand_home(c.dataset_path, in.environment);
-    if (!is_remote(c.dataset_path) && !fs::exists(c.dataset_path)) {
-      problems.add("dataset_path={}: no such file or folder", c.dataset_path);
-    }
+    need_path("dataset_path", c.dataset_path, problems);
   }
+  for (std::string* files : {&c.hf_train_files, &c.hf_eval_files}) *files = expand_home(*files, in.environment);
 }
 
 const std::vector<std::string> kProjections = {"query_proj", "key_proj", "value_proj", "kv_proj", "qkv_proj"};
