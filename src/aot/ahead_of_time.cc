@@ -19,7 +19,7 @@ namespace fathom {
 namespace {
 
 // `compile` is the call into the plugin.
-Verdict judge(const StagedProgram& program, int64_t available,
+Verdict judge(const StagedProgram& program, const CompileOptions& options, int64_t available,
               const std::function<std::shared_ptr<const CompiledProgram>()>& compile) {
   Verdict out;
   out.available = available;
@@ -28,6 +28,7 @@ Verdict judge(const StagedProgram& program, int64_t available,
     out.program = compile();
   } catch (const PjrtError& error) {
     bool memory = error.code() == PjrtCode::kResourceExhausted || error.text().find("HbmOom") != std::string::npos;
+    if (!memory) blame_xla_flags(error, options);
     if (!memory) throw;
     MemoryFigures figures = figures_of(error.text());
     out.refusal = error.text();
@@ -65,14 +66,14 @@ Verdict compile_ahead(const std::shared_ptr<const Topology>& topology, const Sta
   CompileOptions options{.device_ids = in_mesh_order(program.mesh.mesh, program.mesh.slices_along(), ids),
                          .xla_flags = parse_xla_flags(xla_flags)};
   if (int64_t told = topology->devices().front().memory_bytes; told > 0) available = told;
-  return judge(program, available,
+  return judge(program, options, available,
                [&] { return std::make_shared<const CompiledProgram>(compile_for(topology, program.text, options)); });
 }
 
 Verdict compile_ahead(const std::shared_ptr<const Client>& client, const StagedProgram& program,
                       const CompileOptions& options, int64_t available) {
   if (int64_t told = Topology::of(client)->devices().front().memory_bytes; told > 0) available = told;
-  return judge(program, available, [&] {
+  return judge(program, options, available, [&] {
     auto loaded = std::make_shared<const Executable>(Executable::compile(client, program.text, options));
     return std::shared_ptr<const CompiledProgram>(loaded, &loaded->program());
   });

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -136,6 +137,9 @@ void require_writable(std::string_view key, const std::string& path) {
     place = behind_links(fs::absolute(path));
   } catch (const fs::filesystem_error& e) {
     refuse(fmt::format("{}: {}", path, e.code().message()));
+  }
+  for (const fs::path& part : place) {
+    if (part.native().size() > NAME_MAX) refuse(path + ": File name too long");
   }
   const fs::file_status status = fs::status(place, fault);
   if (fault && fault != std::errc::no_such_file_or_directory && fault != std::errc::not_a_directory) {

@@ -96,6 +96,7 @@ TEST(RequireWritable, NamesTheKeyAndMakesNothing) {
   refused(folder / "file/below", "is a file");
   refused(folder / "loop", "symbolic links");
   refused(folder / std::string(256, 'n'), "name");
+  refused(folder / "new/" + std::string(256, 'n') + "/file", "name");
   for (const std::string& good : {folder / "file", folder / "new/deep/file", std::string("/dev/null")}) {
     EXPECT_NO_THROW(require_writable("--output", good)) << good;
   }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/proto_wire.h"
+#include "runtime/pjrt_error.h"
 
 namespace fathom {
 namespace {
@@ -66,6 +67,14 @@ std::map<std::string, std::string> parse_xla_flags(std::string_view flags) {
     begin = flags.find_first_not_of(kSpace, end);
   }
   return out;
+}
+
+void blame_xla_flags(const PjrtError& error, const CompileOptions& options) {
+  if (error.code() != PjrtCode::kInvalidArgument) return;
+  for (const auto& [name, value] : options.xla_flags) {
+    if (error.text().find(name) == std::string::npos) continue;
+    throw ConfigError(fmt::format("compile_xla_flags: --{}={}: {}", name, value, error.text()));
+  }
 }
 
 }  // namespace fathom

@@ -9,6 +9,8 @@
 
 namespace fathom {
 
+class PjrtError;
+
 struct CompileOptions {
   // The devices of the program in the order of its mesh, by Device::id. Their number is that of the partitions, and the
   // order in which shards are fed to Executable::execute_sharded.
@@ -26,5 +28,8 @@ std::string encode(const CompileOptions& options);
 // Reads "--xla_a=true --xla_b=2 --xla_c" (the spelling of XLA_FLAGS; a flag without a value is "true"). Throws
 // ConfigError.
 std::map<std::string, std::string> parse_xla_flags(std::string_view flags);
+
+// Throws ConfigError, which names the key, when the error of a compilation is about its XLA flags.
+void blame_xla_flags(const PjrtError& error, const CompileOptions& options);
 
 }  // namespace fathom

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "runtime/pjrt_error.h"
 
 namespace fathom {
 namespace {
@@ -60,6 +61,15 @@ TEST(XlaFlags, MalformedFlagIsNamed) {
   for (const char* bad : {"xla_a=1", "--=1", "--", "---a"}) {
     EXPECT_THAT([&] { parse_xla_flags(bad); }, testing::ThrowsMessage<ConfigError>(testing::HasSubstr(bad))) << bad;
   }
+}
+
+TEST(XlaFlags, FlagThatXlaRefusesIsTheUsersMistake) {
+  const CompileOptions options{.xla_flags = {{"xla_cpu_fast", "perhaps"}}};
+  const PjrtError about_it(PjrtCode::kInvalidArgument, "PJRT_Client_Compile", "No such compile option: 'xla_cpu_fast'");
+  EXPECT_THAT([&] { blame_xla_flags(about_it, options); },
+              testing::ThrowsMessage<ConfigError>(testing::HasSubstr("compile_xla_flags: --xla_cpu_fast=perhaps")));
+  EXPECT_NO_THROW(blame_xla_flags({PjrtCode::kInvalidArgument, "PJRT_Client_Compile", "bad text"}, options));
+  EXPECT_NO_THROW(blame_xla_flags({PjrtCode::kInternal, "PJRT_Client_Compile", "xla_cpu_fast"}, options));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "runtime/donation.h"
 #include "runtime/ffi_table.h"
 #include "runtime/host_memory.h"
+#include "runtime/pjrt_error.h"
 #include "runtime/plugin_search.h"
 #include "session/gpu_memory.h"
 #include "session/process_limits.h"
@@ -83,6 +84,15 @@ CompileOptions Session::compile_options() const {
   return {.device_ids = assignment_->device_ids(), .xla_flags = parse_xla_flags(xla_flags_)};
 }
 
+CachedExecutable Session::compile_cached(const std::string& text, const CompileOptions& options) const {
+  try {
+    return cache_.compile(client_, text, options);
+  } catch (const PjrtError& error) {
+    blame_xla_flags(error, options);
+    throw;
+  }
+}
+
 Compiled Session::compile(const std::function<Program()>& stage, const std::string& file) const {
   Stopwatch staging;
   Program program = stage();
@@ -93,7 +103,7 @@ Compiled Session::compile(const std::function<Program()>& stage, const std::stri
   CompileOptions options = compile_options();
   CachedExecutable made =
       file.empty()
-          ? cache_.compile(client_, text, options)
+          ? compile_cached(text, options)
           : CachedExecutable{load_compiled_file(file, client_, compiled_for(text, *client_, kernel_version()), options),
                              true};
   check_donation(made.executable.program(), program.signature);

@@ -63,6 +63,8 @@ class Session {
   }
 
  private:
+  CachedExecutable compile_cached(const std::string& text, const CompileOptions& options) const;
+
   Job job_;
   const Plugin* plugin_ = nullptr;
   std::shared_ptr<const Client> client_;

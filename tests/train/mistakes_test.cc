@@ -34,6 +34,11 @@ TEST(TrainMistakes, UnknownKeyIsToldItsNearest) {
   EXPECT_THAT(refusal({"learning_rat=1e-3"}), HasSubstr("unknown key 'learning_rat' (nearest: learning_rate"));
 }
 
+TEST(TrainMistakes, XlaFlagThatThereIsNotIsToldByItsKey) {
+  EXPECT_THAT(refusal({"compile_xla_flags=--xla_no_such_flag=1"}),
+              HasSubstr("compile_xla_flags: --xla_no_such_flag=1"));
+}
+
 TEST(TrainMistakes, BadTypeIsToldWhatTheKeyNeeds) {
   EXPECT_THAT(refusal({"steps=many"}), HasSubstr("steps needs an integer, got many"));
   EXPECT_THAT(refusal({"scan_layers=perhaps"}), HasSubstr("needs true or false"));
