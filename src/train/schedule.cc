@@ -22,9 +22,9 @@ Value learning_rate(const Schedule& schedule, Value step) {
   int64_t decay_from = total - decay;
 
   Value s = convert(step, DType::kF32);
-  // The cosine takes C - 1 steps from its first to its last value (C = its length); a length of 1 gives the last value.
-  double span = static_cast<double>(std::max<int64_t>(wsd ? decay : decay - 1, 1));
-  Value since = s - static_cast<double>(decay_from) + (!wsd && decay == 1 ? 1.0 : 0.0);
+  // A decay of D steps takes D - 1 from its first to its last value; one of a single step gives the last value.
+  double span = static_cast<double>(std::max<int64_t>(decay - 1, 1));
+  Value since = s - static_cast<double>(decay_from) + (decay == 1 ? 1.0 : 0.0);
   Value progress = clamp(0.0, since / span, 1.0);
   bool linear = wsd && schedule.wsd_decay_style == "linear";
   Value factor =
