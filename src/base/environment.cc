@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "base/error.h"
+
 namespace fathom {
 
 Environment process_environment() {
@@ -28,7 +30,9 @@ std::string process_variable(const char* name) {
 
 std::string expand_home(const std::string& path, const Environment& environment) {
   if (path != "~" && !path.starts_with("~/")) return path;
-  return variable(environment, "HOME") + path.substr(1);
+  std::string home = variable(environment, "HOME");
+  if (home.empty()) throw ConfigError(path + ": HOME is not set, so that ~ names no folder: give the whole path");
+  return home + path.substr(1);
 }
 
 }  // namespace fathom

@@ -17,7 +17,7 @@ std::string variable(const Environment& environment, const std::string& name);
 // The same of this process.
 std::string process_variable(const char* name);
 
-// `~` and `~/x` with the HOME of the environment; other paths as they are.
+// `~` and `~/x` with the HOME of the environment; other paths as they are. Throws ConfigError where HOME is not set.
 std::string expand_home(const std::string& path, const Environment& environment);
 
 }  // namespace fathom

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "base/error.h"
+
 namespace fathom {
 namespace {
 
@@ -20,6 +22,8 @@ TEST(EnvironmentVariables, ATildeIsTheHomeOnlyWhereItStandsAlone) {
   Environment environment = {{"HOME", "/home/a"}};
   EXPECT_EQ(expand_home("~", environment), "/home/a");
   EXPECT_EQ(expand_home("~/x", environment), "/home/a/x");
+  EXPECT_THROW(expand_home("~/x", {}), ConfigError) << "that would be a folder at the root";
+  EXPECT_EQ(expand_home("x", {}), "x");
   EXPECT_EQ(expand_home("~b/x", environment), "~b/x");
   EXPECT_EQ(expand_home("x/~", environment), "x/~");
 }

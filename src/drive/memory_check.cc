@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/batch_fields.h"
 #include "base/error.h"
 #include "base/machine.h"
 #include "base/units.h"
@@ -25,6 +26,27 @@ void require_state_memory(const Config& config, const StateSpec& state, const Se
       config.model_name, gigabytes(bytes), gigabytes(*limit),
       config.hardware == Hardware::kGpu ? "; XLA_PYTHON_CLIENT_MEM_FRACTION sets the part of a GPU that is taken"
                                         : ""));
+}
+
+void require_batch_memory(const Config& config, const BatchSizes& rows, const Session& session) {
+  constexpr double kBatches = 2;  // one is trained on, one is read ahead
+  // Of 32 bits each; the rows of this process alone. In doubles, which do not overflow.
+  const double tokens = static_cast<double>(rows.to_load) * static_cast<double>(config.max_target_length) /
+                        static_cast<double>(session.client()->process_count());
+  double bytes = tokens * kBatches * 4 * static_cast<double>(BatchFields<int>::fields().size());
+  // A micro-batch's logits and every layer's input lie there as well.
+  if (config.hardware == Hardware::kCpu) {
+    bytes += static_cast<double>(rows.micro) * static_cast<double>(config.max_target_length) *
+             (static_cast<double>(config.vocab_size) +
+              static_cast<double>(config.num_decoder_layers) * static_cast<double>(config.emb_dim)) *
+             static_cast<double>(byte_size(config.dtype));
+  }
+  if (bytes <= static_cast<double>(machine_memory_bytes())) return;
+  throw ConfigError(fmt::format(
+      "per_device_batch_size={} gradient_accumulation_steps={} max_target_length={}: the batches and what a step keeps "
+      "of them take {} at least, this machine has {}; take fewer or shorter rows",
+      config.per_device_batch_size, config.gradient_accumulation_steps, config.max_target_length,
+      gigabytes(static_cast<int64_t>(bytes)), gigabytes(machine_memory_bytes())));
 }
 
 void require_work_space(const Config& config, const MemoryStats& step, int64_t devices) {

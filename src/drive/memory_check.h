@@ -1,6 +1,7 @@
 // What does not fit into memory is said before it is tried.
 #pragma once
 
+#include "mesh/batch_sizes.h"
 #include "program/state.h"
 #include "session/session.h"
 
@@ -9,6 +10,10 @@ namespace fathom {
 // The state must fit: on the CPU into the machine's memory, which its devices share, otherwise into each device's. Said
 // before anything is compiled. Throws ConfigError with both numbers and what to do.
 void require_state_memory(const Config& config, const StateSpec& state, const Session& session);
+
+// The batches of this process must fit into the machine's memory, on the CPU with the logits of a micro-batch and the
+// inputs of its layers: the least that a step takes. Said before the first batch is made. Throws ConfigError.
+void require_batch_memory(const Config& config, const BatchSizes& rows, const Session& session);
 
 // A step of all devices must fit into the machine's memory too, or the kernel ends the process without a word. Other
 // hardware says so itself. Throws ConfigError.

@@ -24,6 +24,7 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
       stop_(session_.client()->process_count() == 1 && !options.exchange, options.exchange) {
   check_batch_split(config_, session_.mesh());
   require_state_memory(config_, spec_, session_);
+  require_batch_memory(config_, sizes_, session_);
   if (session_.writes() && options.writes) folder_.emplace(config_);
   auto share = [&](int64_t rows) {
     return row_share(*session_.assignment(), batch_argument(spec_, {rows, config_.max_target_length}));

@@ -22,10 +22,33 @@ int64_t rows(double per_device, int64_t devices, std::string_view key) {
   return whole;
 }
 
+// Tokens are counted in 32 bits. The product is taken in doubles, which do not overflow.
+void check_tokens(const Config& config, int64_t devices) {
+  constexpr double kMostTokens = 2147483647;
+  const double length = static_cast<double>(config.max_target_length);
+  const double accumulated = static_cast<double>(config.gradient_accumulation_steps);
+  const double tokens = config.per_device_batch_size * static_cast<double>(devices) * accumulated * length;
+  const double eval = config.eval_per_device_batch_size * static_cast<double>(devices) * length;
+  if (tokens > kMostTokens) {
+    throw ConfigError(fmt::format(
+        "per_device_batch_size={} x {} devices x gradient_accumulation_steps={} x max_target_length={} = {:.4g} tokens "
+        "a step: must be at most {}",
+        config.per_device_batch_size, devices, config.gradient_accumulation_steps, config.max_target_length, tokens,
+        kMostTokens));
+  }
+  if (eval > kMostTokens) {
+    throw ConfigError(
+        fmt::format("eval_per_device_batch_size={} x {} devices x max_target_length={} = {:.4g} tokens an evaluation "
+                    "step: must be at most {}",
+                    config.eval_per_device_batch_size, devices, config.max_target_length, eval, kMostTokens));
+  }
+}
+
 }  // namespace
 
 BatchSizes resolve_batch(const Config& config, int64_t devices) {
   BatchSizes out;
+  check_tokens(config, devices);
   out.micro = rows(config.per_device_batch_size, devices, "per_device_batch_size");
   out.to_train = out.micro * config.gradient_accumulation_steps;
   out.to_load = out.to_train;

@@ -15,7 +15,8 @@ struct BatchSizes {
   int64_t eval = 0;      // rows of one evaluation step
 };
 
-// Throws ConfigError when per_device_batch_size x devices is not a whole number of rows.
+// Throws ConfigError when per_device_batch_size x devices is not a whole number of rows, or a step has more tokens than
+// are counted.
 BatchSizes resolve_batch(const Config& config, int64_t devices);
 
 // Throws ConfigError when the rows of a micro-batch cannot be split over the mesh axes that the sharding table gives

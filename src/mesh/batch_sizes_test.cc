@@ -37,5 +37,18 @@ TEST(ResolveBatch, RefusesPartsOfRowsAndRowsThatDoNotSplit) {
   EXPECT_THAT(message(c, 4), HasSubstr("= 2 rows cannot be split over fsdp=4"));
 }
 
+TEST(ResolveBatch, RefusesMoreTokensThanAreCounted) {
+  Config c = with_axes();
+  c.max_target_length = 1 << 20;
+  c.gradient_accumulation_steps = 2147483647;
+  EXPECT_THAT(message(c, 1),
+              HasSubstr("per_device_batch_size=1 x 1 devices x gradient_accumulation_steps=2147483647 x "
+                        "max_target_length=1048576 = 2.252e+15 tokens a step: must be at most 2147483647"));
+  c.gradient_accumulation_steps = 1;
+  EXPECT_EQ(message(c, 1), "accepted");
+  c.eval_per_device_batch_size = 4096;
+  EXPECT_THAT(message(c, 1), HasSubstr("tokens an evaluation step"));
+}
+
 }  // namespace
 }  // namespace fathom

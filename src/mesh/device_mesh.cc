@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace fathom {
@@ -56,6 +58,16 @@ struct Group {
   const char* total_name;
 };
 
+// A product of axes beyond it is no machine's; one more axis of the largest size does not overflow.
+constexpr int64_t kBeyond = int64_t{1} << 40;
+
+// What makes a wrong product right.
+std::string advice(const Config& config, const Group& group, int64_t product) {
+  const bool virtual_devices = config.hardware == Hardware::kCpu && config.compile_topology.empty();
+  if (!virtual_devices || group.member != &AxisKeys::ici || product > 1024) return "";
+  return fmt::format(": on the CPU cpu_device_count={} makes that many", product);
+}
+
 // The sizes along mesh_axes, their one -1 filled so that the product is the group's total.
 std::vector<Axis> fill(const Config& config, const Group& group) {
   std::vector<Axis> axes;
@@ -75,14 +87,18 @@ std::vector<Axis> fill(const Config& config, const Group& group) {
     } else if (size < 1) {
       throw ConfigError(fmt::format("{}={}: must be at least 1, or -1", key_name(group.name, keys), size));
     } else if (size > 1) {
-      product *= size;
+      product = std::min(product, kBeyond) * size;
       given += fmt::format("{}{}={}", given.empty() ? "" : " x ", key_name(group.name, keys), size);
     }
   }
   bool fits = open != nullptr ? group.total % product == 0 : product == group.total;
   if (!fits) {
-    throw ConfigError(fmt::format("{} = {} does not {} the {} {}", given.empty() ? std::string(group.name) : given,
-                                  product, open != nullptr ? "divide" : "equal", group.total, group.total_name));
+    std::string_view one = group.member == &AxisKeys::ici ? "one device" : "one slice";
+    std::string count = group.total == 1 ? std::string(one) : fmt::format("{} {}", group.total, group.total_name);
+    std::string result =
+        given.find(" x ") == std::string::npos || product > kBeyond ? "" : fmt::format(" = {}", product);
+    throw ConfigError(fmt::format("{}{} does not {} the {}{}", given.empty() ? std::string(group.name) : given, result,
+                                  open != nullptr ? "divide" : "equal", count, advice(config, group, product)));
   }
   for (Axis& axis : axes) {
     if (axis.size == -1) axis.size = group.total / product;

@@ -47,7 +47,25 @@ TEST(ResolveMesh, NamesTheKeysWhoseProductIsWrong) {
                                        "devices"));
   c.ici_fsdp_parallelism = -1;
   c.ici_tensor_parallelism = 3;
-  EXPECT_THAT(message(c, 8), HasSubstr("ici_tensor_parallelism=3 = 3 does not divide the 8 devices"));
+  EXPECT_THAT(message(c, 8), HasSubstr("ici_tensor_parallelism=3 does not divide the 8 devices"));
+}
+
+TEST(ResolveMesh, SaysHowTheCpuGetsAsManyDevices) {
+  Config c = with_axes();
+  c.ici_fsdp_parallelism = 2;
+  EXPECT_THAT(message(c, 1), HasSubstr("ici_fsdp_parallelism=2 does not equal the one device: on the CPU "
+                                       "cpu_device_count=2 makes that many"));
+  c.hardware = Hardware::kTpu;
+  EXPECT_THAT(message(c, 1), testing::Not(HasSubstr("cpu_device_count")));
+}
+
+TEST(ResolveMesh, SurvivesProductsThatNoMachineHas) {
+  Config c = with_axes();
+  for (auto size : {&Config::ici_data_parallelism, &Config::ici_fsdp_parallelism, &Config::ici_tensor_parallelism,
+                    &Config::ici_expert_parallelism}) {
+    c.*size = 1048576;
+  }
+  EXPECT_THAT(message(c, 1), HasSubstr("ici_expert_parallelism=1048576 does not equal the one device"));
 }
 
 TEST(ResolveMesh, AllowsOneOpenAxisInAGroup) {

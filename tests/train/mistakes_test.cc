@@ -55,14 +55,30 @@ TEST(TrainMistakes, BatchMustBeWholeRows) {
   EXPECT_THAT(refusal({"per_device_batch_size=0"}), HasSubstr("per_device_batch_size=0: must be above 0"));
 }
 
+// Before anything is allocated, one line.
+TEST(TrainMistakes, SizesBeyondAnyMachineAreTold) {
+  Words synthetic = {"dataset_type=synthetic", "override_model_config=True", ""};
+  for (const char* word :
+       {"per_device_batch_size=13000000", "per_device_batch_size=2000000000", "gradient_accumulation_steps=2147483647",
+        "vocab_size=2147483647", "base_emb_dim=2147483647", "base_num_query_heads=2147483647",
+        "cpu_device_count=4294967296", "max_target_length=9223372036854775807", "ici_fsdp_parallelism=1048576",
+        "init_weights_seed=9223372036854775808"}) {
+    synthetic.back() = word;
+    std::string said = refusal(synthetic);
+    EXPECT_THAT(said, AllOf(Not(HasSubstr("bad_alloc")), Not(HasSubstr("internal fault")))) << word;
+    std::string key = std::string(word).substr(0, std::string(word).find('='));
+    EXPECT_THAT(said, testing::AnyOf(HasSubstr(key), HasSubstr("model_name="))) << word;
+  }
+}
+
 // Found after the compilation, which alone knows it; the kernel would end the process without a word.
 TEST(TrainMistakes, StepThatTakesMoreThanTheMachineHasIsToldInTime) {
   TemporaryFolder output;
-  Outcome outcome = train(keys_with({"dataset_type=synthetic", "attention=dot_product", "per_device_batch_size=4000",
-                                     "max_target_length=2048", "steps=1"},
+  Outcome outcome = train(keys_with({"dataset_type=synthetic", "attention=dot_product", "per_device_batch_size=64",
+                                     "max_target_length=16384", "steps=1"},
                                     output.path()));
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("per_device_batch_size=4000 max_target_length=2048: a step takes "),
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("per_device_batch_size=64 max_target_length=16384: a step takes "),
                                  HasSubstr("take fewer or shorter rows")));
   EXPECT_TRUE(std::filesystem::is_empty(output.path())) << "a run folder is left behind";
 }
