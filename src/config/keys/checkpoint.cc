@@ -1,6 +1,7 @@
 // Keys of loading and saving checkpoints.
 #include "config/keys/binding.h"
 #include "config/keys/key_tables.h"
+#include "config/keys/ranges.h"
 
 namespace fathom {
 
@@ -26,13 +27,13 @@ constexpr KeyRow kRows[] = {
      "starting from a training state is not built"},
     {"enable_checkpointing", bind<&Config::enable_checkpointing>, "true", kIgnored, "training writes no checkpoint"},
     {"async_checkpointing", bind<&Config::async_checkpointing>, "true", kIgnored, "training writes no checkpoint"},
-    {"checkpoint_period", bind<&Config::checkpoint_period>, "10000", kIgnored, "training writes no checkpoint"},
+    {"checkpoint_period", bind<&Config::checkpoint_period>, "10000", kIgnored, "training writes no checkpoint", kSize},
     {"save_checkpoint_on_start", bind<&Config::save_checkpoint_on_start>, "true", kIgnored,
      "training writes no checkpoint"},
     {"save_checkpoint_on_completion", bind<&Config::save_checkpoint_on_completion>, "true", kIgnored,
      "training writes no checkpoint"},
     {"max_num_checkpoints_to_keep", bind_optional_int<&Config::max_num_checkpoints_to_keep>, "null", kIgnored,
-     "training writes no checkpoint"},
+     "training writes no checkpoint", kSizeOrNone},
     {"enable_continuous_checkpointing", kBool, "false", kIgnored, kNoSaving},
     {"checkpoint_todelete_subdir", kString, "", kIgnored, kNoSaving},
     {"checkpoint_todelete_full_path", kString, "", kIgnored, kNoSaving},

@@ -1,6 +1,7 @@
 // Keys of data sets, packing and tokenizers.
 #include "config/keys/binding.h"
 #include "config/keys/key_tables.h"
+#include "config/keys/ranges.h"
 
 namespace fathom {
 
@@ -51,13 +52,13 @@ constexpr KeyRow kRows[] = {
     {"generate_padding_batch_eval", bind<&Config::generate_padding_batch_eval>, "false", kBuilt,
      "the same for the evaluation data"},
     {"max_segments_per_seq", bind<&Config::max_segments_per_seq>, "-1", kBuilt,
-     "most documents in a row; -1 = any number"},
+     "most documents in a row; -1 = any number", kCountOrMinusOne},
     {"add_bos", bind<&Config::add_bos>, "true", kBuilt, "begin-of-sentence token before each document"},
     {"add_eos", bind<&Config::add_eos>, "true", kBuilt, "end-of-sentence token after each document"},
     {"enable_data_shuffling", bind<&Config::enable_data_shuffling>, "true", kBuilt,
      "documents in an order drawn from data_shuffle_seed"},
     {"data_shuffle_seed", bind<&Config::data_shuffle_seed>, "0", kBuilt, "seed of that order, and of synthetic data"},
-    {"num_epoch", bind<&Config::num_epoch>, "1", kBuilt, "passes over the data"},
+    {"num_epoch", bind<&Config::num_epoch>, "1", kBuilt, "passes over the data", kSize},
     {"tokenizer_path", bind<&Config::tokenizer_path>, "", kBuilt,
      "folder with tokenizer.json, or a name in the Hub's cache; when empty the model folder's"},
     {"tokenizer_type", kTokenizerType, "huggingface", kBuilt, "`huggingface`: tokenizer.json"},

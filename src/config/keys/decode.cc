@@ -1,6 +1,7 @@
 // Keys of decoding and of the peer's servers.
 #include "config/keys/binding.h"
 #include "config/keys/key_tables.h"
+#include "config/keys/ranges.h"
 
 namespace fathom {
 
@@ -17,13 +18,19 @@ constexpr std::string_view kVllm = "the peer's link to vLLM is not built";
 constexpr KeyRow kRows[] = {
     {"prompt", bind<&Config::prompt>, "I love to", kBuilt, "text to continue"},
     {"max_prefill_predict_length", bind<&Config::max_prefill_predict_length>, "64", kIgnored,
-     "room for the prompt in the peer's caches"},
+     "room for the prompt in the peer's caches", kSize},
     {"decode_sampling_strategy", bind<&Config::decode_sampling_strategy>, "greedy", kRefused,
      "`greedy`; sampling is not built"},
     {"decode_sampling_temperature", bind<&Config::decode_sampling_temperature>, "1.0", kRefused,
-     "sampling is not built"},
-    {"decode_sampling_top_k", bind<&Config::decode_sampling_top_k>, "0", kRefused, "sampling is not built"},
-    {"decode_sampling_nucleus_p", bind<&Config::decode_sampling_nucleus_p>, "-1.0", kRefused, "sampling is not built"},
+     "sampling is not built", kFactor},
+    {"decode_sampling_top_k", bind<&Config::decode_sampling_top_k>, "0", kRefused, "sampling is not built",
+     kSizeOrNone},
+    {"decode_sampling_nucleus_p",
+     bind<&Config::decode_sampling_nucleus_p>,
+     "-1.0",
+     kRefused,
+     "sampling is not built",
+     {.least = 0, .most = 1, .or_minus_one = true}},
     {"autoregressive_decode_assert", bind<&Config::autoregressive_decode_assert>, "", kRefused,
      "checking the text that decoding gives is not built"},
     {"system_prompt", kString, "", kRefused, kServing},

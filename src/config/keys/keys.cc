@@ -30,13 +30,21 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return cost[a.size()][b.size()];
 }
 
+// A longer word is no misspelling of a name, and would take its length squared in time.
+constexpr size_t kLongestName = 100;
+
+// A third of the letters may be wrong.
+bool is_near(std::string_view name, std::string_view candidate) {
+  return edit_distance(name, candidate) <= std::max<size_t>(1, name.size() / 3);
+}
+
 std::vector<std::string> nearest(std::string_view name, std::span<const std::string> names) {
   std::vector<std::pair<size_t, std::string>> near;
+  if (name.size() > kLongestName) return {};
   for (const std::string& candidate : names) {
-    size_t distance = edit_distance(name, candidate);
-    // A third of the letters may be wrong; a name that contains the other (emb_dim, base_emb_dim) is near as well.
+    // A name that contains the other (emb_dim, base_emb_dim) is near as well.
     bool part = name.size() >= 4 && candidate.find(name) != std::string::npos;
-    if (distance <= std::max<size_t>(1, name.size() / 3) || part) near.emplace_back(distance, candidate);
+    if (part || is_near(name, candidate)) near.emplace_back(edit_distance(name, candidate), candidate);
   }
   std::sort(near.begin(), near.end());
   std::vector<std::string> out;
@@ -74,9 +82,15 @@ const KeyRow* find_key(std::string_view name) {
 }
 
 std::vector<std::string> nearest_keys(std::string_view name) {
+  if (std::vector<std::string> called = keys_called(name); !called.empty()) return called;
   std::vector<std::string> names;
   for (const auto& [key, row] : index()) names.emplace_back(key);
   return nearest(name, names);
+}
+
+bool is_misspelt_key(std::string_view name) {
+  if (name.size() > kLongestName) return false;
+  return std::any_of(index().begin(), index().end(), [&](const auto& row) { return is_near(name, row.first); });
 }
 
 std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> names) {

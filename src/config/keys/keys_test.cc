@@ -37,6 +37,45 @@ TEST(KeyTable, GivesEveryKeyADefaultOfItsOwnType) {
   }
 }
 
+TEST(KeyTable, GivesEveryKeyADefaultInItsOwnRange) {
+  for (const KeyGroup& group : key_groups()) {
+    for (const KeyRow& row : group.rows) EXPECT_EQ(out_of_range(row, default_value(row)), "") << row.name;
+  }
+}
+
+// What is no finite number has no place in any key, and a built key that is a number of something says how many.
+TEST(KeyTable, GivesEveryBuiltNumberARange) {
+  for (const KeyGroup& group : key_groups()) {
+    for (const KeyRow& row : group.rows) {
+      for (const char* text : {"nan", ".inf", "-.inf", "1e308", "-9e307"}) {
+        bool number = row.type == KeyType::kFloat || row.type == KeyType::kOptFloat || row.type == KeyType::kCap;
+        if (!number) continue;
+        bool finite = std::string_view(text).find('e') != std::string_view::npos;
+        if (finite && row.key_class != KeyClass::kBuilt) continue;
+        EXPECT_NE(out_of_range(row, typed_value(row, parse_yaml(text, "test"))), "") << row.name << "=" << text;
+      }
+      const bool seed = row.name == "init_weights_seed" || row.name == "data_shuffle_seed";
+      if (row.type != KeyType::kInt || row.key_class != KeyClass::kBuilt || seed) continue;
+      for (const char* text : {"9223372036854775807", "-9223372036854775808", "4294967296"}) {
+        EXPECT_NE(out_of_range(row, typed_value(row, parse_yaml(text, "test"))), "") << row.name << "=" << text;
+      }
+    }
+  }
+}
+
+TEST(KeyRange, IsToldInWords) {
+  auto said = [](const char* key, const char* text) {
+    return out_of_range(*find_key(key), typed_value(*find_key(key), parse_yaml(text, key)));
+  };
+  EXPECT_EQ(said("cpu_device_count", "100000"), "must be at least 1 and at most 1024");
+  EXPECT_EQ(said("warmup_steps_fraction", "1.5"), "must lie between 0 and 1");
+  EXPECT_EQ(said("adam_b1", "1"), "must be at least 0 and below 1");
+  EXPECT_EQ(said("rope_factor", "0"), "must be above 0 and at most 1000000");
+  EXPECT_EQ(said("process_count", "0"), "must be at least 1 and at most 1048576, or -1");
+  EXPECT_EQ(said("process_count", "-1"), "");
+  EXPECT_EQ(said("capacity_factor", ".inf"), "must be a finite number");
+}
+
 TEST(KeyTable, LeadsEveryBuiltKeyToAField) {
   for (const KeyGroup& group : key_groups()) {
     for (const KeyRow& row : group.rows) {
@@ -110,8 +149,27 @@ TEST(KeyTable, HoldsTheKeysOfOlderRevisions) {
 TEST(NearestKeys, FindsMissedLettersAndMissingPrefixes) {
   EXPECT_THAT(nearest_keys("learing_rate"), Contains("learning_rate"));
   EXPECT_THAT(nearest_keys("stesp"), Contains("steps"));
-  EXPECT_THAT(nearest_keys("num_layers"), Contains("mtp_num_layers"));
+  EXPECT_THAT(nearest_keys("decoder_layers"), Contains("base_num_decoder_layers"));
   EXPECT_THAT(nearest_keys("qqqqqqqqqqqq"), IsEmpty());
+  EXPECT_THAT(nearest_keys(std::string(100000, 'a')), IsEmpty());
+}
+
+TEST(NearestKeys, KnowsWhatOtherTrainersCallThem) {
+  EXPECT_THAT(nearest_keys("lr"), ElementsAre("learning_rate"));
+  for (const char* name : {"max_seq_len", "seq_len", "block_size", "context_length"}) {
+    EXPECT_THAT(nearest_keys(name), ElementsAre("max_target_length")) << name;
+  }
+  EXPECT_THAT(keys_called("batch_size"), ElementsAre("per_device_batch_size"));
+  EXPECT_THAT(nearest_keys("epochs"), ElementsAre("num_epoch"));
+  EXPECT_THAT(nearest_keys("seed"), ElementsAre("init_weights_seed", "data_shuffle_seed"));
+  EXPECT_THAT(nearest_keys("weight_decay"), ElementsAre("adam_weight_decay"));
+  EXPECT_THAT(nearest_keys("grad_clip"), ElementsAre("gradient_clipping_threshold"));
+}
+
+TEST(NearestKeys, AMisspeltKeyIsNotJustAnotherWord) {
+  EXPECT_TRUE(is_misspelt_key("stepz"));
+  EXPECT_TRUE(is_misspelt_key("learning_rat"));
+  EXPECT_FALSE(is_misspelt_key("home_of_something"));
 }
 
 TEST(TypedValue, SaysWhatTheKeyNeeds) {
@@ -137,6 +195,16 @@ TEST(TypedValue, TakesListsInThreeForms) {
   EXPECT_THAT(list("bias"), ElementsAre("bias"));
   EXPECT_THAT(list("[bias, scale]"), ElementsAre("bias", "scale"));
   EXPECT_THAT(list("\"['bias', 'scale']\""), ElementsAre("bias", "scale"));
+}
+
+TEST(TypedValue, TakesThePeersChoicesOfKernelsAndMemory) {
+  auto text = [](const char* key, const char* value) {
+    return std::get<std::string>(typed_value(*find_key(key), parse_yaml(value, key)));
+  };
+  EXPECT_EQ(text("attention", "cudnn_flash_jax"), "flash");
+  EXPECT_EQ(text("remat_policy", "minimal_offloaded"), "minimal");
+  EXPECT_EQ(text("remat_policy", "qkv_proj_offloaded"), "save_qkv_proj");
+  EXPECT_EQ(text("mlpwo", "offload"), "device");
 }
 
 TEST(TypedValue, KnowsThePeersOtherSpellings) {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "config/keys/typed_value.h"
 
@@ -37,7 +38,42 @@ std::string default_cell(const KeyRow& row) {
   return fmt::format("{} entries", value.items.size());
 }
 
+constexpr std::string_view kHead = "| key | type | default | class | |\n|---|---|---|---|---|\n";
+
+// "int, at least 1 and at most 1024".
+std::string type_cell(const KeyRow& row) {
+  std::string range = row.range.text();
+  return range.empty() ? type_text(row) : fmt::format("{}, {}", type_text(row), range);
+}
+
+std::string line(const KeyRow& row) {
+  return fmt::format("| {} | {} | {} | {} | {} |\n", row.name, cell(type_cell(row)), default_cell(row),
+                     class_name(row.key_class), cell(row.help));
+}
+
+bool holds(std::string_view text, std::string_view word) {
+  auto same = [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); };
+  return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
+}
+
 }  // namespace
+
+std::string keys_markdown(std::span<const std::string> words) {
+  std::vector<std::string> called;
+  for (const std::string& word : words) {
+    for (std::string& key : keys_called(word)) called.push_back(std::move(key));
+  }
+  std::string out;
+  for (const KeyGroup& group : key_groups()) {
+    for (const KeyRow& row : group.rows) {
+      bool wanted = std::find(called.begin(), called.end(), row.name) != called.end() ||
+                    std::any_of(words.begin(), words.end(),
+                                [&](const auto& word) { return holds(row.name, word) || holds(row.help, word); });
+      if (wanted) out += line(row);
+    }
+  }
+  return out.empty() ? out : std::string(kHead) + out;
+}
 
 std::string keys_markdown() {
   size_t total = 0;
@@ -55,11 +91,8 @@ std::string keys_markdown() {
       "- **refused**: would change results and is not built; any value but the default is an error.\n",
       total, built);
   for (const KeyGroup& group : key_groups()) {
-    out += fmt::format("\n## {}\n\n| key | type | default | class | |\n|---|---|---|---|---|\n", group.title);
-    for (const KeyRow& row : group.rows) {
-      out += fmt::format("| {} | {} | {} | {} | {} |\n", row.name, cell(type_text(row)), default_cell(row),
-                         class_name(row.key_class), cell(row.help));
-    }
+    out += fmt::format("\n## {}\n\n{}", group.title, kHead);
+    for (const KeyRow& row : group.rows) out += line(row);
   }
   return out;
 }

@@ -1,6 +1,7 @@
 // Keys of the device mesh and of the sharding table.
 #include "config/keys/binding.h"
 #include "config/keys/key_tables.h"
+#include "config/keys/ranges.h"
 
 namespace fathom {
 
@@ -10,7 +11,8 @@ using enum KeyClass;
 using enum KeyType;
 
 constexpr std::string_view kNoAxis = "has no mesh axis in the peer either";
-constexpr std::string_view kCustomMesh = "named meshes are not built: give mesh_axes and logical_axis_rules";
+constexpr std::string_view kCustomMesh =
+    "one mesh serves training and evaluation: give mesh_axes, logical_axis_rules or custom_mesh_and_rule";
 constexpr std::string_view kInputSharding = "inputs are split by logical_axis_rules alone";
 constexpr std::string_view kZero1 = "the optimizer's state is split as the parameters are";
 constexpr std::string_view kPartitioner =
@@ -20,6 +22,14 @@ constexpr std::string_view kInhomogeneous = "belongs to other model families";
 constexpr std::string_view kPipelineStages = "pipeline stages are not built";
 constexpr std::string_view kDiloco = "diloco is not built";
 constexpr std::string_view kDilocoDetail = "detail of diloco, which is not built";
+
+// The layers read it: what it stands for is in mesh_axes and logical_axis_rules once they are resolved.
+constexpr KeyBinding kCustomRules = {
+    .type = KeyType::kString,
+    .set = [](Config&, const KeyValue&) {},
+    .get = [](const Config&) -> KeyValue { return std::string(); },
+    .choices = [] { return std::span<const std::string_view>(); },
+};
 
 constexpr std::string_view kMeshAxes =
     "[diloco, data, stage, fsdp, fsdp_transpose, context, context_usp_ulysses, context_autoregressive, tensor, "
@@ -96,65 +106,67 @@ constexpr KeyRow kRows[] = {
     {"mesh_axes", bind<&Config::mesh_axes>, kMeshAxes, kBuilt, "names of the mesh axes, outermost first"},
     {"logical_axis_rules", bind<&Config::logical_axis_rules>, kAxisRules, kBuilt,
      "sharding table: [logical axis, [mesh axes]]; a repeated name is a fallback"},
-    {"ici_diloco_parallelism", bind<&Config::ici_diloco_parallelism>, "1", kRefused,
-     "replicas of diloco are not built"},
+    {"ici_diloco_parallelism", bind<&Config::ici_diloco_parallelism>, "1", kRefused, "replicas of diloco are not built",
+     kDevices},
     {"ici_data_parallelism", bind<&Config::ici_data_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: data"},
+     "devices inside a slice over which to split: data", kDevices},
     {"ici_pipeline_parallelism", bind<&Config::ici_pipeline_parallelism>, "1", kRefused,
-     "pipeline stages are not built"},
+     "pipeline stages are not built", kDevices},
     {"ici_fsdp_parallelism", bind<&Config::ici_fsdp_parallelism>, "-1", kBuilt,
-     "devices inside a slice over which to split: data, weights split; -1 = all that are left"},
+     "devices inside a slice over which to split: data, weights split; -1 = all that are left", kDevices},
     {"ici_fsdp_transpose_parallelism", bind<&Config::ici_fsdp_transpose_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: data, weights split along their other dimension"},
+     "devices inside a slice over which to split: data, weights split along their other dimension", kDevices},
     {"ici_context_parallelism", bind<&Config::ici_context_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: sequence"},
+     "devices inside a slice over which to split: sequence", kDevices},
     {"ici_context_usp_ulysses_parallelism", bind<&Config::ici_context_usp_ulysses_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: sequence, exchanged for heads in attention"},
+     "devices inside a slice over which to split: sequence, exchanged for heads in attention", kDevices},
     {"ici_context_autoregressive_parallelism", bind<&Config::ici_context_autoregressive_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: sequence in decoding"},
+     "devices inside a slice over which to split: sequence in decoding", kDevices},
     {"ici_tensor_parallelism", bind<&Config::ici_tensor_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: heads, MLP and vocabulary"},
+     "devices inside a slice over which to split: heads, MLP and vocabulary", kDevices},
     {"ici_tensor_transpose_parallelism", bind<&Config::ici_tensor_transpose_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: hidden state"},
+     "devices inside a slice over which to split: hidden state", kDevices},
     {"ici_tensor_sequence_parallelism", bind<&Config::ici_tensor_sequence_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: heads and MLP, the sequence around norms"},
+     "devices inside a slice over which to split: heads and MLP, the sequence around norms", kDevices},
     {"ici_expert_parallelism", bind<&Config::ici_expert_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: experts"},
+     "devices inside a slice over which to split: experts", kDevices},
     {"ici_autoregressive_parallelism", bind<&Config::ici_autoregressive_parallelism>, "1", kBuilt,
-     "devices inside a slice over which to split: weights in decoding"},
-    {"dcn_diloco_parallelism", bind<&Config::dcn_diloco_parallelism>, "1", kRefused,
-     "replicas of diloco are not built"},
+     "devices inside a slice over which to split: weights in decoding", kDevices},
+    {"dcn_diloco_parallelism", bind<&Config::dcn_diloco_parallelism>, "1", kRefused, "replicas of diloco are not built",
+     kDevices},
     {"dcn_data_parallelism", bind<&Config::dcn_data_parallelism>, "-1", kBuilt,
-     "devices between slices over which to split: data; -1 = all that are left"},
+     "devices between slices over which to split: data; -1 = all that are left", kDevices},
     {"dcn_pipeline_parallelism", bind<&Config::dcn_pipeline_parallelism>, "1", kRefused,
-     "pipeline stages are not built"},
+     "pipeline stages are not built", kDevices},
     {"dcn_fsdp_parallelism", bind<&Config::dcn_fsdp_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: data, weights split"},
+     "devices between slices over which to split: data, weights split", kDevices},
     {"dcn_fsdp_transpose_parallelism", bind<&Config::dcn_fsdp_transpose_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: data, weights split along their other dimension"},
+     "devices between slices over which to split: data, weights split along their other dimension", kDevices},
     {"dcn_context_parallelism", bind<&Config::dcn_context_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: sequence"},
+     "devices between slices over which to split: sequence", kDevices},
     {"dcn_context_usp_ulysses_parallelism", bind<&Config::dcn_context_usp_ulysses_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: sequence, exchanged for heads in attention"},
+     "devices between slices over which to split: sequence, exchanged for heads in attention", kDevices},
     {"dcn_context_autoregressive_parallelism", bind<&Config::dcn_context_autoregressive_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: sequence in decoding"},
+     "devices between slices over which to split: sequence in decoding", kDevices},
     {"dcn_tensor_parallelism", bind<&Config::dcn_tensor_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: heads, MLP and vocabulary"},
+     "devices between slices over which to split: heads, MLP and vocabulary", kDevices},
     {"dcn_tensor_transpose_parallelism", bind<&Config::dcn_tensor_transpose_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: hidden state"},
+     "devices between slices over which to split: hidden state", kDevices},
     {"dcn_tensor_sequence_parallelism", bind<&Config::dcn_tensor_sequence_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: heads and MLP, the sequence around norms"},
+     "devices between slices over which to split: heads and MLP, the sequence around norms", kDevices},
     {"dcn_expert_parallelism", bind<&Config::dcn_expert_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: experts"},
+     "devices between slices over which to split: experts", kDevices},
     {"dcn_autoregressive_parallelism", bind<&Config::dcn_autoregressive_parallelism>, "1", kBuilt,
-     "devices between slices over which to split: weights in decoding"},
-    {"num_slices", bind<&Config::num_slices>, "-1", kBuilt, "slices; -1 = as the machine says"},
+     "devices between slices over which to split: weights in decoding", kDevices},
+    {"num_slices", bind<&Config::num_slices>, "-1", kBuilt, "slices; -1 = as the machine says", kDevices},
     {"sharding_tolerance", bind<&Config::sharding_tolerance>, "0.02", kIgnored,
-     "part of the parameters that may stay whole on every device"},
+     "part of the parameters that may stay whole on every device", kFraction},
     {"ici_sequence_parallelism", kInt, "1", kRefused, kNoAxis},
     {"dcn_sequence_parallelism", kInt, "1", kRefused, kNoAxis},
     {"custom_mesh", kString, "", kRefused, kCustomMesh},
-    {"custom_mesh_and_rule", kString, "", kRefused, kCustomMesh},
+    {"custom_mesh_and_rule", kCustomRules, "", kBuilt,
+     "a set of mesh_axes and logical_axis_rules by its name in configs/mesh_and_rule: pure-fsdp, shard-exp-on-fsdp, "
+     "ep-as-cp, cp-as-ep, ep-as-dp"},
     {"custom_mesh_and_rule_for_eval", kString, "", kRefused, kCustomMesh},
     {"logical_axis_rules_for_eval", kAny, "[]", kRefused, kCustomMesh},
     {"data_sharding", kAny,

@@ -1,6 +1,7 @@
 // Keys of the run as a whole: names, folders, hardware, compilation, start-up of processes.
 #include "config/keys/binding.h"
 #include "config/keys/key_tables.h"
+#include "config/keys/ranges.h"
 
 namespace fathom {
 
@@ -37,7 +38,12 @@ constexpr KeyRow kRows[] = {
     {"hardware", bind<&Config::hardware>, "", kBuilt,
      "cpu, tpu or gpu (gpu_multiprocess is gpu); when empty the best that is installed"},
     {"plugin", bind<&Config::plugin>, "", kBuilt, "path of the PJRT plugin to load instead of the installed one"},
-    {"cpu_device_count", bind<&Config::cpu_device_count>, "1", kBuilt, "virtual devices of the CPU plugin"},
+    {"cpu_device_count",
+     bind<&Config::cpu_device_count>,
+     "1",
+     kBuilt,
+     "virtual devices of the CPU plugin",
+     {.least = 1, .most = 1024}},
     {"kernels", bind<&Config::kernels>, "auto", kBuilt,
      "fused kernels: `auto` where there is one, `require` makes a fallback an error, `off` uses the composed forms"},
     {"jax_cache_dir", bind<&Config::jax_cache_dir>, "~/.cache/fathom", kBuilt,
@@ -47,22 +53,30 @@ constexpr KeyRow kRows[] = {
     {"compile_topology", bind<&Config::compile_topology>, "", kBuilt,
      "the machine that train_compile compiles for, such as v5p-256 or h100-8; when empty the one it runs on"},
     {"compile_topology_num_slices", bind<&Config::compile_topology_num_slices>, "-1", kBuilt,
-     "how many such machines, joined by the data-centre network; -1 is 1"},
+     "how many such machines, joined by the data-centre network; -1 is 1", kDevices},
     {"compiled_trainstep_file", bind<&Config::compiled_trainstep_file>, "", kBuilt,
      "the compiled train step that train_compile writes and train takes instead of compiling"},
     {"skip_jax_distributed_system", bind<&Config::skip_jax_distributed_system>, "false", kBuilt,
      "the process runs alone, whatever the cluster's environment says (docs/multihost.md)"},
-    {"jax_distributed_initialization_timeout", bind<&Config::jax_distributed_initialization_timeout>, "300", kBuilt,
-     "seconds that the processes of a GPU job wait for each other at the start"},
+    {"jax_distributed_initialization_timeout",
+     bind<&Config::jax_distributed_initialization_timeout>,
+     "300",
+     kBuilt,
+     "seconds that the processes of a GPU job wait for each other at the start",
+     {.least = 1, .most = 31536000}},
     {"coordinator_address", bind<&Config::coordinator_address>, "", kBuilt,
      "host:port of process 0 of a GPU job; when empty from the cluster's environment"},
     {"coordinator_bind_address", bind<&Config::coordinator_bind_address>, "", kBuilt,
      "address on which process 0 of a GPU job listens, with a port or that of coordinator_address; when empty "
      "JAX_COORDINATOR_BIND_ADDRESS, else all addresses of its machine"},
     {"process_count", bind<&Config::process_count>, "-1", kBuilt,
-     "processes of a GPU job; -1 = from the cluster's environment, else 1"},
-    {"process_index", bind<&Config::process_index>, "-1", kBuilt,
-     "this process among them, from 0; -1 = from the cluster's environment"},
+     "processes of a GPU job; -1 = from the cluster's environment, else 1", kDevices},
+    {"process_index",
+     bind<&Config::process_index>,
+     "-1",
+     kBuilt,
+     "this process among them, from 0; -1 = from the cluster's environment",
+     {.least = -1, .most = kMostDevices}},
     {"local_device_ids", bind<&Config::local_device_ids>, "", kBuilt,
      "GPUs of this machine that this process uses, such as 0,1; when empty one for each process that SLURM or Open MPI "
      "starts on it, all for a single one"},

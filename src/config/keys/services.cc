@@ -1,6 +1,7 @@
 // Keys of logging services, profilers and dumps: none changes a number of the training.
 #include "config/keys/binding.h"
 #include "config/keys/key_tables.h"
+#include "config/keys/ranges.h"
 
 namespace fathom {
 
@@ -56,8 +57,8 @@ constexpr KeyRow kRows[] = {
      "not empty (`xplane`): samples train steps on the CPU, profile.txt and profile.json in the run folder"},
     {"upload_all_profiler_results", kBool, "false", kIgnored, kProfiler},
     {"skip_first_n_steps_for_profiler", bind<&Config::skip_first_n_steps_for_profiler>, "1", kBuilt,
-     "the first step that the profiler samples"},
-    {"profiler_steps", bind<&Config::profiler_steps>, "5", kBuilt, "how many steps the profiler samples"},
+     "the first step that the profiler samples", kSizeOrNone},
+    {"profiler_steps", bind<&Config::profiler_steps>, "5", kBuilt, "how many steps the profiler samples", kSize},
     {"profile_cleanly", kBool, "true", kIgnored, kProfiler},
     {"profile_periodically_period", kInt, "-1", kIgnored, kProfiler},
     {"hide_profiler_step_metric", kBool, "false", kIgnored, kProfiler},

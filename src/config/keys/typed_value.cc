@@ -26,15 +26,17 @@ KeyValue bool_value(const RawValue& raw) {
   return out;
 }
 
+Spelling spelling(const RawValue& raw) { return raw.quoted ? Spelling::kPython : Spelling::kYaml; }
+
 KeyValue int_value(const RawValue& raw) {
   int64_t out;
-  if (!parse_int(scalar(raw, "an integer"), out)) needs("an integer", raw);
+  if (!parse_int(scalar(raw, "an integer"), out, spelling(raw))) needs("an integer", raw);
   return out;
 }
 
 KeyValue float_value(const RawValue& raw) {
   double out;
-  if (!parse_float(scalar(raw, "a number"), out)) needs("a number", raw);
+  if (!parse_float(scalar(raw, "a number"), out, spelling(raw))) needs("a number", raw);
   return out;
 }
 
@@ -76,12 +78,30 @@ std::vector<AxisRule> rules_value(const RawValue& raw) {
   return rules;
 }
 
-// Other spellings the peer has for the same choice.
+// Other spellings the peer has for the same choice, and choices of its kernels and of where it stores things, which are
+// made here: the numbers are the same.
+struct OtherChoice {
+  std::string_view key, text, taken_as;
+};
+constexpr OtherChoice kOtherChoices[] = {
+    {"matmul_precision", "bfloat16", "default"},
+    {"matmul_precision", "float32", "highest"},
+    {"hardware", "gpu_multiprocess", "gpu"},
+    {"attention", "cudnn_flash_te", "flash"},
+    {"attention", "cudnn_flash_jax", "flash"},
+    {"remat_policy", "qkv_proj_offloaded", "save_qkv_proj"},
+    {"remat_policy", "minimal_offloaded", "minimal"},
+    {"remat_policy", "minimal_with_quantization", "minimal"},
+    {"remat_policy", "minimal_with_context_and_quantization", "minimal_with_context"},
+};
+
 std::string canonical_choice(const KeyRow& row, const std::string& text) {
-  if (row.name == "matmul_precision" && text == "bfloat16") return "default";
-  if (row.name == "matmul_precision" && text == "float32") return "highest";
-  if (row.name == "hardware" && text == "gpu_multiprocess") return "gpu";
-  return text;
+  for (const OtherChoice& other : kOtherChoices) {
+    if (row.name == other.key && text == other.text) return std::string(other.taken_as);
+  }
+  // What a layer keeps stays on the device.
+  bool per_tensor = row.binding->choices().data() == enum_names(RematChoice::kRemat).data();
+  return per_tensor && text == "offload" ? "device" : text;
 }
 
 KeyValue choice_value(const KeyRow& row, const RawValue& raw) {
@@ -129,6 +149,21 @@ KeyValue typed_value(const KeyRow& row, const RawValue& raw) {
       return flow_text(raw);
   }
   return {};
+}
+
+std::string out_of_range(const KeyRow& row, const KeyValue& value) {
+  double number = 0;
+  if (const auto* whole = std::get_if<int64_t>(&value)) {
+    number = static_cast<double>(*whole);
+  } else if (const auto* real = std::get_if<double>(&value)) {
+    number = *real;
+  } else {
+    return "";
+  }
+  if (row.range.holds(number)) return "";
+  std::string range = row.range.text();
+  if (range.empty()) return "must be a finite number";
+  return fmt::format("must {} {}", range.starts_with("between") ? "lie" : "be", range);
 }
 
 KeyValue default_value(const KeyRow& row) {

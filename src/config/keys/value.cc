@@ -1,14 +1,10 @@
 #include "config/keys/value.h"
 
 #include <fmt/format.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-
-#include "base/error.h"
-
 namespace fathom {
 
 namespace {
@@ -19,30 +15,24 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-RawValue from_node(const YAML::Node& node) {
-  RawValue value;
-  value.line = node.Mark().line + 1;
-  if (node.IsScalar()) {
-    value.kind = RawValue::Kind::kScalar;
-    value.text = node.Scalar();
-    value.quoted = node.Tag() == "!";
-  } else if (node.IsSequence()) {
-    value.kind = RawValue::Kind::kList;
-    for (const YAML::Node& item : node) value.items.push_back(from_node(item));
-  } else if (node.IsMap()) {
-    value.kind = RawValue::Kind::kMap;
-    for (const auto& field : node) {
-      value.fields.push_back({field.first.as<std::string>(), from_node(field.second)});
-    }
-  }
-  return value;
-}
-
 std::string without_underscores(std::string_view text) {
   std::string out(text);
   std::erase(out, '_');
   if (!out.empty() && out[0] == '+') out.erase(0, 1);
   return out;
+}
+
+// YAML 1.1's integers of another base, without underscores: 010, 0x1f, 0b11.
+bool parse_based(std::string_view digits, int64_t& out) {
+  const bool negative = digits.starts_with('-');
+  if (negative) digits.remove_prefix(1);
+  if (digits.size() < 2 || digits[0] != '0') return false;
+  int base = digits[1] == 'x' ? 16 : digits[1] == 'b' ? 2 : 8;
+  digits.remove_prefix(base == 8 ? 1 : 2);
+  auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), out, base);
+  if (fault != std::errc() || end != digits.data() + digits.size() || digits.starts_with('-')) return false;
+  if (negative) out = -out;
+  return true;
 }
 
 // Plain where YAML reads the plain text back as the same string, double quotes otherwise.
@@ -95,15 +85,6 @@ std::string number_text(double value) {
 
 bool RawValue::is_none() const { return kind == Kind::kNull || (kind == Kind::kScalar && lower(text) == "none"); }
 
-RawValue parse_yaml(const std::string& text, const std::string& origin) {
-  try {
-    return from_node(YAML::Load(text));
-  } catch (const YAML::Exception& e) {
-    if (e.mark.is_null()) throw ConfigError(fmt::format("{}: not YAML: {}", origin, e.msg));
-    throw ConfigError(fmt::format("{}: line {}: not YAML: {}", origin, e.mark.line + 1, e.msg));
-  }
-}
-
 std::string flow_text(const RawValue& value) {
   switch (value.kind) {
     case RawValue::Kind::kNull:
@@ -151,19 +132,25 @@ bool parse_bool(std::string_view text, bool& out) {
   return false;
 }
 
-bool parse_int(std::string_view text, int64_t& out) {
+bool parse_int(std::string_view text, int64_t& out, Spelling spelling) {
   std::string digits = without_underscores(text);
+  if (spelling == Spelling::kYaml && parse_based(digits, out)) return true;
   auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
   if (fault == std::errc() && end == digits.data() + digits.size()) return true;
   double number;
   constexpr double kExact = 9007199254740992.0;  // 2^53: every integer up to here is a double
-  if (!parse_float(text, number) || number != std::floor(number) || std::abs(number) > kExact) return false;
+  if (!parse_float(text, number, Spelling::kPython) || number != std::floor(number) || std::abs(number) > kExact)
+    return false;
   out = static_cast<int64_t>(number);
   return true;
 }
 
-bool parse_float(std::string_view text, double& out) {
+bool parse_float(std::string_view text, double& out, Spelling spelling) {
   std::string digits = without_underscores(lower(text));
+  if (int64_t whole; spelling == Spelling::kYaml && parse_based(digits, whole)) {
+    out = static_cast<double>(whole);
+    return true;
+  }
   if (digits == ".inf" || digits == "-.inf" || digits == ".nan") digits.erase(digits.find('.'), 1);
   auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
   return !digits.empty() && fault == std::errc() && end == digits.data() + digits.size();

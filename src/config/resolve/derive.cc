@@ -95,10 +95,15 @@ void derive_routing(Config& c, const DeriveInput& in, std::vector<std::string>& 
   }
 }
 
-void derive_steps(Config& c, Problems& problems) {
+void derive_steps(Config& c, std::vector<std::string>& notices, Problems& problems) {
   if (c.steps == -1) c.steps = c.learning_rate_schedule_steps;
   if (c.learning_rate_schedule_steps == -1) c.learning_rate_schedule_steps = c.steps;
   if (c.steps == -1) problems.add("steps=-1 and learning_rate_schedule_steps=-1: give one of them");
+  if (c.learning_rate_schedule_steps < c.steps) {
+    notices.push_back(
+        fmt::format("learning_rate_schedule_steps={} is less than steps={}: the learning rate is 0 from step {} on",
+                    c.learning_rate_schedule_steps, c.steps, c.learning_rate_schedule_steps));
+  }
 }
 
 std::string minute_stamp() {
@@ -109,18 +114,35 @@ std::string minute_stamp() {
   return {text, std::strftime(text, sizeof text, "%Y-%m-%d-%H-%M", &local)};
 }
 
-void derive_folders(Config& c, const DeriveInput& in, std::vector<std::string>& notices) {
+// The path with its `~` written out.
+std::string whole_path(std::string_view key, const std::string& path, const DeriveInput& in, Problems& problems) {
+  try {
+    return expand_home(path, in.environment);
+  } catch (const ConfigError& e) {
+    problems.add("{}: {}", key, e.what());
+    return path;
+  }
+}
+
+void derive_cache(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
+  if (!is_set(in.settings, "jax_cache_dir") && variable(in.environment, "HOME").empty() && c.jax_cache_dir != "") {
+    notices.emplace_back("HOME is not set: no compile cache is kept; jax_cache_dir=<folder> names one");
+    c.jax_cache_dir.clear();
+  }
+  c.jax_cache_dir = whole_path("jax_cache_dir", c.jax_cache_dir, in, problems);
+}
+
+void derive_folders(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
   if (c.base_output_directory.empty()) {
     c.base_output_directory = "./fathom_output";
     notices.emplace_back("base_output_directory is not given: writing to ./fathom_output");
   }
   if (c.run_name.empty()) c.run_name = variable(in.environment, "JOBSET_NAME");
   if (c.run_name.empty()) c.run_name = c.model_name + "_" + minute_stamp();
-  std::string base = expand_home(c.base_output_directory, in.environment);
+  std::string base = whole_path("base_output_directory", c.base_output_directory, in, problems);
   while (base.size() > 1 && base.ends_with('/')) base.pop_back();
   c.base_output_directory = base;
   c.run_directory = base + "/" + c.run_name;
-  c.jax_cache_dir = expand_home(c.jax_cache_dir, in.environment);
 }
 
 void derive_dataset(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
@@ -200,10 +222,11 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
     look_up(c.hf_path, "hf_path", HubKind::kDataset);
   }
   if (c.dataset_type == DatasetType::kFiles && !c.dataset_path.empty()) {
-    c.dataset_path = expand_home(c.dataset_path, in.environment);
+    c.dataset_path = whole_path("dataset_path", c.dataset_path, in, problems);
     need_path("dataset_path", c.dataset_path, problems);
   }
-  for (std::string* files : {&c.hf_train_files, &c.hf_eval_files}) *files = expand_home(*files, in.environment);
+  c.hf_train_files = whole_path("hf_train_files", c.hf_train_files, in, problems);
+  c.hf_eval_files = whole_path("hf_eval_files", c.hf_eval_files, in, problems);
 }
 
 const std::vector<std::string> kProjections = {"query_proj", "key_proj", "value_proj", "kv_proj", "qkv_proj"};
@@ -261,12 +284,13 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_dimensions(config, problems);
   derive_rope(config);
   derive_routing(config, input, notices);
-  derive_steps(config, problems);
+  derive_steps(config, notices, problems);
   config.indexer_dense_warmup = config.use_indexer && !config.indexer_sparse_training &&
                                 (config.indexer_loss_scaling_factor > 0 || config.defaults == DefaultsKind::kMaxtext);
   config.remat = config.remat_policy != RematPolicy::kNone;
   config.remat_saved = saved_tensors(config);
-  derive_folders(config, input, notices);
+  derive_folders(config, input, notices, problems);
+  derive_cache(config, input, notices, problems);
   derive_dataset(config, input, notices, problems);
   derive_paths(config, input, problems);
   derive_tokenizer(config, input, notices, problems);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "config/keys/typed_value.h"
+#include "config/resolve/interpolate.h"
 
 namespace fathom {
 
@@ -25,49 +26,48 @@ void report_unknown(const std::string& key, const std::string& origin, Problems&
   problems.add("{}: unknown key '{}' ({})", origin, key, hint);
 }
 
+// Another program's variable may begin with M_ too: only what is nearly a key is a mistake.
+void report_unknown_variable(const std::string& variable, std::vector<std::string>& notices, Problems& problems) {
+  std::string key = variable.substr(2);
+  std::transform(key.begin(), key.end(), key.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (is_misspelt_key(key)) {
+    std::vector<std::string> near = nearest_keys(key);
+    for (std::string& name : near) {
+      std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
+    }
+    problems.add("environment {}: names no key (nearest: M_{})", variable, fmt::join(near, ", M_"));
+  } else {
+    notices.push_back(fmt::format("environment {} names no key: it has no effect", variable));
+  }
+}
+
 // Adds one setting; the fields of a map without a row of its own become dotted keys (lora: {enable_lora: true}).
-void add_setting(const std::string& key, RawValue raw, const std::string& origin, Layer& layer, Problems& problems) {
+// `source`: a file, or what else the key comes from.
+void add_setting(const std::string& key, RawValue raw, const std::string& source, Layer& layer, Problems& problems) {
+  std::string origin = raw.line > 0 ? fmt::format("{}: line {}", source, raw.line) : source;
   if (const KeyRow* row = find_key(key)) {
+    auto found = layer.find(key);
+    if (found != layer.end() && raw.line > 0) {
+      problems.add("{}: {} is given twice ({} as well)", origin, key, found->second.origin);
+    }
     layer.insert_or_assign(key, Setting{row, std::move(raw), origin});
   } else if (raw.kind == RawValue::Kind::kMap && !raw.fields.empty()) {
     for (auto& [name, field] : raw.fields) {
-      add_setting(fmt::format("{}.{}", key, name), std::move(field), origin, layer, problems);
+      add_setting(fmt::format("{}.{}", key, name), std::move(field), source, layer, problems);
     }
   } else {
     report_unknown(key, origin, problems);
   }
 }
 
-// Replaces ${oc.env:NAME} and ${oc.env:NAME,default} in every scalar.
-void interpolate(RawValue& value, const std::string& origin, const Environment& environment, Problems& problems) {
-  constexpr std::string_view kOpen = "${oc.env:";
-  for (size_t at = value.text.find(kOpen); at != std::string::npos; at = value.text.find(kOpen, at)) {
-    size_t end = value.text.find('}', at);
-    if (end == std::string::npos) break;
-    std::string name = value.text.substr(at + kOpen.size(), end - at - kOpen.size());
-    std::optional<std::string> content;  // of the variable, or the default after the comma
-    if (size_t comma = name.find(','); comma != std::string::npos) {
-      content = name.substr(comma + 1);
-      name.resize(comma);
-    }
-    auto found = environment.find(name);
-    if (found != environment.end()) content = found->second;
-    if (!content) {
-      problems.add("{}: the environment variable {} is not set", origin, name);
-      return;
-    }
-    const std::string& text = *content;
-    value.text.replace(at, end - at + 1, text);
-    at += text.size();
-  }
-  for (RawValue& item : value.items) interpolate(item, origin, environment, problems);
-  for (auto& [name, field] : value.fields) interpolate(field, origin, environment, problems);
-}
-
-// What follows `=` on the command line. Text keys take it as it stands, so that a prompt may hold any character.
+// What follows `=` on the command line. Text keys take it as it stands, so that a prompt may hold any character, but
+// for what is quoted and for the words that are no value in a file either.
 RawValue argument_value(const std::string& key, const std::string& text) {
   const KeyRow* row = find_key(key);
-  bool quoted = text.size() >= 2 && (text[0] == '"' || text[0] == '\'') && text.back() == text[0];
+  bool quoted = !text.empty() && (text[0] == '"' || text[0] == '\'');
+  for (std::string_view none : {"", "~", "null", "Null", "NULL"}) {
+    if (text == none) return {};
+  }
   auto as_text = [&] {
     RawValue raw;
     raw.kind = RawValue::Kind::kScalar;
@@ -78,7 +78,19 @@ RawValue argument_value(const std::string& key, const std::string& text) {
   // A regular expression is the one element of its list, whatever YAML would make of it.
   bool bare_item = row != nullptr && row->type == KeyType::kStrings && !(text.starts_with('[') && text.ends_with(']'));
   if ((text_key || bare_item) && !quoted) return as_text();
-  return parse_yaml(text, key);
+  try {
+    return parse_yaml(text, key);
+  } catch (const ConfigError&) {
+    if (!quoted) throw;
+    throw ConfigError(fmt::format("{}={}: the quote that it begins with does not close at its end", key, text));
+  }
+}
+
+// An argument has no lines.
+void forget_lines(RawValue& value) {
+  value.line = 0;
+  for (RawValue& item : value.items) forget_lines(item);
+  for (auto& [name, field] : value.fields) forget_lines(field);
 }
 
 std::string upper(std::string_view text) {
@@ -93,12 +105,6 @@ bool same_value(const Setting& a, const Setting& b) {
   } catch (const ConfigError&) {
     return false;
   }
-}
-
-bool flag(const Layer& layer, std::string_view key) {
-  const Setting* setting = find_setting(layer, key);
-  bool out = false;
-  return setting != nullptr && parse_bool(setting->raw.text, out) && out;
 }
 
 // Rules of `later` replace those of the same name in `earlier`; new names follow.
@@ -116,46 +122,34 @@ void merge_rules(const Setting& earlier, Setting& later) {
 
 constexpr std::string_view kRulesKey = "logical_axis_rules";
 
-// Puts `layer` over `under`.
-void put_over(Layer& under, const Layer& layer, bool replace_rules) {
-  for (const auto& [key, setting] : layer) {
-    Setting winner = setting;
-    if (key == kRulesKey && !replace_rules) {
-      auto old = under.find(key);
-      if (old != under.end()) merge_rules(old->second, winner);
-    }
-    under.insert_or_assign(key, std::move(winner));
-  }
-}
-
-Layer read_file_layer(const std::string& path, const std::string& root, const Environment& environment,
-                      std::vector<std::string> chain, Problems& problems) {
+FileLayers read_layers(const std::string& path, const std::string& root, const Environment& environment,
+                       std::vector<std::string> chain, Problems& problems) {
   if (std::find(chain.begin(), chain.end(), path) != chain.end()) {
     throw ConfigError(fmt::format("{}: base_config includes the file itself", path));
   }
   chain.push_back(path);
   RawValue document = parse_yaml(read_file(path), path);
-  Layer layer;
+  FileLayers out;
   std::string base;
   if (document.kind == RawValue::Kind::kMap) {
     for (auto& [key, raw] : document.fields) {
-      std::string origin = fmt::format("{}: line {}", path, raw.line);
-      interpolate(raw, origin, environment, problems);
       if (key == "base_config") {
+        raw = Interpolation({}, environment).value(raw);
         base = raw.is_none() ? "" : raw.text;
       } else {
-        add_setting(key, std::move(raw), origin, layer, problems);
+        add_setting(key, std::move(raw), path, out.own, problems);
       }
     }
   } else if (document.kind != RawValue::Kind::kNull) {
     throw ConfigError(fmt::format("{}: a configuration file holds `key: value` lines", path));
   }
-  if (base.empty()) return layer;
-  fs::path beside = fs::path(path).parent_path() / base;
-  std::string base_path = fs::exists(beside) ? beside.string() : locate_config_file(base, root);
-  Layer merged = read_file_layer(base_path, root, environment, chain, problems);
-  put_over(merged, layer, flag(layer, "override_logical_axis_rules"));
-  return merged;
+  if (!base.empty()) {
+    fs::path beside = fs::path(path).parent_path() / base;
+    std::string base_path = fs::exists(beside) ? beside.string() : locate_config_file(base, root);
+    out.all = read_layers(base_path, root, environment, chain, problems).all;
+  }
+  put_over(out.all, out.own, flag(out.own, "override_logical_axis_rules"));
+  return out;
 }
 
 // The model file's keys against one stronger layer.
@@ -181,7 +175,6 @@ const Setting* find_setting(const Layer& layer, std::string_view key) {
 
 ArgumentList parse_arguments(std::span<const std::string> args, Problems& problems) {
   ArgumentList out;
-  const std::string origin = "command line";
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& arg = args[i];
     size_t equals = arg.find('=');
@@ -192,7 +185,9 @@ ArgumentList parse_arguments(std::span<const std::string> args, Problems& proble
     } else {
       std::string key = arg.substr(0, equals);
       try {
-        add_setting(key, argument_value(key, arg.substr(equals + 1)), origin, out.layer, problems);
+        RawValue value = argument_value(key, arg.substr(equals + 1));
+        forget_lines(value);
+        add_setting(key, std::move(value), "command line", out.layer, problems);
       } catch (const ConfigError& e) {
         problems.add("command line: {}", e.what());
       }
@@ -201,41 +196,55 @@ ArgumentList parse_arguments(std::span<const std::string> args, Problems& proble
   return out;
 }
 
-Layer environment_layer(const Environment& environment, Problems& problems) {
-  Layer layer;
+Layer environment_layer(const Environment& environment, std::vector<std::string>& notices, Problems& problems) {
+  std::map<std::string, const KeyRow*> variables;
   for (const KeyGroup& group : key_groups()) {
-    for (const KeyRow& row : group.rows) {
-      std::string variable = "M_" + upper(row.name);
-      auto found = environment.find(variable);
-      if (found == environment.end()) continue;
-      std::string origin = "environment " + variable;
-      if (row.type == KeyType::kStrings || row.type == KeyType::kRules || row.type == KeyType::kAny) {
-        problems.add("{}: a list cannot come from the environment", origin);
-        continue;
-      }
-      RawValue raw;
-      raw.kind = RawValue::Kind::kScalar;
-      raw.text = found->second;
-      layer.emplace(row.name, Setting{&row, std::move(raw), origin});
-    }
+    for (const KeyRow& row : group.rows) variables.emplace("M_" + upper(row.name), &row);
   }
-  return layer;
-}
-
-Layer file_layer(const std::string& path, const std::string& root, const Environment& environment, Problems& problems) {
-  return read_file_layer(path, root, environment, {}, problems);
-}
-
-Layer text_layer(const std::string& text, const std::string& origin, const Environment& environment,
-                 Problems& problems) {
   Layer layer;
-  RawValue document = parse_yaml(text, origin);
-  for (auto& [key, raw] : document.fields) {
-    std::string place = fmt::format("{}: line {}", origin, raw.line);
-    interpolate(raw, place, environment, problems);
-    add_setting(key, std::move(raw), place, layer, problems);
+  for (const auto& [name, content] : environment) {
+    if (!name.starts_with("M_")) continue;
+    std::string origin = "environment " + name;
+    auto found = variables.find(name);
+    if (found == variables.end()) {
+      report_unknown_variable(name, notices, problems);
+      continue;
+    }
+    const KeyRow& row = *found->second;
+    if (row.type == KeyType::kStrings || row.type == KeyType::kRules || row.type == KeyType::kAny) {
+      problems.add("{}: a list cannot come from the environment", origin);
+      continue;
+    }
+    RawValue raw;
+    raw.kind = RawValue::Kind::kScalar;
+    raw.text = content;
+    // Python's int() reads it: a zero in front is no octal number.
+    raw.quoted = content.size() > 1 && content.find_first_of("123456789") != std::string::npos && content[0] == '0';
+    layer.emplace(row.name, Setting{&row, std::move(raw), origin});
   }
   return layer;
+}
+
+FileLayers file_layers(const std::string& path, const std::string& root, const Environment& environment,
+                       Problems& problems) {
+  return read_layers(path, root, environment, {}, problems);
+}
+
+bool flag(const Layer& layer, std::string_view key) {
+  const Setting* setting = find_setting(layer, key);
+  bool out = false;
+  return setting != nullptr && parse_bool(setting->raw.text, out) && out;
+}
+
+void put_over(Layer& under, const Layer& layer, bool replace_rules) {
+  for (const auto& [key, setting] : layer) {
+    Setting winner = setting;
+    if (key == kRulesKey && !replace_rules) {
+      auto old = under.find(key);
+      if (old != under.end()) merge_rules(old->second, winner);
+    }
+    under.insert_or_assign(key, std::move(winner));
+  }
 }
 
 std::string locate_config_file(const std::string& path, const std::string& root) {
@@ -253,21 +262,20 @@ std::string locate_config_file(const std::string& path, const std::string& root)
       fmt::format("{}: no such configuration file (looked here, in {} and in {})", path, root, configs.string()));
 }
 
-std::optional<std::string> locate_model_file(const std::string& name, const std::string& file,
+std::optional<std::string> locate_named_file(std::string_view kind, const std::string& name, const std::string& file,
                                              const std::string& root) {
-  constexpr std::string_view kInstruct = "-Instruct";
-  std::string base = name.ends_with(kInstruct) ? name.substr(0, name.size() - kInstruct.size()) : name;
   fs::path folder = fs::path(file).parent_path();
-  for (const fs::path& models : {folder / "models", folder / ".." / "models", fs::path(root) / "configs" / "models"}) {
-    fs::path candidate = models / (base + ".yml");
-    if (fs::is_regular_file(candidate)) return candidate.lexically_normal().string();
+  for (const fs::path& place : {folder / kind, folder / ".." / kind, fs::path(root) / "configs" / kind}) {
+    fs::path candidate = place / (name + ".yml");
+    std::error_code none;  // a name too long for a file is no name of one
+    if (fs::is_regular_file(candidate, none)) return candidate.lexically_normal().string();
   }
   return std::nullopt;
 }
 
-std::vector<std::string> model_names(const std::string& root) {
+std::vector<std::string> names_of(std::string_view kind, const std::string& root) {
   std::vector<std::string> names;
-  for (const fs::directory_entry& entry : fs::directory_iterator(fs::path(root) / "configs" / "models")) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(fs::path(root) / "configs" / kind)) {
     if (entry.path().extension() == ".yml") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
@@ -281,7 +289,7 @@ Layer merge_layers(const LayerStack& stack, Problems& problems) {
     }
   }
   auto flag_on_top = [&](std::string_view key) {
-    return flag(stack.environment, key) || flag(stack.arguments, key) || flag(stack.file, key);
+    return flag(stack.environment, key) || flag(stack.arguments, key) || flag(stack.base, key);
   };
   if (!flag_on_top("override_model_config")) {
     check_model_conflicts(stack.model, stack.arguments, problems);
@@ -292,7 +300,8 @@ Layer merge_layers(const LayerStack& stack, Problems& problems) {
   const KeyRow* rules = find_key(kRulesKey);
   RawValue default_rules = parse_yaml(std::string(rules->default_text), std::string(kRulesKey));
   merged.emplace(kRulesKey, Setting{rules, std::move(default_rules), "default"});
-  for (const Layer* layer : {&stack.file, &stack.model, &stack.arguments, &stack.environment}) {
+  for (const Layer* layer :
+       {&stack.base, &stack.model, &stack.own, &stack.mesh, &stack.arguments, &stack.environment}) {
     put_over(merged, *layer, replace_rules);
   }
   return merged;

@@ -57,7 +57,8 @@ Resolved resolve_config(std::span<const std::string> args, const Environment& en
 // Throws ConfigError when there is none.
 std::string find_project_root();
 
-// All built keys with their resolved values as YAML, sorted by key; secrets are not among them.
+// All built keys with their resolved values as YAML, sorted by key; secrets are not among them. Taken as the
+// configuration file of another run it resolves to the same values: it sets override_model_config.
 std::string to_yaml(const Config& config);
 
 }  // namespace fathom

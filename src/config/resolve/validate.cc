@@ -1,7 +1,5 @@
 #include "config/resolve/validate.h"
 
-#include <cmath>
-
 #include "base/error.h"
 #include "base/python_regex.h"
 #include "mesh/batch_sizes.h"
@@ -10,62 +8,32 @@ namespace fathom {
 
 namespace {
 
-void at_least(std::string_view key, int64_t value, int64_t least, Problems& problems) {
-  if (value < least) problems.add("{}={}: must be at least {}", key, value, least);
-}
-
-void fraction(std::string_view key, double value, Problems& problems) {
-  if (!(value >= 0 && value <= 1)) problems.add("{}={}: must lie between 0 and 1", key, value);
-}
-
-void not_negative(std::string_view key, double value, Problems& problems) {
-  if (!(value >= 0)) problems.add("{}={}: must not be negative", key, value);
-}
-
 void check_dimensions(const Config& c, Problems& p) {
-  at_least("base_emb_dim", c.base_emb_dim, 1, p);
-  at_least("base_num_query_heads", c.base_num_query_heads, 1, p);
-  at_least("base_num_decoder_layers", c.base_num_decoder_layers, 1, p);
-  at_least("vocab_size", c.vocab_size, 2, p);
-  at_least("first_num_dense_layers", c.first_num_dense_layers, 0, p);
   if (c.first_num_dense_layers > c.num_decoder_layers) {
     p.add("first_num_dense_layers={} is more than the {} layers of base_num_decoder_layers", c.first_num_dense_layers,
           c.num_decoder_layers);
   }
-  if (c.first_num_dense_layers > 0) at_least("base_mlp_dim", c.base_mlp_dim, 1, p);
-  if (!(c.normalization_layer_epsilon > 0)) {
-    p.add("normalization_layer_epsilon={}: must be above 0", c.normalization_layer_epsilon);
-  }
 }
 
 void check_attention(const Config& c, Problems& p) {
-  at_least("q_lora_rank", c.q_lora_rank, 0, p);
-  at_least("kv_lora_rank", c.kv_lora_rank, 1, p);
-  at_least("qk_nope_head_dim", c.qk_nope_head_dim, 1, p);
-  at_least("v_head_dim", c.v_head_dim, 1, p);
-  if (c.qk_rope_head_dim < 2 || c.qk_rope_head_dim % 2 != 0) {
-    p.add("qk_rope_head_dim={}: rotation needs pairs, an even number of at least 2", c.qk_rope_head_dim);
+  if (c.qk_rope_head_dim % 2 != 0) {
+    p.add("qk_rope_head_dim={}: rotation needs pairs, an even number", c.qk_rope_head_dim);
   }
   if (c.base_num_kv_heads != c.base_num_query_heads) {
     p.add("base_num_kv_heads={} differs from base_num_query_heads={}: latent attention has one key and value a head",
           c.base_num_kv_heads, c.base_num_query_heads);
   }
-  if (!(c.rope_max_timescale > 1)) p.add("rope_max_timescale={}: must be above 1", c.rope_max_timescale);
   if (c.rope_type != RopeType::kYarn) return;
-  if (!(c.rope_factor > 0)) p.add("rope_factor={}: must be above 0", c.rope_factor);
   if (!(c.beta_fast > c.beta_slow)) p.add("beta_fast={} must be above beta_slow={}", c.beta_fast, c.beta_slow);
-  at_least("original_max_position_embeddings", c.original_max_position_embeddings, 1, p);
 }
 
 void check_experts(const Config& c, Problems& p) {
-  at_least("num_experts", c.num_experts, 1, p);
-  at_least("num_experts_per_tok", c.num_experts_per_tok, 1, p);
-  at_least("shared_experts", c.shared_experts, 0, p);
-  if (c.first_num_dense_layers < c.num_decoder_layers) at_least("base_moe_mlp_dim", c.base_moe_mlp_dim, 1, p);
+  if (c.first_num_dense_layers < c.num_decoder_layers && c.base_moe_mlp_dim < 1) {
+    p.add("base_moe_mlp_dim={}: layers with experts need their width", c.base_moe_mlp_dim);
+  }
   if (c.num_experts_per_tok > c.num_experts) {
     p.add("num_experts_per_tok={} is more than num_experts={}", c.num_experts_per_tok, c.num_experts);
   }
-  not_negative("load_balance_loss_weight", c.load_balance_loss_weight, p);
   if (c.routed_bias_update_rate > 0 && !c.routed_bias) {
     p.add("routed_bias_update_rate={} needs routed_bias=True", c.routed_bias_update_rate);
   }
@@ -88,20 +56,10 @@ void check_indexer(const Config& c, Problems& p) {
 }
 
 void check_schedule(const Config& c, Problems& p) {
-  fraction("warmup_steps_fraction", c.warmup_steps_fraction, p);
-  fraction("learning_rate_final_fraction", c.learning_rate_final_fraction, p);
-  fraction("wsd_decay_steps_fraction", c.wsd_decay_steps_fraction, p);
   if (c.lr_schedule_type == LrScheduleType::kWsd && c.warmup_steps_fraction + c.wsd_decay_steps_fraction > 1) {
     p.add("warmup_steps_fraction={} and wsd_decay_steps_fraction={} are more than the whole schedule",
           c.warmup_steps_fraction, c.wsd_decay_steps_fraction);
   }
-  not_negative("learning_rate", c.learning_rate, p);
-  not_negative("gradient_clipping_threshold", c.gradient_clipping_threshold, p);
-  for (auto [key, beta] : {std::pair{"adam_b1", c.adam_b1}, {"adam_b2", c.adam_b2}}) {
-    if (!(beta >= 0 && beta < 1)) p.add("{}={}: must be at least 0 and below 1", key, beta);
-  }
-  not_negative("adam_eps", c.adam_eps, p);
-  not_negative("adam_eps_root", c.adam_eps_root, p);
 }
 
 void check_masks(const Config& c, Problems& p) {
@@ -120,23 +78,9 @@ void check_masks(const Config& c, Problems& p) {
 }
 
 void check_loop(const Config& c, Problems& p) {
-  at_least("steps", c.steps, c.steps == -1 ? -1 : 0, p);
-  at_least("max_target_length", c.max_target_length, 1, p);
-  at_least("gradient_accumulation_steps", c.gradient_accumulation_steps, 1, p);
-  at_least("num_epoch", c.num_epoch, 1, p);
-  at_least("log_period", c.log_period, 1, p);
-  at_least("skip_first_n_steps_for_profiler", c.skip_first_n_steps_for_profiler, 0, p);
-  at_least("profiler_steps", c.profiler_steps, 1, p);
   if (!c.profiler.empty() && c.profiler != "xplane" && c.profiler != "nsys") {
     p.add("profiler={}: must be empty, xplane or nsys", c.profiler);
   }
-  at_least("cpu_device_count", c.cpu_device_count, 1, p);
-  if (c.compile_topology_num_slices != -1) {
-    at_least("compile_topology_num_slices", c.compile_topology_num_slices, 1, p);
-  }
-  at_least("jax_distributed_initialization_timeout", c.jax_distributed_initialization_timeout, 1, p);
-  if (c.max_segments_per_seq == 0) p.add("max_segments_per_seq=0: must be at least 1, or -1 for any number");
-  if (!(c.per_device_batch_size > 0)) p.add("per_device_batch_size={}: must be above 0", c.per_device_batch_size);
 }
 
 // Text is read from one column.
@@ -173,12 +117,19 @@ void check_data(const Config& c, Problems& p) {
 
 void check_devices(const Config& c, Problems& p) {
   // What other machines have is known when their client is; mesh/ then says the same.
-  if (c.hardware != Hardware::kCpu || !c.compile_topology.empty() || c.cpu_device_count < 1) return;
+  if (c.hardware != Hardware::kCpu || !c.compile_topology.empty()) return;
   try {
-    DeviceMesh mesh = resolve_mesh(c, c.cpu_device_count);
-    if (c.per_device_batch_size > 0) check_batch_split(c, mesh);
+    check_batch_split(c, resolve_mesh(c, c.cpu_device_count));
   } catch (const ConfigError& e) {
     p.add("{}", e.what());
+  }
+}
+
+// Numbers of a job that is started by keys; job/ knows the cluster's environment.
+void check_processes(const Config& c, Problems& p) {
+  if (c.process_count > 0 && c.process_index >= c.process_count) {
+    p.add("process_index={} is none of the indices of process_count={}: they run from 0 to {}", c.process_index,
+          c.process_count, c.process_count - 1);
   }
 }
 
@@ -239,6 +190,8 @@ void validate(const Config& config, const ResolveOptions& options, Problems& pro
   check_loading(config, problems);
   check_decoding(config, problems);
   check_devices(config, problems);
+  check_processes(config, problems);
+  check_sizes(config, problems);
   if (options.needs_data) check_data(config, problems);
 }
 

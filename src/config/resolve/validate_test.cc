@@ -30,12 +30,75 @@ TEST(Validate, RefusesSizesThatAreNone) {
   EXPECT_THAT(says({"first_num_dense_layers=-1"}), HasSubstr("first_num_dense_layers=-1: must be at least 0"));
 }
 
+// One line each, before anything is allocated.
+TEST(Validate, RefusesNumbersOutOfRange) {
+  for (const char* word : {"cpu_device_count=4294967296",
+                           "cpu_device_count=100000",
+                           "adam_weight_decay=-1",
+                           "adam_weight_decay=nan",
+                           "adam_weight_decay=inf",
+                           "z_loss_multiplier=-1e-4",
+                           "learning_rate=1e300",
+                           "learning_rate=-1",
+                           "learning_rate_schedule_steps=-2",
+                           "steps=4294967296",
+                           "warmup_steps_fraction=nan",
+                           "rope_factor=-40",
+                           "rope_factor=nan",
+                           "rope_max_timescale=inf",
+                           "beta_fast=-1",
+                           "mscale=1e300",
+                           "mscale_all_dim=-2",
+                           "normalization_layer_epsilon=-1",
+                           "normalization_layer_epsilon=nan",
+                           "adam_eps=-1",
+                           "adam_b1=1",
+                           "adam_b2=-0.1",
+                           "gradient_clipping_threshold=-1",
+                           "gradient_clipping_threshold=nan",
+                           "load_balance_loss_weight=inf",
+                           "routed_scaling_factor=-2.5",
+                           "max_target_length=2147483648",
+                           "max_target_length=9223372036854775807",
+                           "per_device_batch_size=1e300",
+                           "per_device_batch_size=9223372036854775807",
+                           "per_device_batch_size=nan",
+                           "gradient_accumulation_steps=9223372036854775807",
+                           "base_num_decoder_layers=9223372036854775807",
+                           "vocab_size=9223372036854775807",
+                           "vocab_size=4294967296",
+                           "num_experts=9223372036854775807",
+                           "base_emb_dim=9223372036854775807",
+                           "ici_tensor_parallelism=9223372036854775807",
+                           "num_epoch=-1",
+                           "eval_per_device_batch_size=-1",
+                           "eval_interval=-9223372036854775808",
+                           "log_period=4294967296"}) {
+    std::string said = says({word});
+    EXPECT_THAT(said, HasSubstr(std::string("command line: ") + word + ": must ")) << word;
+    EXPECT_EQ(said.find('\n'), std::string::npos) << said;
+  }
+  EXPECT_THAT(says({"process_count=1", "process_index=5"}), HasSubstr("process_index=5 is none of the indices"));
+  EXPECT_EQ(says({"process_count=2", "process_index=1"}), "accepted");
+}
+
+// Each size alone is in its range.
+TEST(Validate, RefusesProductsThatCannotBeCounted) {
+  EXPECT_THAT(says({"vocab_size=2147483647", "base_emb_dim=2147483647"}), HasSubstr("a matrix of the embedding"));
+  EXPECT_THAT(says({"num_experts=65536", "base_moe_mlp_dim=2147483647"}), HasSubstr("a matrix of the experts"));
+  EXPECT_THAT(says({"base_num_query_heads=2147483647", "base_num_kv_heads=2147483647"}),
+              HasSubstr("a matrix of attention"));
+  EXPECT_THAT(says({"per_device_batch_size=2147483647", "max_target_length=16777216"}), HasSubstr("tokens a step"));
+  EXPECT_THAT(says({"gradient_accumulation_steps=2147483647"}), HasSubstr("tokens a step"));
+  EXPECT_THAT(says({"max_target_length=16777216", "vocab_size=2147483647", "per_device_batch_size=1"}),
+              HasSubstr("the activations of one device"));
+}
+
 TEST(Validate, RefusesSizesThatDoNotFitEachOther) {
   EXPECT_THAT(says({"first_num_dense_layers=62"}), HasSubstr("first_num_dense_layers=62 is more than the 61 layers"));
   EXPECT_THAT(says({"base_num_kv_heads=2"}), HasSubstr("base_num_kv_heads=2 differs from base_num_query_heads=4"));
-  for (const char* word : {"qk_rope_head_dim=15", "qk_rope_head_dim=0", "qk_rope_head_dim=-2"}) {
-    EXPECT_THAT(says({word}), HasSubstr(std::string(word) + ": rotation needs pairs"));
-  }
+  EXPECT_THAT(says({"qk_rope_head_dim=15"}), HasSubstr("qk_rope_head_dim=15: rotation needs pairs"));
+  EXPECT_THAT(says({"qk_rope_head_dim=0"}), HasSubstr("qk_rope_head_dim=0: must be at least 1"));
   EXPECT_THAT(says({"num_experts_per_tok=32"}), HasSubstr("num_experts_per_tok=32 is more than num_experts=16"));
   EXPECT_THAT(says({"global_parameter_scale=3"}), HasSubstr("not a power of two"));
 }
@@ -62,7 +125,8 @@ TEST(Validate, RefusesASmallWordThatMeansNothing) {
 }
 
 TEST(Validate, RefusesAMeshThatTheDevicesDoNotMake) {
-  EXPECT_THAT(says({"ici_tensor_parallelism=2"}), HasSubstr("ici_tensor_parallelism=2 = 2 does not divide the 1 "));
+  EXPECT_THAT(says({"ici_tensor_parallelism=2"}),
+              HasSubstr("ici_tensor_parallelism=2 does not divide the one device: on the CPU cpu_device_count=2"));
   EXPECT_THAT(says({"cpu_device_count=4", "per_device_batch_size=0.5"}), HasSubstr("cannot be split over fsdp=4"));
 }
 

@@ -1,0 +1,29 @@
+// The ranges that several keys share.
+#pragma once
+
+#include "config/keys/keys.h"
+
+namespace fathom {
+
+// Rows, ids, counters and most sizes are numbers of 32 bits somewhere on their way.
+inline constexpr double kMostInt32 = 2147483647;
+// More machines, processes or devices than anyone has.
+inline constexpr double kMostDevices = 1048576;
+// Positions up to here are exact in float32, where their angles are computed.
+inline constexpr double kMostLength = 16777216;
+// Layers are listed, and unrolled with scan_layers=False.
+inline constexpr double kMostLayers = 10000;
+inline constexpr double kMostExperts = 65536;
+// Weights of losses, decays and rates: far above what trains, far below what float32 holds.
+inline constexpr double kMostFactor = 1e6;
+
+inline constexpr KeyRange kSize = {.least = 1, .most = kMostInt32};        // of an array or a loop
+inline constexpr KeyRange kSizeOrNone = {.least = 0, .most = kMostInt32};  // 0: there is none
+inline constexpr KeyRange kCountOrMinusOne = {.least = 1, .most = kMostInt32, .or_minus_one = true};
+inline constexpr KeyRange kFromMinusOne = {.least = -1, .most = kMostInt32};  // -1 and 0 have a meaning of their own
+inline constexpr KeyRange kDevices = {.least = 1, .most = kMostDevices, .or_minus_one = true};
+inline constexpr KeyRange kFraction = {.least = 0, .most = 1};
+inline constexpr KeyRange kFactor = {.least = 0, .most = kMostFactor};
+inline constexpr KeyRange kPositive = {.least = 0, .most = kMostFactor, .above = true};
+
+}  // namespace fathom
