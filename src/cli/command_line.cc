@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "config/keys/keys.h"
 
 namespace fathom {
 namespace {
@@ -21,6 +22,21 @@ bool is_key_value(const std::string& word) {
   if (equals == 0 || equals == std::string::npos) return false;
   return std::all_of(word.begin(), word.begin() + static_cast<std::ptrdiff_t>(equals),
                      [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.'; });
+}
+
+// The flag of this name, however it spells its dashes.
+const FlagSpec& known_flag(const std::string& command, const std::string& written, std::span<const FlagSpec> flags) {
+  std::string name = with_underscores(written);
+  std::vector<std::string> names;
+  for (const FlagSpec& flag : flags) {
+    if (flag.name == name) return flag;
+    names.emplace_back(flag.name);
+  }
+  std::vector<std::string> near = nearest_names(name, names);
+  std::string hint = near.empty() ? "" : fmt::format(" (nearest: --{})", fmt::join(near, ", --"));
+  if (find_key(name) != nullptr) hint = fmt::format(" ({} is a key: give {}=...)", name, name);
+  throw ConfigError(fmt::format("{}: unknown flag --{}{}; it takes {}", command, written, hint,
+                                names.empty() ? "none" : fmt::format("--{}", fmt::join(names, ", --"))));
 }
 
 }  // namespace
@@ -38,14 +54,6 @@ bool CommandLine::has_bare(const std::string& name) const {
   throw ConfigError(fmt::format("{}: --{} takes no value", command, name));
 }
 
-void CommandLine::allow_flags(std::span<const std::string_view> known) const {
-  for (const auto& [name, value] : flags) {
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    throw ConfigError(fmt::format("{}: unknown flag --{}; it takes {}", command, name,
-                                  known.empty() ? "none" : fmt::format("--{}", fmt::join(known, ", --"))));
-  }
-}
-
 int64_t CommandLine::count_flag(const std::string& name, int64_t otherwise) const {
   std::optional<std::string> text = flag(name);
   if (!text) return otherwise;
@@ -59,21 +67,44 @@ int64_t CommandLine::count_flag(const std::string& name, int64_t otherwise) cons
 }
 
 void CommandLine::refuse_words() const {
-  if (!words.empty())
-    throw ConfigError(fmt::format("{}: '{}' is neither a .yml file nor key=value", command, words[0]));
+  if (words.empty()) return;
+  std::string hint;
+  if (size_t equals = words[0].find('='); equals != std::string::npos) {
+    std::string key = with_underscores(words[0].substr(0, equals));
+    if (find_key(key) != nullptr) hint = fmt::format(" (the key is {})", key);
+  }
+  throw ConfigError(fmt::format("{}: '{}' is neither a .yml file nor key=value{}", command, words[0], hint));
 }
 
-CommandLine parse_command_line(std::span<const std::string> args) {
-  CommandLine out;
-  for (const std::string& word : args) {
-    if (word == "-h") {
+std::string command_of(std::span<const std::string> args) {
+  auto word = std::find_if(args.begin(), args.end(), [](const std::string& w) { return !w.starts_with("-"); });
+  return word == args.end() ? "" : word->substr(word->rfind('.') + 1);
+}
+
+CommandLine parse_command_line(std::span<const std::string> args, std::span<const FlagSpec> flags) {
+  CommandLine out{.command = command_of(args), .config = {}, .flags = {}, .words = {}};
+  bool command_seen = false;
+  for (size_t i = 0; i < args.size(); ++i) {
+    const std::string& word = args[i];
+    if (word == "-h" || word == "--help") {
       out.flags["help"] = "";
-    } else if (out.command.empty() && !word.starts_with("-")) {
-      out.command = word.substr(word.rfind('.') + 1);
+    } else if (!command_seen && !word.starts_with("-")) {
+      command_seen = true;
     } else if (word.starts_with("--")) {
       size_t equals = word.find('=');
-      std::string name = with_underscores(word.substr(2, equals == std::string::npos ? equals : equals - 2));
-      out.flags[name] = equals == std::string::npos ? "" : word.substr(equals + 1);
+      const FlagSpec& flag =
+          known_flag(out.command, word.substr(2, equals == std::string::npos ? equals : equals - 2), flags);
+      std::string& value = out.flags[std::string(flag.name)];
+      if (equals != std::string::npos) {
+        value = word.substr(equals + 1);
+      } else if (flag.value.empty()) {
+        value = "";
+      } else if (i + 1 < args.size() && !args[i + 1].starts_with("--")) {
+        value = args[++i];
+      } else {
+        throw ConfigError(
+            fmt::format("{}: --{} needs a value: --{}={}", out.command, flag.name, flag.name, flag.value));
+      }
     } else if (word.ends_with(".yml") || word.ends_with(".yaml") || is_key_value(word)) {
       out.config.push_back(word);
     } else {

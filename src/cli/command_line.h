@@ -6,16 +6,25 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace fathom {
+
+// A flag that a command takes.
+struct FlagSpec {
+  std::string_view name;   // with underscores
+  std::string_view value;  // what stands behind it, as help shows it: "FILE"; empty: it stands bare
+  std::string_view help;
+};
 
 struct CommandLine {
   // The last part of a dotted module path: "maxtext.trainers.pre_train.train" is "train".
   std::string command;
   // A configuration file and key=value words, in order, as the configuration layers take them.
   std::vector<std::string> config;
-  // --flag=value; a bare --flag has the value "". Dashes and underscores inside a name are the same; -h is --help.
+  // --flag=value or --flag value; a bare --flag has the value "". Dashes and underscores inside a name are the same; -h
+  // is --help.
   std::map<std::string, std::string> flags;
   // Everything else: a folder, a file.
   std::vector<std::string> words;
@@ -24,8 +33,6 @@ struct CommandLine {
   std::optional<std::string> flag(const std::string& name) const;
   // A flag that takes no value: whether it is there (and not "=false"). Throws ConfigError when it has another value.
   bool has_bare(const std::string& name) const;
-  // Throws ConfigError when a flag is none of `known`, naming those.
-  void allow_flags(std::span<const std::string_view> known) const;
   // The value of a flag that counts something, `otherwise` where it is not given. Throws ConfigError when it is no
   // number of at least 1.
   int64_t count_flag(const std::string& name, int64_t otherwise) const;
@@ -33,7 +40,10 @@ struct CommandLine {
   void refuse_words() const;
 };
 
-// Splits argv.
-CommandLine parse_command_line(std::span<const std::string> args);
+// The command of argv, without the folders of a module path; empty when there is none.
+std::string command_of(std::span<const std::string> args);
+// Splits argv by the flags of its command. Throws ConfigError for other flags, with the nearest of `flags`, and for one
+// without its value.
+CommandLine parse_command_line(std::span<const std::string> args, std::span<const FlagSpec> flags);
 
 }  // namespace fathom

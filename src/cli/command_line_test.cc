@@ -8,9 +8,16 @@ namespace fathom {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-CommandLine parse(std::vector<std::string> args) { return parse_command_line(args); }
+constexpr FlagSpec kFlags[] = {{"only", "A,B", ""},
+                               {"scan", "true|false|both", ""},
+                               {"json", "", ""},
+                               {"tokens", "N", ""},
+                               {"input_fp8_hf_path", "PATH", ""}};
+
+CommandLine parse(std::vector<std::string> args) { return parse_command_line(args, kFlags); }
 
 TEST(CommandLine, TakesTheLastPartOfAModulePathAsTheCommand) {
   EXPECT_EQ(parse({"maxtext.trainers.pre_train.train"}).command, "train");
@@ -34,11 +41,33 @@ TEST(CommandLine, AValueMayHoldEqualsSigns) {
   EXPECT_THAT(parse({"t", "prompt=a=b c"}).config, ElementsAre("prompt=a=b c"));
 }
 
+TEST(CommandLine, AFlagsValueStandsBehindAnEqualsSignOrASpace) {
+  for (const CommandLine& c : {parse({"verify", "--only=logits", "--json", "folder", "--scan=both"}),
+                               parse({"verify", "--only", "logits", "--json", "folder", "--scan", "both"})}) {
+    EXPECT_EQ(c.flag("only"), "logits");
+    EXPECT_EQ(c.flag("scan"), "both");
+    EXPECT_TRUE(c.has_bare("json"));
+    EXPECT_THAT(c.words, ElementsAre("folder"));
+  }
+  EXPECT_EQ(parse({"x", "--tokens", "-1"}).flag("tokens"), "-1");
+  for (const std::vector<std::string>& args :
+       {std::vector<std::string>{"verify", "--only"}, std::vector<std::string>{"verify", "--only", "--json"}}) {
+    EXPECT_THAT([&] { parse(args); }, ThrowsMessage<ConfigError>("verify: --only needs a value: --only=A,B"));
+  }
+}
+
 TEST(CommandLine, RefusesAnUnknownFlagByName) {
-  CommandLine c = parse({"verify", "--onli=logits"});
-  constexpr std::string_view kKnown[] = {"only", "scan"};
-  EXPECT_THAT([&] { c.allow_flags(kKnown); },
-              ThrowsMessage<ConfigError>("verify: unknown flag --onli; it takes --only, --scan"));
+  EXPECT_THAT(
+      [] {
+        parse({"verify", "--onli=logits"});
+      },
+      ThrowsMessage<ConfigError>("verify: unknown flag --onli (nearest: --only); it takes --only, --scan, --json, "
+                                 "--tokens, --input_fp8_hf_path"));
+  EXPECT_THAT(
+      [] {
+        parse({"train", "--max-target-length=4"});
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("max_target_length is a key: give max_target_length=...")));
 }
 
 TEST(CommandLine, CountsAreNumbersFromOne) {
@@ -58,6 +87,11 @@ TEST(CommandLine, RefusesWordsWhereACommandTakesNone) {
         parse({"train", "stray"}).refuse_words();
       },
       ThrowsMessage<ConfigError>("train: 'stray' is neither a .yml file nor key=value"));
+  EXPECT_THAT(
+      [] {
+        parse({"train", "learning-rate=1"}).refuse_words();
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("(the key is learning_rate)")));
 }
 
 TEST(CommandLine, ShortHelpIsHelp) {

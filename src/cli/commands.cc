@@ -1,56 +1,141 @@
 #include "cli/commands.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "config/keys/keys.h"
 #include "session/gpu_memory.h"
 
 namespace fathom {
 namespace {
 
-struct Command {
-  std::string_view name;
-  int (*run)(const CommandLine&, const Environment&);
-  std::string_view usage;
-  std::string_view help;
+constexpr FlagSpec kTrainCompileFlags[] = {
+    {"program", "NAME", "train (default), init, eval or forward"},
+    {"no_compile", "", "stop before the compiler: text, bytes of the state, how every parameter is split"},
+    {"text", "FILE", "write the StableHLO text"},
 };
+constexpr FlagSpec kProfileFlags[] = {
+    {"steps", "N", "steps to sample, 10 unless given"},
+    {"output", "FILE", "write the profile as JSON as well"},
+};
+constexpr FlagSpec kVerifyFlags[] = {
+    {"only", "A,B", "the checks to run, all that have references unless given"},
+    {"scan", "true|false|both", "the form of the layers"},
+    {"json", "", "print the result as JSON"},
+};
+constexpr FlagSpec kDemoFlags[] = {
+    {"prompt", "TEXT", "what to complete; the key `prompt` unless given"},
+    {"tokens", "N", "tokens to make, 48 unless given"},
+};
+
+constexpr std::string_view kTrainKeys =
+    "model_name dataset_path hf_path tokenizer_path load_parameters_path run_name base_output_directory steps "
+    "per_device_batch_size max_target_length gradient_accumulation_steps learning_rate warmup_steps_fraction dtype "
+    "remat_policy eval_interval hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism "
+    "ici_tensor_parallelism";
+constexpr std::string_view kCompileKeys =
+    "model_name compile_topology compile_topology_num_slices compiled_trainstep_file per_device_batch_size "
+    "max_target_length dtype weight_dtype remat_policy ici_fsdp_parallelism ici_expert_parallelism "
+    "ici_tensor_parallelism ici_context_parallelism compile_xla_flags";
+constexpr std::string_view kVerifyKeys =
+    "hardware cpu_device_count kernels attention sparse_matmul "
+    "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 
 constexpr Command kCommands[] = {
-    {"train", run_train, "[configs/base.yml] key=value ...", "pre-train on text, or go on from a Hugging Face folder"},
-    {"train_compile", run_train_compile,
-     "[configs/base.yml] compile_topology=v5p-256 [program=train|init|eval|forward] [--no_compile] [--text=FILE] "
-     "key=value ...",
-     "compile a program for a machine that is not here: what it costs, whether it fits; --no_compile only says how its "
-     "state is split"},
-    {"profile", run_profile, "[configs/base.yml] [--steps=N] [--output=FILE] key=value ...",
-     "run train steps and show where their time goes, by layer and by operation"},
-    {"verify", run_verify, "FOLDER [--only=A,B] [--scan=true|false|both] [--json] [key=value ...]",
-     "compare with the references that a model or tokenizer folder holds"},
-    {"demo", run_demo, "[--prompt=TEXT] [--tokens=N] [key=value ...]", "train, then complete a prompt greedily"},
-    {"keys", run_keys, "", "print every configuration key with its type, default and class"},
+    {"train",
+     run_train,
+     "[configs/base.yml] key=value ...",
+     "pre-train on text, or go on from a Hugging Face folder",
+     {},
+     kTrainKeys},
+    {"train_compile", run_train_compile, "[configs/base.yml] compile_topology=v5p-256 key=value ...",
+     "compile a program for a machine that is not here: what it costs, whether it fits", kTrainCompileFlags,
+     kCompileKeys},
+    {"profile", run_profile, "[configs/base.yml] key=value ...",
+     "run train steps and show where their time goes, by layer and by operation", kProfileFlags, kTrainKeys},
+    {"verify", run_verify, "FOLDER [key=value ...]",
+     "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},
+    {"demo", run_demo, "[configs/base.yml] key=value ...", "train, then complete a prompt greedily", kDemoFlags,
+     kTrainKeys},
+    {"keys", run_keys, "[WORD ...]",
+     "print the configuration keys, all or those that match, with type, default and class"},
+    {"completion", run_completion, "bash|zsh",
+     "print a script that completes commands, flags and keys: source <(fathom completion bash)"},
 };
 
-std::string help_text() {
-  std::string out =
-      "fathom trains and verifies the DeepSeek family through XLA's PJRT plugins.\n\n"
-      "usage: fathom COMMAND [configs/base.yml] [key=value ...] [--flag=value ...]\n\n";
-  for (const Command& c : kCommands) out += fmt::format("  {:<8} {}\n           {}\n", c.name, c.usage, c.help);
-  out +=
-      "\nA dotted module path stands for its last part: maxtext.trainers.pre_train.train is train.\n"
-      "Exit codes: 0 done, 1 a fault or a failed check, 2 a user's mistake, 128 + signal after a clean stop.\n";
-  return out;
+// The peer's commands that have no place here yet.
+constexpr std::string_view kNotBuilt[] = {"decode",
+                                          "chat",
+                                          "to_maxtext",
+                                          "to_huggingface",
+                                          "inspect",
+                                          "deepseek_fp8_to_bf16",
+                                          "deepseek_dequantize",
+                                          "convert_deepseek_family_ckpt",
+                                          "convert_deepseek_family_unscanned_ckpt",
+                                          "sft",
+                                          "train_sft",
+                                          "train_sft_native",
+                                          "train_sft_deprecated",
+                                          "generate_hf_golden_logits",
+                                          "forward_pass_logit_checker",
+                                          "generate_param_only_checkpoint",
+                                          "train_dpo",
+                                          "train_rl",
+                                          "train_distill"};
+
+const Command* find_command(std::string_view name) {
+  auto found = std::ranges::find(kCommands, name, &Command::name);
+  return found == std::end(kCommands) ? nullptr : found;
 }
 
-std::string names() {
-  std::string out;
-  for (const Command& c : kCommands) out += fmt::format("{}{}", out.empty() ? "" : ", ", c.name);
-  return out;
+[[noreturn]] void fail_unknown(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& c : kCommands) names.emplace_back(c.name);
+  std::string there = fmt::format("there are {} (fathom --help)", fmt::join(names, ", "));
+  if (std::ranges::find(kNotBuilt, name) != std::end(kNotBuilt)) {
+    throw ConfigError(fmt::format("the command {} is not built; {}", name, there));
+  }
+  std::vector<std::string> near = nearest_names(name, names);
+  throw ConfigError(fmt::format("unknown command '{}'{}; {}", name,
+                                near.empty() ? "" : fmt::format(" (nearest: {})", fmt::join(near, ", ")), there));
+}
+
+// What is asked without a command: nothing, help or the version.
+int run_without_command(std::span<const std::string> args) {
+  for (const std::string& flag : args) {
+    if (flag == "--version") {
+      std::fputs(version_text().c_str(), stdout);
+      return 0;
+    }
+    if (flag != "-h" && flag != "--help") {
+      throw ConfigError(fmt::format("unknown flag {} without a command: fathom --help, fathom --version", flag));
+    }
+  }
+  std::fputs(general_help().c_str(), stdout);
+  return args.empty() ? kExitUserMistake : 0;
+}
+
+// `fathom help [COMMAND]`.
+int run_help(std::span<const std::string> args) {
+  std::string about = args.size() > 1 ? command_of(args.subspan(1)) : "";
+  if (about.empty()) {
+    std::fputs(general_help().c_str(), stdout);
+    return 0;
+  }
+  const Command* command = find_command(about);
+  if (command == nullptr) fail_unknown(about);
+  std::fputs(command_help(*command).c_str(), stdout);
+  return 0;
 }
 
 }  // namespace
+
+std::span<const Command> commands() { return kCommands; }
 
 Config command_config(std::span<const std::string> words, const Environment& environment, ResolveOptions options) {
   options.check_environment = check_gpu_memory;
@@ -63,15 +148,15 @@ Config command_config(std::span<const std::string> words, const Environment& env
 }
 
 int run_command(std::span<const std::string> args, const Environment& environment) {
-  CommandLine line = parse_command_line(args);
-  if (line.command == "help" || line.flags.contains("help") || args.empty()) {
-    std::fputs(help_text().c_str(), stdout);
-    return args.empty() ? kExitUserMistake : 0;
-  }
-  for (const Command& c : kCommands) {
-    if (c.name == line.command) return c.run(line, environment);
-  }
-  throw ConfigError(fmt::format("unknown command '{}'; there are: {} (fathom --help)", line.command, names()));
+  std::string name = command_of(args);
+  if (name.empty()) return run_without_command(args);
+  if (name == "help") return run_help(args);
+  const Command* command = find_command(name);
+  if (command == nullptr) fail_unknown(name);
+  CommandLine line = parse_command_line(args, command->flags);
+  if (!line.flags.contains("help")) return command->run(line, environment);
+  std::fputs(command_help(*command).c_str(), stdout);
+  return 0;
 }
 
 }  // namespace fathom

@@ -3,15 +3,33 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "cli/command_line.h"
 #include "config/resolve/resolve.h"
 
 namespace fathom {
 
+struct Command {
+  std::string_view name;
+  int (*run)(const CommandLine&, const Environment&);
+  std::string_view usage;  // what stands behind the name
+  std::string_view help;
+  std::span<const FlagSpec> flags = {};
+  std::string_view keys = {};  // those that matter most to it, separated by spaces
+};
+
+// All commands, in the order of the help.
+std::span<const Command> commands();
+
 // Finds the command of argv (without the program's name) and runs it. Throws ConfigError for an unknown command, naming
 // those there are.
 int run_command(std::span<const std::string> args, const Environment& environment);
+
+// What `fathom --help`, `fathom COMMAND --help` and `fathom --version` print.
+std::string general_help();
+std::string command_help(const Command& command);
+std::string version_text();
 
 // The configuration of a command that runs programs here or elsewhere: resolves the words and logs what that had to
 // say, with log_config every key that a layer sets.
@@ -23,5 +41,6 @@ int run_demo(const CommandLine& line, const Environment& environment);
 int run_verify(const CommandLine& line, const Environment& environment);
 int run_profile(const CommandLine& line, const Environment& environment);
 int run_keys(const CommandLine& line, const Environment& environment);
+int run_completion(const CommandLine& line, const Environment& environment);
 
 }  // namespace fathom

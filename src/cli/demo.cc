@@ -25,8 +25,6 @@ void complete(Trainer& trainer, const Config& config, const std::string& prompt,
 }  // namespace
 
 int run_demo(const CommandLine& line, const Environment& environment) {
-  constexpr std::string_view kFlags[] = {"prompt", "tokens"};
-  line.allow_flags(kFlags);
   line.refuse_words();
   int64_t count = line.count_flag("tokens", 48);
   Config config = command_config(line.config, environment, {.found_hardware = default_hardware()});

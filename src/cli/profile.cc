@@ -16,8 +16,6 @@ constexpr int64_t kWarmUp = 3;
 }  // namespace
 
 int run_profile(const CommandLine& line, const Environment& environment) {
-  constexpr std::string_view kFlags[] = {"steps", "output"};
-  line.allow_flags(kFlags);
   line.refuse_words();
   const std::optional<std::string> file = line.flag("output");
   if (file) require_writable("--output", *file);

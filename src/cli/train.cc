@@ -6,7 +6,6 @@
 namespace fathom {
 
 int run_train(const CommandLine& line, const Environment& environment) {
-  line.allow_flags({});
   line.refuse_words();
   Config config = command_config(line.config, environment, {.found_hardware = default_hardware()});
   Trainer trainer(config);

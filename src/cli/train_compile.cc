@@ -57,8 +57,6 @@ std::string take_program(const CommandLine& line, std::vector<std::string>& word
 }
 
 Request parse(const CommandLine& line, const Environment& environment) {
-  constexpr std::string_view kFlags[] = {"program", "text", "no_compile"};
-  line.allow_flags(kFlags);
   line.refuse_words();
   Request out{.text_file = line.flag("text").value_or(""), .compile = !line.has_bare("no_compile")};
   if (line.flag("text")) require_writable("--text", out.text_file);

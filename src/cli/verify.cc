@@ -34,8 +34,6 @@ std::vector<std::string> comma_separated(const std::string& value) {
 }  // namespace
 
 int run_verify(const CommandLine& line, const Environment& environment) {
-  constexpr std::array<std::string_view, 3> kFlags = {"only", "scan", "json"};
-  line.allow_flags(kFlags);
   if (line.words.size() != 1) {
     throw ConfigError(
         fmt::format("verify takes one folder, got {}: fathom verify FOLDER [--only=A,B]", line.words.size()));

@@ -71,6 +71,33 @@ TEST(TrainEquality, OneDeviceAndContextWithFullySharded) {
   expect_the_same_on_a_mesh({"ici_context_parallelism=2", "ici_fsdp_parallelism=2", "attention=flash"});
 }
 
+// Each set of rules, its axes split two ways.
+TEST(TrainEquality, OneDeviceAndTheRulesOfPureFsdp) {
+  expect_the_same_on_a_mesh({"custom_mesh_and_rule=pure-fsdp", "ici_fsdp_parallelism=4"});
+}
+
+TEST(TrainEquality, OneDeviceAndTheRulesOfShardExpOnFsdp) {
+  expect_the_same_on_a_mesh(
+      {"custom_mesh_and_rule=shard-exp-on-fsdp", "ici_fsdp_parallelism=2", "ici_expert_parallelism=2"});
+}
+
+TEST(TrainEquality, OneDeviceAndTheRulesOfEpAsCp) {
+  expect_the_same_on_a_mesh({"custom_mesh_and_rule=ep-as-cp", "ici_fsdp_parallelism=2", "ici_expert_parallelism=2"});
+}
+
+TEST(TrainEquality, OneDeviceAndTheRulesOfCpAsEp) {
+  expect_the_same_on_a_mesh({"custom_mesh_and_rule=cp-as-ep", "ici_context_parallelism=2", "ici_expert_parallelism=2"});
+}
+
+TEST(TrainEquality, OneDeviceAndTheRulesOfEpAsDp) {
+  expect_the_same_on_a_mesh({"custom_mesh_and_rule=ep-as-dp", "ici_fsdp_parallelism=2", "ici_expert_parallelism=2"});
+}
+
+TEST(TrainEquality, CustomRemat) {
+  expect_the_same({"remat_policy=custom", "decoder_layer_input=device", "query_proj=device", "out_proj=offload",
+                   "moe_mlpwi_0=device", "mlpwo=remat"});
+}
+
 TEST(TrainEquality, OneDeviceAndAMeshOnTheOlderPlugin) {
   std::vector<std::string> plugins = installed_plugins(Hardware::kCpu);
   ASSERT_EQ(plugins.size(), 2u);

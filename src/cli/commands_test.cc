@@ -1,0 +1,115 @@
+#include "cli/commands.h"
+
+#include <gmock/gmock.h>
+
+#include <array>
+#include <cstdio>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/temporary_folder.h"
+#include "config/keys/keys.h"
+
+namespace fathom {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+using testing::ThrowsMessage;
+
+struct Said {
+  int code = 0;
+  std::string out;
+};
+
+Said say(std::vector<std::string> args) {
+  testing::internal::CaptureStdout();
+  int code = run_command(args, {});
+  return {code, testing::internal::GetCapturedStdout()};
+}
+
+std::string refusal(std::vector<std::string> args) {
+  try {
+    run_command(args, {});
+  } catch (const ConfigError& e) {
+    return e.what();
+  }
+  return "accepted";
+}
+
+TEST(Commands, HelpIsFoundHoweverItIsAsked) {
+  for (const std::vector<std::string>& args :
+       {std::vector<std::string>{"-h"}, std::vector<std::string>{"--help"}, std::vector<std::string>{"help"}}) {
+    Said said = say(args);
+    EXPECT_EQ(said.code, 0);
+    EXPECT_THAT(said.out, AllOf(HasSubstr("usage: fathom COMMAND"), HasSubstr("train_compile")));
+  }
+  EXPECT_EQ(say({}).code, 2);
+}
+
+TEST(Commands, EveryCommandExplainsItsFlagsAndKeys) {
+  for (const Command& c : commands()) {
+    std::string name(c.name);
+    std::string help = say({name, "--help"}).out;
+    EXPECT_EQ(help, say({name, "-h"}).out);
+    EXPECT_EQ(help, say({"help", name}).out);
+    EXPECT_EQ(help, say({"a.b." + name, "--help"}).out);
+    EXPECT_THAT(help, StartsWith("fathom " + name + ": "));
+    for (const FlagSpec& flag : c.flags) EXPECT_THAT(help, HasSubstr("--" + std::string(flag.name)));
+    std::istringstream keys{std::string(c.keys)};
+    for (std::string key; keys >> key;) EXPECT_NE(find_key(key), nullptr) << name << " names " << key;
+  }
+  EXPECT_THAT(say({"train", "--help"}).out, HasSubstr("max_target_length (2048): "));
+}
+
+TEST(Commands, NamesTheNearestOfAnUnknownOne) {
+  EXPECT_THAT(refusal({"trian"}), HasSubstr("unknown command 'trian' (nearest: train); there are train, "));
+  EXPECT_THAT(refusal({"maxtext.inference.decode"}), HasSubstr("the command decode is not built"));
+  EXPECT_THAT(refusal({"help", "verfy"}), HasSubstr("nearest: verify"));
+  EXPECT_THAT(refusal({"--hlep"}), HasSubstr("unknown flag --hlep"));
+  EXPECT_THAT(refusal({"train", "--fast"}), HasSubstr("train: unknown flag --fast; it takes none"));
+}
+
+TEST(Commands, VersionTellsCommitInterfaceAndPlugins) {
+  Said said = say({"--version"});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_THAT(said.out,
+              testing::ContainsRegex("^fathom [0-9]+\\.[0-9]+\\.[0-9]+ \\(commit ([0-9a-f]+(-dirty)?|unknown)\\)"));
+  EXPECT_THAT(said.out,
+              AllOf(testing::ContainsRegex("PJRT API 0\\.[0-9]+"), HasSubstr("  cpu: "), HasSubstr("  tpu: ")));
+}
+
+TEST(Commands, KeysPrintsTheRowsThatMatch) {
+  std::string some = say({"keys", "warmup"}).out;
+  EXPECT_THAT(some, AllOf(HasSubstr("| warmup_steps_fraction |"), Not(HasSubstr("| dtype |"))));
+  EXPECT_THAT(say({"keys", "max_seq_len"}).out, HasSubstr("| max_target_length |"));
+  EXPECT_THAT(say({"keys"}).out, HasSubstr("# Keys"));
+  EXPECT_THAT(refusal({"keys", "qqqq"}), HasSubstr("no key matches qqqq"));
+}
+
+// What a shell makes of the words before the cursor.
+std::string completed(const std::string& script, const std::string& words, int at) {
+  std::string command = "bash -c 'source " + script + "; COMP_WORDS=(" + words + "); COMP_CWORD=" + std::to_string(at) +
+                        "; _fathom; echo ${COMPREPLY[@]}' 2> /dev/null";
+  FILE* pipe = popen(command.c_str(), "r");
+  std::array<char, 4096> buffer;
+  std::string out;
+  while (size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), n);
+  pclose(pipe);
+  return out;
+}
+
+TEST(Commands, CompletionKnowsCommandsFlagsAndKeys) {
+  TemporaryFolder folder;
+  std::string script = folder.write("completion", say({"completion", "bash"}).out);
+  EXPECT_EQ(completed(script, "fathom tra", 1), "train train_compile\n");
+  EXPECT_EQ(completed(script, "fathom verify --o", 2), "--only=\n");
+  EXPECT_THAT(completed(script, "fathom train max_t", 2), HasSubstr("max_target_length="));
+  EXPECT_THAT(say({"completion", "zsh"}).out, HasSubstr("bashcompinit"));
+  EXPECT_THAT(refusal({"completion", "fish"}), HasSubstr("fathom completion bash|zsh"));
+}
+
+}  // namespace
+}  // namespace fathom

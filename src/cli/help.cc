@@ -1,0 +1,71 @@
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "base/hardware.h"
+#include "cli/commands.h"
+#include "cli/commit.h"
+#include "config/keys/keys.h"
+#include "runtime/api_version.h"
+#include "runtime/plugin_search.h"
+
+namespace fathom {
+namespace {
+
+// "--text=FILE".
+std::string written(const FlagSpec& flag) {
+  return fmt::format("--{}{}{}", flag.name, flag.value.empty() ? "" : "=", flag.value);
+}
+
+std::string shown_default(const KeyRow& row) {
+  if (row.default_text.empty()) return "empty";
+  return row.default_text.size() <= 40 ? std::string(row.default_text) : "see fathom keys";
+}
+
+}  // namespace
+
+std::string general_help() {
+  std::string out =
+      "fathom trains and verifies the DeepSeek family through XLA's PJRT plugins.\n\n"
+      "usage: fathom COMMAND [configs/base.yml] [key=value ...] [--flag=value ...]\n\n";
+  size_t width = 0;
+  for (const Command& c : commands()) width = std::max(width, c.name.size());
+  for (const Command& c : commands()) out += fmt::format("  {:<{}}  {}\n", c.name, width, c.help);
+  out +=
+      "\nfathom COMMAND --help says more of one, fathom keys WORD of configuration keys, fathom --version what is\n"
+      "installed. A dotted module path stands for its last part: maxtext.trainers.pre_train.train is train.\n"
+      "Exit codes: 0 done, 1 a fault or a failed check, 2 a user's mistake, 128 + signal after a clean stop.\n";
+  return out;
+}
+
+std::string command_help(const Command& command) {
+  std::string out = fmt::format("fathom {}: {}\n\nusage: fathom {} {}{}\n", command.name, command.help, command.name,
+                                command.usage, command.flags.empty() ? "" : " [--flag=value ...]");
+  if (!command.flags.empty()) {
+    out += "\nflags:\n";
+    for (const FlagSpec& flag : command.flags) out += fmt::format("  {:<24} {}\n", written(flag), flag.help);
+  }
+  if (!command.keys.empty()) {
+    out += "\nkeys that matter most, with their defaults (fathom keys prints all):\n";
+    std::istringstream keys{std::string(command.keys)};
+    for (std::string key; keys >> key;) {
+      const KeyRow& row = *find_key(key);
+      out += fmt::format("  {} ({}): {}\n", row.name, shown_default(row), row.help);
+    }
+  }
+  return out;
+}
+
+std::string version_text() {
+  std::string out =
+      fmt::format("fathom {} (commit {})\nPJRT API {}\nplugins:\n", kVersion, kCommit, pjrt_api_version());
+  for (Hardware hardware : {Hardware::kCpu, Hardware::kTpu, Hardware::kGpu}) {
+    std::vector<std::string> found = installed_plugins(hardware);
+    out +=
+        fmt::format("  {}: {}\n", name(hardware), found.empty() ? "none" : fmt::format("{}", fmt::join(found, ", ")));
+  }
+  return out;
+}
+
+}  // namespace fathom
