@@ -44,10 +44,11 @@ Value count_tokens(Value experts, int64_t count) {
 }
 
 // w E^2 mean over rows and experts of f P: f, the share of a row's choices that fell on e; P, the mean over the row of
-// softmax(scores)_e. MaxText 0.2.5 takes the scores after the bias in its dense path, before it in the grouped one.
+// softmax(scores with bias)_e. This is what MaxText 0.2.5 computes in its dense path, and what is computed here in
+// every form of the experts; in its grouped path MaxText leaves the bias out.
 Value balance_loss(const ModelConfig& m, const Routing& r) {
   Value share = reduce_sum(one_hot(r.experts, {"e", m.experts}, DType::kF32), "k") / m.top_k;  // [b s e]
-  Value probability = softmax(m.grouped ? r.scores : r.choice, "e");
+  Value probability = softmax(r.choice, "e");
   Value product = reduce_mean(share, "s") * reduce_mean(probability, "s");  // [b e]
   const double e = static_cast<double>(m.experts);
   return reduce_mean(product, "b e") * (m.load_balance_weight * e * e);
@@ -149,6 +150,8 @@ Routing route(const ModelConfig& m, const MoeWeights& w, Value x) {
   if (m.groups > 0) candidates = keep_best_groups(m, candidates);
   r.experts = top_k(candidates, "e", m.top_k, "k").indices;
   r.weights = scores_of(r.scores, r.experts);
+  // Where a score is no number the choice is left to chance: that token's weights are NaN, so that the loss says it.
+  r.weights = r.weights + stop_gradient(reduce_sum(r.choice * 0, "e"));
   if (m.renormalise) r.weights = r.weights / (reduce_sum(r.weights, "k") + 1e-20);
   if (m.routed_scaling_factor != 1) r.weights = r.weights * m.routed_scaling_factor;
   return r;

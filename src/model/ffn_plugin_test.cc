@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "../tests/support/run_graph.h"
 #include "graph/grad/gradients.h"
@@ -97,6 +98,23 @@ TEST(Router, TheLowerExpertWinsATie) {
   EXPECT_THAT(run_router(m, {0, 1, 1, 1, 1, 0}, {0, 0, 0, 0, 0, 0}).experts, ElementsAre(1, 2));
 }
 
+// Otherwise an expert that gives no number would just never be chosen, or be chosen at random.
+TEST(Router, AScoreThatIsNoNumberMakesTheWeightsNaN) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (float hole : {nan, -nan}) {
+    for (int64_t groups : {0, 3}) {
+      ModelConfig m = six_experts();
+      m.groups = groups;
+      m.kept_groups = 1;
+      RouterRun r = run_router(m, {3, 2, 1, 0, hole, -1}, {0, 0, 0, 0, 0, 0});
+      for (float weight : r.weights) EXPECT_TRUE(std::isnan(weight)) << groups;
+      for (int32_t expert : r.experts) EXPECT_TRUE(expert >= 0 && expert < m.experts) << expert;
+    }
+  }
+  ModelConfig m = six_experts();
+  for (float weight : run_router(m, {3, 2, 1, 0, 0, -1}, {0, 0, 0, 0, 0, nan}).weights) EXPECT_TRUE(std::isnan(weight));
+}
+
 // ---- the whole block ----
 
 struct Block {
@@ -144,31 +162,44 @@ TEST(Moe, GroupedAndMaskedExpertsAgreeForwardAndBackward) {
   EXPECT_EQ(load, 2 * 5 * 3) << "every token chose top_k experts";
 }
 
+// The balance loss and its gradient by the router's matrix, then what it is made of.
+std::vector<HostArray> run_balance_loss(bool grouped) {
+  ModelConfig m = tiny_v3();
+  m.grouped = grouped;
+  m.load_balance_weight = 0.01;
+  Block block(m);
+  MoeOut out = moe(m, block.w, block.x);
+  block.graph->root().results = {out.balance_loss, gradients(out.balance_loss, {block.w.router})[0], out.routing.choice,
+                                 out.routing.experts};
+  return run_graph(std::move(block.graph), block.inputs);
+}
+
 TEST(Moe, BalanceLossFollowsItsFormulaPerRow) {
-  for (bool grouped : {false, true}) {
-    ModelConfig m = tiny_v3();
-    m.grouped = grouped;
-    m.load_balance_weight = 0.01;
-    Block block(m);
-    MoeOut out = moe(m, block.w, block.x);
-    block.graph->root().results = {out.balance_loss, out.routing.scores, out.routing.choice, out.routing.experts};
-    auto got = run_graph(std::move(block.graph), block.inputs);
-    auto x = got[grouped ? 1 : 2].view<float>();
-    auto experts = got[3].view<int32_t>();
-    const size_t e = 8, k = 3, s = 5;
-    double sum = 0;
-    for (size_t b = 0; b < 2; ++b) {
-      std::vector<double> p(e, 0), share(e, 0);
-      for (size_t t = b * s; t < (b + 1) * s; ++t) {
-        double total = 0;
-        for (size_t i = 0; i < e; ++i) total += std::exp(x[t * e + i]);
-        for (size_t i = 0; i < e; ++i) p[i] += std::exp(x[t * e + i]) / total / s;
-        for (size_t i = 0; i < k; ++i) share[static_cast<size_t>(experts[t * k + i])] += 1.0 / (k * s);
-      }
-      for (size_t i = 0; i < e; ++i) sum += p[i] * share[i];
+  auto got = run_balance_loss(true);
+  auto x = got[2].view<float>();
+  auto experts = got[3].view<int32_t>();
+  const size_t e = 8, k = 3, s = 5;
+  double sum = 0;
+  for (size_t b = 0; b < 2; ++b) {
+    std::vector<double> p(e, 0), share(e, 0);
+    for (size_t t = b * s; t < (b + 1) * s; ++t) {
+      double total = 0;
+      for (size_t i = 0; i < e; ++i) total += std::exp(x[t * e + i]);
+      for (size_t i = 0; i < e; ++i) p[i] += std::exp(x[t * e + i]) / total / s;
+      for (size_t i = 0; i < k; ++i) share[static_cast<size_t>(experts[t * k + i])] += 1.0 / (k * s);
     }
-    EXPECT_NEAR(got[0].view<float>()[0], 0.01 * e * e * sum / (2 * e), 1e-7);
+    for (size_t i = 0; i < e; ++i) sum += p[i] * share[i];
   }
+  EXPECT_NEAR(got[0].view<float>()[0], 0.01 * e * e * sum / (2 * e), 1e-7);
+}
+
+TEST(Moe, TheFormOfTheExpertsChangesNeitherTheBalanceLossNorItsGradient) {
+  auto grouped = run_balance_loss(true), dense = run_balance_loss(false);
+  EXPECT_EQ(max_difference(grouped[0], dense[0]), 0);
+  EXPECT_EQ(max_difference(grouped[1], dense[1]), 0);
+  float largest = 0;
+  for (float v : dense[1].view<float>()) largest = std::max(largest, std::abs(v));
+  EXPECT_GT(largest, 1e-6F);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ Value queries(const LayerContext& c, const MlaWeights& w, Value x) {
     q = linear(x, w.wq, "d");
   } else {
     Value latent = tag(linear(x, w.wq_a, "d"), "query_wa_proj");
-    latent = tag(rms_norm(latent, w.q_norm, "r", m.norm_epsilon), "mla_q");
+    latent = tag(rms_norm(latent, w.q_norm, "r", m.latent_norm_epsilon), "mla_q");
     q = linear(latent, w.wq_b, "r");
   }
   auto parts = split_head(q, m.nope, m.rope_dim);
@@ -35,7 +35,7 @@ struct KeysValues {
 KeysValues keys_values(const LayerContext& c, const MlaWeights& w, Value x) {
   const ModelConfig& m = c.config;
   auto parts = split(tag(linear(x, w.wkv_a, "d"), "kv_wa_proj"), "cp", {m.kv_rank, m.rope_dim});
-  Value latent = tag(rms_norm(rename(parts[0], "cp", "c"), w.kv_norm, "c", m.norm_epsilon), "mla_kv");
+  Value latent = tag(rms_norm(rename(parts[0], "cp", "c"), w.kv_norm, "c", m.latent_norm_epsilon), "mla_kv");
   Value rotated = rotate_pairs(rename(parts[1], "cp", "w"), "w", c.rope);     // [b s w], one for all heads
   Value kv = tag(shard_activation(linear(latent, w.wkv_b, "c")), "kv_proj");  // [b s h nu]
   auto heads = split(kv, "nu", {m.nope, m.value_dim});

@@ -8,6 +8,9 @@
 namespace fathom {
 namespace {
 
+// Hugging Face's q_a_layernorm and kv_a_layernorm keep the default of their class, whatever rms_norm_eps says.
+constexpr double kReferenceLatentEpsilon = 1e-6;
+
 RopeOptions rope_options(const Config& c) {
   RopeOptions rope{
       .dim = c.qk_rope_head_dim, .theta = c.rope_max_timescale, .yarn = {}, .magnitude = c.rope_output_scale};
@@ -33,6 +36,8 @@ ModelConfig model_config(const Config& c) {
           .mlp_dim = c.mlp_dim,
           .moe_mlp_dim = c.moe_mlp_dim,
           .norm_epsilon = c.normalization_layer_epsilon,
+          .latent_norm_epsilon =
+              c.defaults == DefaultsKind::kMaxtext ? c.normalization_layer_epsilon : kReferenceLatentEpsilon,
           .scan_layers = c.scan_layers,
           .q_rank = c.q_lora_rank,
           .kv_rank = c.kv_lora_rank,

@@ -20,6 +20,8 @@ struct ModelConfig {
   int64_t mlp_dim = 0;       // f, dense layers
   int64_t moe_mlp_dim = 0;   // f, one expert and one shared expert
   double norm_epsilon = 1e-6;
+  // Of the norms inside attention (q_a_layernorm, kv_a_layernorm).
+  double latent_norm_epsilon = 1e-6;
   bool scan_layers = true;
 
   // Multi-head latent attention. A head's query and key have `nope` plain and `rope` rotated dimensions, its value `u`.

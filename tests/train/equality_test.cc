@@ -39,7 +39,9 @@ TEST(TrainEquality, FlashAndPlainAttention) { expect_the_same({"attention=flash"
 
 TEST(TrainEquality, FlashAttentionWithoutKernels) { expect_the_same({"attention=flash", "kernels=off"}); }
 
-TEST(TrainEquality, GroupedAndDenseExperts) { expect_the_same({"sparse_matmul=false"}); }
+TEST(TrainEquality, GroupedAndDenseExperts) {
+  expect_the_same({"sparse_matmul=false"}, {"load_balance_loss_weight=0.1"});
+}
 
 TEST(TrainEquality, KernelsAndComposedForms) { expect_the_same({"kernels=off"}); }
 
