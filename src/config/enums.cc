@@ -29,7 +29,7 @@ constexpr std::string_view kRematPolicies[] = {"none",
                                                "save_out_proj",
                                                "custom"};
 constexpr std::string_view kRematChoices[] = {"remat", "device"};
-constexpr std::string_view kOptTypes[] = {"adamw"};
+constexpr std::string_view kOptTypes[] = {"adamw", "sgd"};
 constexpr std::string_view kLrScheduleTypes[] = {"cosine", "wsd"};
 constexpr std::string_view kWsdDecayStyles[] = {"linear", "cosine"};
 constexpr std::string_view kDatasetTypes[] = {"synthetic", "files", "hf", "tfds"};

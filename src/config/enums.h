@@ -33,7 +33,7 @@ enum class RematPolicy : uint8_t {
   kCustom
 };
 enum class RematChoice : uint8_t { kRemat, kDevice };  // recomputed in the backward pass, or kept
-enum class OptType : uint8_t { kAdamw };
+enum class OptType : uint8_t { kAdamw, kSgd };
 enum class LrScheduleType : uint8_t { kCosine, kWsd };
 enum class WsdDecayStyle : uint8_t { kLinear, kCosine };
 // kFiles: text, JSONL or parquet named by dataset_path; kHf: the same named by hf_path and hf_train_files.

@@ -50,8 +50,10 @@ std::string batch_text(const Config& c, const DeviceMesh& mesh) {
 }
 
 std::string schedule_text(const Config& c) {
-  return fmt::format("{} steps, {} at {} ({}), weight decay {}", c.steps, name_of(c.opt_type), c.learning_rate,
-                     name_of(c.lr_schedule_type), c.adam_weight_decay);
+  std::string out = fmt::format("{} steps, {} at {} ({})", c.steps, name_of(c.opt_type), c.learning_rate,
+                                name_of(c.lr_schedule_type));
+  if (c.opt_type == OptType::kAdamw) out += fmt::format(", weight decay {}", c.adam_weight_decay);
+  return out;
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/listed.h"
 #include "base/python_regex.h"
-#include "train/adamw.h"
+#include "train/optimizer.h"
 
 namespace fathom {
 namespace {
@@ -70,6 +70,7 @@ void add_parameters(StateSpec& spec, const Config& config) {
   const std::set<std::string> trainable =
       matched_paths("trainable_parameters_mask", config.trainable_parameters_mask, spec.table);
   const std::set<std::string> undecayed = matched_paths("adamw_mask", config.adamw_mask, spec.table);
+  const bool decays = config.opt_type == OptType::kAdamw;
   for (size_t i = 0; i < spec.arrays.size(); ++i) {
     const ParamArray& a = spec.arrays[i];
     const Param& row = spec.table[a.row];
@@ -78,7 +79,7 @@ void add_parameters(StateSpec& spec, const Config& config) {
     if (spec.partition) entry.sharding = spec.partition->of(a.logical, a.type.shape, a.name);
     bool chosen = config.trainable_parameters_mask.empty() || trainable.contains(path);
     entry.role = !row.trained ? StateRole::kMovedByRule : chosen ? StateRole::kTrained : StateRole::kFrozen;
-    entry.decayed = entry.role == StateRole::kTrained && !undecayed.contains(path);
+    entry.decayed = decays && entry.role == StateRole::kTrained && !undecayed.contains(path);
     spec.entries.push_back(std::move(entry));
   }
   if (spec.with_role(StateRole::kTrained).empty()) {
@@ -88,7 +89,7 @@ void add_parameters(StateSpec& spec, const Config& config) {
 
 void add_moments(StateSpec& spec, const Config& config) {
   const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
-  for (const Moment& moment : adamw_moments(config)) {
+  for (const Moment& moment : optimizer_moments(config)) {
     for (size_t i : trained) {
       StateEntry entry = spec.entries[i];
       entry.name = fmt::format("{}.{}", moment.name, spec.array_name(entry));

@@ -19,7 +19,7 @@ enum class StateRole : uint8_t {
   kTrained,      // a parameter that the optimizer moves
   kFrozen,       // a parameter that trainable_parameters_mask leaves out: no gradient, no moments, no decay
   kMovedByRule,  // a parameter that another rule moves (the router's bias)
-  kMoment,       // of a trained parameter
+  kMoment,       // of a trained parameter; which there are depends on the optimizer
   kCounter,      // steps done
 };
 

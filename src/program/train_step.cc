@@ -6,8 +6,8 @@
 #include "graph/grad/gradients.h"
 #include "graph/region_ops.h"
 #include "program/builder.h"
-#include "train/adamw.h"
 #include "train/loss.h"
+#include "train/optimizer.h"
 #include "train/schedule.h"
 
 namespace fathom {
@@ -139,25 +139,51 @@ struct Updated {
   ValuesByName parameter_squares;
 };
 
-// The trained parameters and their moments after AdamW; `t` counts the updates from 1.
-Updated update(const Config& config, const StateSpec& spec, std::span<const Value> state,
-               std::span<const Value> gradients, const AdamScalars& now) {
+// What the optimizer takes beside the state and the gradients; f32 scalars.
+struct StepScalars {
+  Value rate, clip;
+  Value count;  // of the updates, this one included
+};
+
+// The trained parameters and their moments after the step.
+Updated adamw_update(const Config& config, const StateSpec& spec, std::span<const Value> state,
+                     std::span<const Value> gradients, const StepScalars& step) {
   AdamW adam{config.adam_b1, config.adam_b2, config.adam_eps, config.adam_eps_root, config.adam_weight_decay};
   AdamW undecayed = adam;
   undecayed.weight_decay = 0;
+  const AdamScalars now = adam_scalars(adam, step.rate, step.count, step.clip);
   Updated out{.state = std::vector<Value>(spec.entries.size()), .parameter_squares = {}};
   const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
   for (size_t i = 0; i < trained.size(); ++i) {
     const StateEntry& entry = spec.entries[trained[i]];
     const size_t mu = spec.moment("mu", trained[i]), nu = spec.moment("nu", trained[i]);
-    AdamStep step = adamw(entry.decayed ? adam : undecayed, {state[trained[i]], state[mu], state[nu]}, gradients[i],
+    AdamStep done = adamw(entry.decayed ? adam : undecayed, {state[trained[i]], state[mu], state[nu]}, gradients[i],
                           now, entry.sharding);
-    out.state[trained[i]] = step.state.parameter;
-    out.state[mu] = step.state.mu;
-    out.state[nu] = step.state.nu;
-    out.parameter_squares.add(spec.array_name(entry), step.squares);
+    out.state[trained[i]] = done.state.parameter;
+    out.state[mu] = done.state.mu;
+    out.state[nu] = done.state.nu;
+    out.parameter_squares.add(spec.array_name(entry), done.squares);
   }
   return out;
+}
+
+Updated sgd_update(const StateSpec& spec, std::span<const Value> state, std::span<const Value> gradients,
+                   const StepScalars& step) {
+  Updated out{.state = std::vector<Value>(spec.entries.size()), .parameter_squares = {}};
+  const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const StateEntry& entry = spec.entries[trained[i]];
+    Value next = sgd(state[trained[i]], gradients[i], step.rate, step.clip);
+    out.state[trained[i]] = next;
+    out.parameter_squares.add(spec.array_name(entry), sum_of_squares(next, entry.sharding));
+  }
+  return out;
+}
+
+Updated update(const Config& config, const StateSpec& spec, std::span<const Value> state,
+               std::span<const Value> gradients, const StepScalars& step) {
+  if (config.opt_type == OptType::kSgd) return sgd_update(spec, state, gradients, step);
+  return adamw_update(config, spec, state, gradients, step);
 }
 
 ValuesByName gradient_squares(const StateSpec& spec, std::span<const Value> gradients) {
@@ -191,9 +217,9 @@ Program train_step(const Config& config, const StateSpec& spec, const BatchShape
   ValuesByName squares = gradient_squares(spec, lg.gradients);
   Value norm = sqrt(sum_of(squares));
   Value rate = learning_rate(schedule_of(config), state[counter]);
-  AdamW adam{.b1 = config.adam_b1, .b2 = config.adam_b2};
-  AdamScalars now = adam_scalars(adam, rate, convert(state[counter], DType::kF32) + 1.0, clip_factor(norm, threshold));
-  Updated next = update(config, spec, state, lg.gradients, now);
+  Updated next =
+      update(config, spec, state, lg.gradients,
+             {.rate = rate, .clip = clip_factor(norm, threshold), .count = convert(state[counter], DType::kF32) + 1.0});
   next.state[counter] = state[counter] + 1;
 
   ValuesByName scalars = loss_scalars(lg.sums);

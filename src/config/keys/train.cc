@@ -15,7 +15,7 @@ constexpr std::string_view kDropoutSwitch = "nothing is dropped: dropout_rate is
 constexpr std::string_view kDropout = "dropout is not built";
 constexpr std::string_view kSpikes = "skipping steps is not built";
 constexpr std::string_view kDiffusion = "only causal language models are trained";
-constexpr std::string_view kMuon = "only AdamW is built";
+constexpr std::string_view kMuon = "AdamW and SGD are built";
 constexpr std::string_view kRampup = "a growing batch is not built";
 constexpr std::string_view kOffload = "keeping state in host memory is not built";
 
@@ -62,7 +62,8 @@ constexpr KeyRow kRows[] = {
     {"overwrite", bind<&Config::overwrite>, "false", kBuilt,
      "a run may take a folder that holds the metrics of another one, and drop them"},
     {"log_period", bind<&Config::log_period>, "100", kBuilt, "steps between flushes of the metrics files", kSize},
-    {"opt_type", bind<&Config::opt_type>, "adamw", kBuilt, "the optimizer"},
+    {"opt_type", bind<&Config::opt_type>, "adamw", kBuilt,
+     "`adamw`, or `sgd`: plain, without momentum, moments or weight decay"},
     {"learning_rate", bind<&Config::learning_rate>, "3.0e-05", kBuilt, "peak of the schedule", kFactor},
     {"lr_schedule_type", bind<&Config::lr_schedule_type>, "cosine", kBuilt,
      "`cosine`, or `wsd` (warm-up, constant, decay)"},
