@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "convert/slice_reader.h"
 #include "model/left_off.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 namespace {
@@ -54,23 +58,81 @@ void check_tensor(const TensorInfo* info, const HfPart& part, Findings& findings
   }
 }
 
+// The places of an array's tensors: calls f(number of the layer, expert, first element in our array).
+template <class F>
+void for_each_place(const ModelConfig& config, const Param& param, const ParamArray& array, int64_t experts, F f) {
+  const int64_t elements = param.type.shape.elements() / experts;
+  const Stack stack = param.stack ? stacks(config)[*param.stack] : Stack{.count = 1};
+  const bool one_layer = !param.stack || array.layer >= 0;
+  const int64_t first = one_layer ? std::max<int64_t>(array.layer, 0) : 0;
+  const int64_t count = one_layer ? 1 : stack.count;
+  for (int64_t l = 0; l < count; ++l) {
+    for (int64_t e = 0; e < experts; ++e) f(stack.first + first + l, e, (l * experts + e) * elements);
+  }
+}
+
+constexpr std::string_view kExpert = "{expert}";
+
+// Layers that the folder has and the model has not, or the other way round.
+void check_layers(const LeftOff& left_off, const TensorFolder& folder, const ModelConfig& config, Findings& findings) {
+  std::set<int64_t> there;
+  for (const std::string& name : folder.names()) {
+    std::optional<int64_t> layer = left_off.layer_of(name);
+    if (layer && !left_off(name)) there.insert(*layer);
+  }
+  const std::string counted = fmt::format("num_hidden_layers (base_num_decoder_layers) is {}", config.layers);
+  for (int64_t layer : there) {
+    if (layer >= config.layers) findings.add(counted + ", but there are also", fmt::format("model.layers.{}", layer));
+  }
+  for (int64_t layer = 0; layer < config.layers && !there.empty(); ++layer) {
+    if (!there.contains(layer)) findings.add(counted + ", but there are not", fmt::format("model.layers.{}", layer));
+  }
+}
+
+// A folder whose tensors were dequantised and whose config.json was not told.
+void note_quantization(const TensorFolder& folder) {
+  const std::string path = join_path(folder.path(), "config.json");
+  const FileStore& store = file_store(path);
+  if (store.kind(path) != PathKind::kFile) return;
+  const auto config = nlohmann::json::parse(store.read(path).bytes, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object() || !config.contains("quantization_config") || config["quantization_config"].is_null()) return;
+  const bool quantised = std::ranges::any_of(
+      folder.names(), [&](const std::string& name) { return folder.find(name)->dtype == DType::kF8E4M3FN; });
+  if (!quantised) {
+    log_warning("{}: quantization_config: no tensor of the folder is in float8; they are read as they are", path);
+  }
+}
+
 }  // namespace
 
 std::vector<HfPart> hf_parts(const ModelConfig& config, const Param& param, const ParamArray& array) {
-  bool experts = param.hf.find("{expert}") != std::string::npos;
-  int64_t pieces = experts ? param.type.shape[0].size : 1;
-  int64_t elements = param.type.shape.elements() / pieces;
-  const Stack stack = param.stack ? stacks(config)[*param.stack] : Stack{.count = 1};
-  bool one_layer = !param.stack || array.layer >= 0;
-  int64_t first = one_layer ? std::max<int64_t>(array.layer, 0) : 0;
-  int64_t count = one_layer ? 1 : stack.count;
+  const bool routed = param.hf.find(kExpert) != std::string::npos;
+  const int64_t experts = routed ? param.type.shape[0].size : 1;
+  const int64_t elements = param.type.shape.elements() / experts;
   std::vector<HfPart> out;
-  for (int64_t l = 0; l < count; ++l) {
-    std::string of_layer = with(param.hf, "{layer}", stack.first + first + l);
-    for (int64_t e = 0; e < pieces; ++e) {
-      out.push_back({with(of_layer, "{expert}", e), param.hf_sizes, (l * pieces + e) * elements, elements});
-    }
-  }
+  for_each_place(config, param, array, experts, [&](int64_t layer, int64_t expert, int64_t offset) {
+    std::string name = with(with(param.hf, "{layer}", layer), kExpert, expert);
+    out.push_back({std::move(name), param.hf_sizes, offset, elements});
+  });
+  return out;
+}
+
+std::vector<HfPart> stacked_parts(const ModelConfig& config, const Param& param, const ParamArray& array) {
+  const size_t at = param.hf.find(kExpert);
+  if (at == std::string::npos) return {};
+  const std::string_view leaf = std::string_view(param.hf).substr(at + kExpert.size());
+  const bool down = leaf == ".down_proj.weight", up = leaf == ".up_proj.weight";
+  const int64_t experts = param.type.shape[0].size, halves = down ? 1 : 2;
+  const int64_t elements = param.type.shape.elements() / experts;
+  std::vector<HfPart> out;
+  for_each_place(config, param, array, experts, [&](int64_t layer, int64_t expert, int64_t offset) {
+    std::string name = with(param.hf.substr(0, at), "{layer}", layer) + (down ? "down_proj" : "gate_up_proj");
+    out.push_back({.name = std::move(name),
+                   .sizes = {experts, halves * param.hf_sizes[0], param.hf_sizes[1]},
+                   .offset = offset,
+                   .elements = elements,
+                   .from = (expert * halves + (up ? 1 : 0)) * elements});
+  });
   return out;
 }
 
@@ -78,19 +140,24 @@ HfWeights::HfWeights(TensorFolder folder, const ModelConfig& config, const std::
                      const std::vector<ParamArray>& arrays)
     : folder_(std::move(folder)) {
   Findings findings;
+  const LeftOff left_off(config, table, folder_.names());
+  check_layers(left_off, folder_, config, findings);
+  findings.report(folder_);
   std::set<std::string> known;
   for (const ParamArray& array : arrays) {
-    arrays_.push_back({array, hf_parts(config, table[array.row], array)});
+    std::vector<HfPart> parts = hf_parts(config, table[array.row], array);
+    std::vector<HfPart> stacked = stacked_parts(config, table[array.row], array);
+    const bool as_stack = !stacked.empty() && folder_.find(parts[0].name) == nullptr && folder_.find(stacked[0].name);
+    arrays_.push_back({array, as_stack ? std::move(stacked) : std::move(parts)});
     for (const HfPart& part : arrays_.back().parts) {
-      known.insert(part.name);
-      check_tensor(folder_.find(part.name), part, findings);
+      if (known.insert(part.name).second) check_tensor(folder_.find(part.name), part, findings);
     }
   }
-  const LeftOff left_off(config, table);
   for (const std::string& name : folder_.names()) {
     if (!known.contains(name) && !left_off(name)) findings.add("extra", name);
   }
   findings.report(folder_);
+  note_quantization(folder_);
 }
 
 void HfWeights::fill(size_t index, std::span<const SliceMemory> slices) const {
@@ -101,7 +168,8 @@ void HfWeights::fill(size_t index, std::span<const SliceMemory> slices) const {
                 .file = &folder_.file_of(part.name),
                 .info = folder_.find(part.name),
                 .begin = part.offset,
-                .end = part.offset + part.elements});
+                .end = part.offset + part.elements,
+                .from = part.from});
   }
   if (const SliceSource* bad = reader.read()) {
     throw FormatError(folder_.path(),

@@ -161,6 +161,72 @@ TEST_F(HfWeightsTest, AFileCutShortAfterItWasOpenedIsAnErrorThatNamesIt) {
       ThrowsMessage<FormatError>(AllOf(HasSubstr(file), HasSubstr("the file ends here"))));
 }
 
+// Puts the experts of each layer into stacks, as transformers 5 has them in memory.
+void stack_experts(const ModelConfig& m, std::map<std::string, HostArray>& tensors) {
+  for (int64_t layer = m.dense_layers; layer < m.layers; ++layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer) + ".mlp.experts.";
+    auto stack = [&](const std::string& name, std::vector<std::string> parts, std::vector<int64_t> sizes) {
+      HostArray whole = HostArray::allocate(DType::kF32, std::move(sizes));
+      std::byte* to = whole.mutable_data();
+      for (int64_t e = 0; e < m.experts; ++e) {
+        for (const std::string& part : parts) {
+          auto node = tensors.extract(prefix + std::to_string(e) + "." + part + ".weight");
+          std::memcpy(to, node.mapped().data(), static_cast<size_t>(node.mapped().bytes()));
+          to += node.mapped().bytes();
+        }
+      }
+      tensors.emplace(prefix + name, std::move(whole));
+    };
+    stack("gate_up_proj", {"gate_proj", "up_proj"}, {m.experts, 2 * m.moe_mlp_dim, m.d});
+    stack("down_proj", {"down_proj"}, {m.experts, m.d, m.moe_mlp_dim});
+  }
+}
+
+TEST_F(HfWeightsTest, StackedExpertsGiveTheSameSlices) {
+  for (bool scan : {true, false}) {
+    set_up(DType::kF32, DType::kF32, scan);
+    std::vector<HostArray> wanted;
+    for (const ParamArray& array : arrays_) wanted.push_back(expected(array));
+    stack_experts(config_, tensors_);
+    write();
+    const HfWeights weights = open();
+    for (size_t i = 0; i < arrays_.size(); ++i) {
+      for (const auto& slices : divisions(wanted[i].sizes())) {
+        const auto parts = filled(weights, i, DType::kF32, slices);
+        for (size_t s = 0; s < slices.size(); ++s) {
+          EXPECT_TRUE(same(parts[s], cut(wanted[i], slices[s]))) << arrays_[i].name;
+        }
+      }
+    }
+    tensors_.clear();
+  }
+}
+
+TEST_F(HfWeightsTest, AStackOfAnotherShapeIsNamedOnce) {
+  set_up(DType::kF32, DType::kF32);
+  stack_experts(config_, tensors_);
+  tensors_["model.layers.2.mlp.experts.gate_up_proj"] = HostArray::allocate(DType::kF32, {8, 16, 32});
+  write();
+  EXPECT_THAT([&] { open(); },
+              ThrowsMessage<FormatError>(HasSubstr("misshapen (1):\n    model.layers.2.mlp.experts.gate_up_proj: "
+                                                   "[8, 16, 32] in the folder, [8, 32, 32] in the model")));
+}
+
+TEST_F(HfWeightsTest, LayersThatTheModelDoesNotCountAreNotDropped) {
+  set_up(DType::kF32, DType::kF32);
+  write();
+  config_.layers = 3;
+  table_ = param_table(config_);
+  arrays_ = param_arrays(config_, table_);
+  EXPECT_THAT([&] { open(); }, ThrowsMessage<FormatError>(AllOf(HasSubstr("num_hidden_layers"), HasSubstr("is 3"),
+                                                                HasSubstr("there are also (1):\n    model.layers.3"))));
+  config_.layers = 5;
+  table_ = param_table(config_);
+  arrays_ = param_arrays(config_, table_);
+  EXPECT_THAT([&] { open(); }, ThrowsMessage<FormatError>(AllOf(HasSubstr("num_hidden_layers"),
+                                                                HasSubstr("there are not (1):\n    model.layers.4"))));
+}
+
 // Bytes that this process has asked the kernel for.
 int64_t bytes_read() {
   std::ifstream file("/proc/self/io");

@@ -85,7 +85,7 @@ bool SliceReader::read_pieces(const SliceSource& source, std::span<const Piece> 
   const DType stored = source.info->dtype;
   const int64_t width = byte_size(stored), first = pieces.front().place;
   const int64_t bytes = (pieces.back().place + pieces.back().count - first) * width;
-  const int64_t offset = source.info->offset + (first - source.begin) * width;
+  const int64_t offset = source.info->offset + (source.from + first - source.begin) * width;
   if (pieces.size() == 1 && stored == dtype_) {
     source.file->read(offset, {pieces[0].to, static_cast<size_t>(bytes)});
     return all_finite(dtype_, pieces[0].to, pieces[0].count);

@@ -10,12 +10,13 @@
 
 namespace fathom {
 
-// A tensor that holds the elements [begin, end) of the array, in its order.
+// A tensor that holds the elements [begin, end) of the array, in its order, from its own element `from` on.
 struct SliceSource {
   std::string_view tensor;
   const SafetensorsFile* file = nullptr;
   const TensorInfo* info = nullptr;
   int64_t begin = 0, end = 0;
+  int64_t from = 0;
 };
 
 class SliceReader {

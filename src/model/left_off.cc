@@ -1,13 +1,14 @@
 #include "model/left_off.h"
 
 #include <algorithm>
-#include <optional>
 
 namespace fathom {
 namespace {
 
 constexpr std::string_view kLayer = "{layer}";
 constexpr std::string_view kComputed = "rotary_emb.inv_freq";
+// What a layer for multi-token prediction has and no other: it joins the embedding with the hidden state.
+constexpr std::string_view kPrediction = ".eh_proj.weight";
 
 // Takes the number at the beginning of `text` away.
 std::optional<int64_t> take_number(std::string_view& text) {
@@ -31,7 +32,8 @@ bool matches(std::string_view pattern, std::string_view name) {
 
 }  // namespace
 
-LeftOff::LeftOff(const ModelConfig& config, const std::vector<Param>& table) : layers_(config.layers) {
+LeftOff::LeftOff(const ModelConfig& config, const std::vector<Param>& table, const std::vector<std::string>& tensors)
+    : layers_(config.layers) {
   ModelConfig everything = config;
   everything.indexer = true;
   for (const Param& row : param_table(everything)) {
@@ -40,15 +42,24 @@ LeftOff::LeftOff(const ModelConfig& config, const std::vector<Param>& table) : l
     size_t layer = row.hf.find(kLayer);
     if (layer != std::string::npos) layer_prefix_ = row.hf.substr(0, layer);
   }
+  for (const std::string& tensor : tensors) {
+    std::optional<int64_t> layer = layer_of(tensor);
+    if (layer && *layer >= layers_ && tensor.ends_with(kPrediction)) prediction_layers_.insert(*layer);
+  }
+}
+
+std::optional<int64_t> LeftOff::layer_of(std::string_view tensor) const {
+  if (layer_prefix_.empty() || !tensor.starts_with(layer_prefix_)) return std::nullopt;
+  tensor.remove_prefix(layer_prefix_.size());
+  std::optional<int64_t> layer = take_number(tensor);
+  return tensor.starts_with('.') ? layer : std::nullopt;
 }
 
 bool LeftOff::operator()(std::string_view tensor) const {
   if (tensor.ends_with(kComputed)) return true;
   if (std::any_of(patterns_.begin(), patterns_.end(), [&](const auto& p) { return matches(p, tensor); })) return true;
-  if (layer_prefix_.empty() || !tensor.starts_with(layer_prefix_)) return false;
-  tensor.remove_prefix(layer_prefix_.size());
-  std::optional<int64_t> layer = take_number(tensor);
-  return layer && *layer >= layers_ && tensor.starts_with('.');
+  std::optional<int64_t> layer = layer_of(tensor);
+  return layer && prediction_layers_.contains(*layer);
 }
 
 }  // namespace fathom

@@ -1,6 +1,9 @@
 // What a Hugging Face folder may hold beyond the parameter table.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,17 +13,21 @@
 namespace fathom {
 
 // The tensors of a model that a run does without: those of parts it has switched off (the table's rows with every part
-// switched on, less its own), those of layers behind its last one (multi-token prediction), and frequencies that are
-// stored though they can be computed.
+// switched on, less its own), those of the layers for multi-token prediction behind its last one, and frequencies that
+// are stored though they can be computed.
 class LeftOff {
  public:
-  LeftOff(const ModelConfig& config, const std::vector<Param>& table);
+  // `tensors`: all names in the folder.
+  LeftOff(const ModelConfig& config, const std::vector<Param>& table, const std::vector<std::string>& tensors);
   bool operator()(std::string_view tensor) const;
+  // The number of the layer that a tensor belongs to, if it is one of a layer.
+  std::optional<int64_t> layer_of(std::string_view tensor) const;
 
  private:
   int64_t layers_;
   std::vector<std::string> patterns_;  // of the rows that are switched off
   std::string layer_prefix_;           // what stands in front of a layer's number
+  std::set<int64_t> prediction_layers_;
 };
 
 }  // namespace fathom

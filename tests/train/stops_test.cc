@@ -33,15 +33,35 @@ TEST(TrainStop, InterruptEndsAfterAWholeStep) { expect_clean_stop(SIGINT); }
 
 TEST(TrainStop, TerminationEndsAfterAWholeStep) { expect_clean_stop(SIGTERM); }
 
-// A dense model: the rate blows up the parameters in one step.
-Words exploding() {
-  return {"override_model_config=True", "base_num_decoder_layers=1", "max_target_length=16", "warmup_steps_fraction=0",
-          "learning_rate=1e30"};
-}
+// The first layer of the small model, a dense one, as a model of its own: the rate blows up the parameters in one step.
+class Exploding {
+ public:
+  Exploding() {
+    const std::string from = "tests/data/deepseek_v3/hf/";
+    const TensorFolder model = TensorFolder::open(from);
+    std::map<std::string, HostArray> tensors;
+    for (const std::string& name : model.names()) {
+      if (!name.starts_with("model.layers.") || name.starts_with("model.layers.0.")) tensors[name] = model.tensor(name);
+    }
+    write_safetensors(model_ / "model.safetensors", tensors);
+    json config = json::parse(read_file(from + "config.json"));
+    config["num_hidden_layers"] = 1;
+    model_.write("config.json", config.dump());
+  }
+
+  Words keys() const {
+    return {"load_parameters_path=" + model_.path(), "tokenizer_path=tests/data/deepseek_v3/hf", "max_target_length=16",
+            "warmup_steps_fraction=0", "learning_rate=1e30"};
+  }
+
+ private:
+  TemporaryFolder model_;
+};
 
 TEST(TrainStop, LossThatIsNotANumberNamesTheStepAndTheParameters) {
   TemporaryFolder output;
-  Outcome outcome = train(keys_with(exploding(), output.path()));
+  const Exploding model;
+  Outcome outcome = train(keys_with(model.keys(), output.path()));
   EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
   // The step that failed is the last one on record.
   std::vector<json> records = read_records(output / "run/metrics.jsonl");
@@ -55,7 +75,8 @@ TEST(TrainStop, LossThatIsNotANumberNamesTheStepAndTheParameters) {
 }
 
 TEST(TrainStop, RunGoesOnWithoutALossWhenToldTo) {
-  Words keys = exploding();
+  const Exploding model;
+  Words keys = model.keys();
   keys.push_back("abort_on_nan_loss=false");
   TrainRun run(keys);
   std::vector<json> records = run.metrics();

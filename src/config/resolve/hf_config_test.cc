@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temporary_folder.h"
 
 namespace fathom {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 Resolved resolve_auto(const std::string& folder, std::vector<std::string> more = {}) {
   std::vector<std::string> args = {"model_name=auto", "load_parameters_path=" + folder, "dataset_type=synthetic"};
@@ -137,6 +139,114 @@ TEST(HfConfig, RefusesValuesThatAreNotBuilt) {
   EXPECT_THAT(mistakes(v2), HasSubstr("norm_topk_prob"));
 }
 
+TEST(HfConfig, PassesOverBookkeepingOfTheLibraryThatWroteIt) {
+  json config = v3();
+  config.update(json::parse(R"({"_attn_implementation_autoset": true, "tokenizer_class": "T", "torchscript": false,
+      "unsloth_fixed": true, "is_decoder": false, "is_encoder_decoder": false, "add_cross_attention": false,
+      "pruned_heads": {}, "do_sample": false, "temperature": 1.0, "top_k": 50, "max_length": 20, "prefix": null,
+      "task_specific_params": null, "bad_words_ids": null, "sliding_window": null, "use_return_dict": true,
+      "_experts_implementation": "grouped"})"));
+  EXPECT_EQ(mistakes(config), "");
+  for (auto [field, value] : std::vector<std::pair<std::string, json>>{
+           {"is_encoder_decoder", true}, {"add_cross_attention", true}, {"pruned_heads", {{"0", {1}}}}}) {
+    json wrong = config;
+    wrong[field] = value;
+    EXPECT_THAT(mistakes(wrong), HasSubstr("config.json: " + field)) << value;
+  }
+}
+
+TEST(HfConfig, NamesTheFieldOfAValueThatCannotBe) {
+  for (auto [field, value] : std::vector<std::pair<std::string, json>>{{"n_group", 0},
+                                                                       {"n_group", 3},
+                                                                       {"n_group", "4"},
+                                                                       {"topk_group", 0},
+                                                                       {"topk_group", 5},
+                                                                       {"norm_topk_prob", "yes"},
+                                                                       {"norm_topk_prob", 1},
+                                                                       {"num_hidden_layers", "61"},
+                                                                       {"num_hidden_layers", 0},
+                                                                       {"num_hidden_layers", 3.0},
+                                                                       {"num_hidden_layers", true},
+                                                                       {"first_k_dense_replace", 4},
+                                                                       {"first_k_dense_replace", -1},
+                                                                       {"vocab_size", -5},
+                                                                       {"hidden_size", 18446744073709551615U},
+                                                                       {"qk_rope_head_dim", 7},
+                                                                       {"num_key_value_heads", 1},
+                                                                       {"num_experts_per_tok", 9},
+                                                                       {"routed_scaling_factor", "2.5"},
+                                                                       {"routed_scaling_factor", 0},
+                                                                       {"rms_norm_eps", -1e-6},
+                                                                       {"rope_theta", "10000"},
+                                                                       {"rope_scaling", "yarn"},
+                                                                       {"q_lora_rank", -1},
+                                                                       {"num_nextn_predict_layers", -1},
+                                                                       {"scoring_func", 1},
+                                                                       {"moe_layer_freq", 0},
+                                                                       {"mlp_layer_types", "dense"},
+                                                                       {"mlp_layer_types", {"dense", "sparse"}},
+                                                                       {"layer_types", {"a", "b", "c"}},
+                                                                       {"quantization_config", 8},
+                                                                       {"quantization_config.quant_method", "gptq"}}) {
+    json config = v3();
+    if (field == "quantization_config.quant_method") {
+      config["quantization_config"] = {{"quant_method", value}};
+    } else {
+      config[field] = value;
+    }
+    const std::string said = mistakes(config);
+    EXPECT_THAT(said, HasSubstr("config.json: " + field)) << value;
+    EXPECT_THAT(said, Not(HasSubstr("\n"))) << "one line";
+  }
+}
+
+TEST(HfConfig, NamesTheFieldInsideTheRope) {
+  for (auto [field, value] : std::vector<std::pair<std::string, json>>{{"factor", "40"},
+                                                                       {"factor", 0},
+                                                                       {"mscale", true},
+                                                                       {"mscale_all_dim", -1},
+                                                                       {"beta_fast", "32"},
+                                                                       {"rope_type", "linear"},
+                                                                       {"original_max_position_embeddings", 4096.5}}) {
+    json config = v3();
+    config["rope_scaling"][field] = value;
+    EXPECT_THAT(mistakes(config), HasSubstr("config.json: rope_scaling." + field)) << value;
+  }
+  json config = v3();
+  config["rope_parameters"] = config["rope_scaling"];
+  EXPECT_EQ(mistakes(config), "");
+  config["rope_parameters"]["factor"] = 4;
+  EXPECT_THAT(mistakes(config), HasSubstr("config.json: rope_parameters.factor: is 4, rope_scaling.factor is 40"));
+}
+
+TEST(HfConfig, TakesOneKeyAndValueAHeadWhereTheirNumberIsNotGiven) {
+  json config = v3();
+  const std::string heads = value_of(config, "base_num_query_heads");
+  config.erase("num_key_value_heads");
+  EXPECT_EQ(mistakes(config), "");
+  EXPECT_EQ(value_of(config, "base_num_kv_heads"), heads);
+}
+
+TEST(HfConfig, ReadsKimiAsTheV3ThatItIs) {
+  json config = v3();
+  config["model_type"] = "kimi_k2";
+  EXPECT_EQ(mistakes(config), "");
+}
+
+// A mistake in the folder's file is told alone, not with what follows from it.
+TEST(HfConfig, AMistakeIsOneLine) {
+  TemporaryFolder folder;
+  json config = v3();
+  config["n_routed_experts"] = 7;
+  folder.write("config.json", config.dump());
+  try {
+    resolve_auto(folder.path());
+    FAIL() << "n_routed_experts=7 is taken";
+  } catch (const ConfigError& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("n_group"), Not(HasSubstr("n_routing_groups")), Not(HasSubstr("\n"))));
+  }
+}
+
 TEST(HfConfig, NamesMissingFields) {
   json config = v3();
   config.erase("kv_lora_rank");
@@ -180,6 +290,16 @@ TEST(HfConfig, ChecksTheListOfLayerKinds) {
   EXPECT_EQ(mistakes(config), "");
   config["mlp_layer_types"] = {"dense", "dense", "sparse"};
   EXPECT_THAT(mistakes(config), HasSubstr("mlp_layer_types: layer 1 contradicts first_k_dense_replace=1"));
+}
+
+TEST(HfConfig, ADeepValueOrAHugeNumberIsAMistakeLikeOthers) {
+  Problems problems;
+  std::string text = v3().dump();
+  const std::string brackets(100'000, '['), back(100'000, ']');
+  text.replace(text.find("\"n_group\":4"), 11, "\"n_group\":" + brackets + back);
+  hf_model_layer(text, "config.json", problems);
+  EXPECT_THAT([&] { problems.throw_if_any(); }, testing::ThrowsMessage<ConfigError>(HasSubstr("n_group: is a list")));
+  EXPECT_THROW(hf_model_layer(R"({"n_group": 1e999})", "config.json", problems), FormatError);
 }
 
 TEST(HfConfig, NamesTheFileThatIsNotJson) {

@@ -64,8 +64,7 @@ void resolve_references(Layer& settings, const Environment& environment, Problem
 }
 
 // config.json of a folder, or of its parent (converted folders carry it beside `items`).
-Layer auto_model_layer(const LayerStack& stack, const Environment& environment, const ResolveOptions& options,
-                       Problems& problems) {
+Layer auto_model_layer(const LayerStack& stack, const Environment& environment, const ResolveOptions& options) {
   std::string folder = options.model_folder.empty() ? early_text(stack, "load_parameters_path") : options.model_folder;
   if (folder.empty()) throw ConfigError("model_name=auto needs load_parameters_path=<folder with config.json>");
   folder = find_in_hub("load_parameters_path", folder, HubKind::kModel, environment);
@@ -78,7 +77,10 @@ Layer auto_model_layer(const LayerStack& stack, const Environment& environment, 
       constexpr int64_t kMost = int64_t{64} << 20;
       const int64_t size = store.size(path);
       if (size > kMost) throw FormatError(path, fmt::format("{} bytes long; {} are the most", size, kMost));
-      return hf_model_layer(std::string(store.read(path).bytes), path, problems);
+      Problems problems;
+      Layer layer = hf_model_layer(std::string(store.read(path).bytes), path, problems);
+      problems.throw_if_any();  // what follows from wrong dimensions is no news
+      return layer;
     }
   }
   throw ConfigError(fmt::format("model_name=auto: no config.json in {} or above it", folder));
@@ -101,7 +103,7 @@ Layer model_layer(const LayerStack& stack, const std::string& file, const std::s
                   const Environment& environment, const ResolveOptions& options, Problems& problems) {
   std::string name = early_text(stack, "model_name");
   std::vector<std::string> names = names_of("models", root);
-  if (name == "auto") return auto_model_layer(stack, environment, options, problems);
+  if (name == "auto") return auto_model_layer(stack, environment, options);
   if (name == "default") return {};
   if (name.empty()) {
     throw ConfigError(fmt::format(
