@@ -44,6 +44,8 @@ using PreparedCheck = std::function<CheckResult()>;
 
 // The check is absent, for this reason.
 PreparedCheck absent(std::string reason);
+// The check fails, for this reason: its references are not whole.
+PreparedCheck failed(const std::string& reason);
 
 PreparedCheck prepare_logits(CheckContext& context);
 PreparedCheck prepare_batch(CheckContext& context);

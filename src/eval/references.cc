@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -39,6 +42,7 @@ HostArray floats(const SafetensorsFile& file, const std::string& name) {
 }
 
 void need_rank(const SafetensorsFile& file, const std::string& name, size_t rank) {
+  if (file.find(name) == nullptr) throw IncompleteReference(file.path(), name + " is missing");
   size_t found = file.tensor(name).sizes().size();
   if (found != rank) throw FormatError(file.path(), fmt::format("{} has {} axes instead of {}", name, found, rank));
 }
@@ -51,31 +55,13 @@ LogitsReference logits_of(const SafetensorsFile& file, const std::string& tokens
   bool all = logits.ends_with(".logits") || logits == "logits";
   int64_t positions = out.logits.sizes()[0], length = static_cast<int64_t>(out.row.tokens.size());
   if (all ? positions != length : positions > length) {
-    throw FormatError(file.path(), fmt::format("{} has {} positions, {} has {}", logits, positions, tokens, length));
+    throw IncompleteReference(file.path(),
+                              fmt::format("{} has {} positions, {} has {}", logits, positions, tokens, length));
   }
   return out;
 }
 
-std::vector<LogitsReference> batch_rows(const SafetensorsFile& file) {
-  need_rank(file, "batch.tokens", 2);
-  need_rank(file, "batch.logits", 3);
-  std::vector<int32_t> tokens = token_ids(file, "batch.tokens");
-  HostArray logits = floats(file, "batch.logits");
-  const std::vector<int64_t> sizes = file.tensor("batch.tokens").sizes();
-  const std::vector<int64_t>& of_logits = logits.sizes();
-  if (of_logits[0] != sizes[0] || of_logits[1] != sizes[1]) {
-    throw FormatError(file.path(), fmt::format("batch.logits is [{} {} v], batch.tokens [{} {}]", of_logits[0],
-                                               of_logits[1], sizes[0], sizes[1]));
-  }
-  std::vector<LogitsReference> out;
-  int64_t row_bytes = logits.bytes() / sizes[0];
-  for (int64_t r = 0; r < sizes[0]; ++r) {
-    auto begin = tokens.begin() + r * sizes[1];
-    out.push_back({{fmt::format("batch.logits[{}]", r), {begin, begin + sizes[1]}},
-                   HostArray(DType::kF32, {sizes[1], of_logits[2]}, logits.data() + r * row_bytes, logits.owner())});
-  }
-  return out;
-}
+constexpr std::string_view kBatch = "batch.";
 
 // Calls f(line number, object) for each line; what goes wrong in it names the line.
 template <class F>
@@ -89,6 +75,8 @@ void for_each_line(const std::string& path, F f) {
       throw FormatError(path, fmt::format("line {}: {}", number, kDeepJson));
     try {
       f(number, json::parse(line));
+    } catch (const json::out_of_range& e) {
+      throw IncompleteReference(path, fmt::format("line {}: {}", number, e.what()));
     } catch (const json::exception& e) {
       throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
     }
@@ -122,16 +110,17 @@ HostArray matrix(const json& rows) {
   return out;
 }
 
-// The value of the only key that begins so: the number of steps is part of some names.
-const json* by_prefix(const json& object, std::string_view prefix) {
-  for (const auto& [key, value] : object.items()) {
-    if (key.starts_with(prefix)) return &value;
+// Token ids as they stand: none is cut to fewer bits.
+std::vector<int32_t> token_ids(const json& list, const std::string& path, int64_t line) {
+  std::vector<int32_t> out;
+  for (const json& id : list.get_ref<const json::array_t&>()) {
+    const bool token = id.is_number_integer() && id >= 0 && id <= std::numeric_limits<int32_t>::max();
+    if (!token) {
+      throw FormatError(path, fmt::format("line {}: {} is no token", line, id.is_structured() ? "a list" : id.dump()));
+    }
+    out.push_back(id.get<int32_t>());
   }
-  return nullptr;
-}
-
-std::map<std::string, double> numbers(const json* object) {
-  return object == nullptr ? std::map<std::string, double>{} : object->get<std::map<std::string, double>>();
+  return out;
 }
 
 std::optional<std::string> text_of(const json& object, const char* key) {
@@ -140,31 +129,75 @@ std::optional<std::string> text_of(const json& object, const char* key) {
   return it->get<std::string>();
 }
 
-OptimizerSettings optimizer_settings(const json& file) {
-  OptimizerSettings out;
-  auto it = file.find("optimizer");
-  if (it == file.end()) return out;
-  out.rate = it->value("lr", out.rate);
-  out.eps = it->value("eps", out.eps);
-  out.weight_decay = it->value("weight_decay", out.weight_decay);
-  if (auto betas = it->find("betas"); betas != it->end()) {
-    out.b1 = betas->at(0).get<double>();
-    out.b2 = betas->at(1).get<double>();
-  }
-  return out;
-}
+// Reads training.json; what is not there is noted.
+class TrainingReader {
+ public:
+  explicit TrainingReader(const json& file) : file_(file) {}
 
-TrainingFile training_file(const json& file) {
-  TrainingFile out{.optimizer = optimizer_settings(file)};
-  if (file.contains("loss_before")) out.loss_before = file["loss_before"].get<double>();
-  if (file.contains("grad_norms")) out.gradient_norms = numbers(&file["grad_norms"]);
-  if (file.contains("no_gradient")) out.without_gradient = file["no_gradient"].get<std::set<std::string>>();
-  if (const json* losses = by_prefix(file, "losses_of_steps_")) out.losses = losses->get<std::vector<double>>();
-  if (const json* loss = by_prefix(file, "loss_after_step_")) out.loss_after = loss->get<double>();
-  out.parameter_norms = numbers(by_prefix(file, "parameter_norms_after_step_"));
-  out.optimizer.steps = static_cast<int64_t>(out.losses.size());
-  return out;
-}
+  TrainingFile read() {
+    auto& gradients = out_.missing_for_gradients;
+    auto& adamw = out_.missing_for_adamw;
+    take("grad_norms", file_, out_.gradient_norms, gradients);
+    take("no_gradient", file_, out_.without_gradient, gradients);
+    read_optimizer();
+    take("loss_before", file_, out_.loss_before, adamw);
+    take(counted("losses_of_steps_1_to_"), file_, out_.losses, adamw);
+    const auto losses = static_cast<int64_t>(out_.losses.size());
+    if (steps_ > 0 && losses != steps_) adamw.push_back(fmt::format("there are {} losses of {} steps", losses, steps_));
+    out_.optimizer.steps = steps_;
+    take(counted("loss_after_step_"), file_, out_.loss_after, adamw);
+    take(counted("parameter_norms_after_step_"), file_, out_.parameter_norms, adamw);
+    for (const auto& [name, norm] : out_.gradient_norms) {
+      if (!out_.parameter_norms.contains(name)) adamw.push_back(name + ": there is no norm after the last step");
+    }
+    return std::move(out_);
+  }
+
+ private:
+  template <class T>
+  void take(const std::string& key, const json& from, T& to, std::vector<std::string>& missing) {
+    auto found = from.find(key);
+    if (found == from.end() || found->is_null()) {
+      missing.push_back(key + " is missing");
+    } else {
+      to = found->get<T>();
+    }
+  }
+
+  void read_optimizer() {
+    auto& missing = out_.missing_for_adamw;
+    auto settings = file_.find("optimizer");
+    if (settings == file_.end()) {
+      missing.emplace_back("optimizer is missing");
+      return;
+    }
+    std::array<double, 2> betas = {};
+    take("lr", *settings, out_.optimizer.rate, missing);
+    take("betas", *settings, betas, missing);
+    take("eps", *settings, out_.optimizer.eps, missing);
+    take("weight_decay", *settings, out_.optimizer.weight_decay, missing);
+    out_.optimizer.b1 = betas[0];
+    out_.optimizer.b2 = betas[1];
+  }
+
+  // The key that begins so and ends in the number of steps, which is the same in all of them.
+  std::string counted(std::string_view prefix) {
+    for (const auto& [key, value] : file_.items()) {
+      if (!key.starts_with(prefix)) continue;
+      int64_t steps = 0;
+      const char* end = key.data() + key.size();
+      const auto parsed = std::from_chars(key.data() + prefix.size(), end, steps);
+      if (parsed.ec != std::errc() || parsed.ptr != end || steps < 1) continue;
+      if (steps_ == 0) steps_ = steps;
+      if (steps == steps_) return key;
+    }
+    return fmt::format("{}{}", prefix, steps_ > 0 ? std::to_string(steps_) : "N");
+  }
+
+  const json& file_;
+  TrainingFile out_;
+  int64_t steps_ = 0;
+};
 
 }  // namespace
 
@@ -173,30 +206,63 @@ std::vector<LogitsReference> read_golden_logits(const std::string& path) {
   for_each_line(path, [&](int64_t number, const json& line) {
     LogitsReference r{{fmt::format("golden_logits.jsonl:{}", number), token_ids(line.at("tokens"), path, number)},
                       matrix(line.at("logits"))};
-    if (r.row.tokens.empty()) throw FormatError(path, fmt::format("line {}: no tokens", number));
+    if (r.row.tokens.empty()) throw IncompleteReference(path, fmt::format("line {}: no tokens", number));
     if (r.logits.sizes().size() != 2 || r.logits.sizes()[0] != static_cast<int64_t>(r.row.tokens.size())) {
-      throw FormatError(path, fmt::format("line {}: logits must have a row of one length for each of the {} tokens",
-                                          number, r.row.tokens.size()));
+      throw IncompleteReference(
+          path, fmt::format("line {}: logits must have a row of one length for each of the {} tokens", number,
+                            r.row.tokens.size()));
     }
     out.push_back(std::move(r));
   });
+  if (out.empty()) throw IncompleteReference(path, "no line");
   return out;
 }
 
-LogitsFile read_logits_file(const std::string& path) {
+std::vector<LogitsReference> read_prompt_logits(const std::string& path) {
   auto file = SafetensorsFile::open(path);
-  LogitsFile out;
+  std::vector<LogitsReference> out;
+  std::set<std::string> tokens, with_logits;
   for (const std::string& name : file->names()) {
-    size_t dot = name.rfind('.');
-    std::string stem = name.substr(0, dot == std::string::npos ? 0 : dot),
-                leaf = name.substr(stem.empty() ? 0 : dot + 1);
-    if (name == "batch.logits") {
-      out.batch = batch_rows(*file);
-    } else if (!stem.empty() && leaf.ends_with("logits")) {
-      out.prompts.push_back(logits_of(*file, stem + ".tokens", name));
-    } else if (stem.empty() || leaf != "tokens") {
+    if (name.starts_with(kBatch)) continue;
+    const size_t dot = name.rfind('.');
+    const std::string stem = name.substr(0, dot == std::string::npos ? 0 : dot);
+    const std::string leaf = name.substr(stem.empty() ? 0 : dot + 1);
+    if (stem.empty() || (leaf != "tokens" && !leaf.ends_with("logits"))) {
       throw FormatError(path, name + " is neither tokens nor logits");
     }
+    if (leaf == "tokens") {
+      tokens.insert(stem);
+    } else {
+      with_logits.insert(stem);
+      out.push_back(logits_of(*file, stem + ".tokens", name));
+    }
+  }
+  for (const std::string& stem : tokens) {
+    if (!with_logits.contains(stem)) throw IncompleteReference(path, stem + ".tokens: there are no logits of them");
+  }
+  return out;
+}
+
+std::vector<LogitsReference> read_batch_logits(const std::string& path) {
+  auto open = SafetensorsFile::open(path);
+  const SafetensorsFile& file = *open;
+  if (std::ranges::none_of(file.names(), [](const std::string& name) { return name.starts_with(kBatch); })) return {};
+  need_rank(file, "batch.tokens", 2);
+  need_rank(file, "batch.logits", 3);
+  std::vector<int32_t> tokens = token_ids(file, "batch.tokens");
+  HostArray logits = floats(file, "batch.logits");
+  const std::vector<int64_t> sizes = file.tensor("batch.tokens").sizes();
+  const std::vector<int64_t>& of_logits = logits.sizes();
+  if (of_logits[0] != sizes[0] || of_logits[1] != sizes[1]) {
+    throw IncompleteReference(path, fmt::format("batch.logits is [{} {} v], batch.tokens [{} {}]", of_logits[0],
+                                                of_logits[1], sizes[0], sizes[1]));
+  }
+  std::vector<LogitsReference> out;
+  int64_t row_bytes = logits.bytes() / sizes[0];
+  for (int64_t r = 0; r < sizes[0]; ++r) {
+    auto begin = tokens.begin() + r * sizes[1];
+    out.push_back({{fmt::format("batch.logits[{}]", r), {begin, begin + sizes[1]}},
+                   HostArray(DType::kF32, {sizes[1], of_logits[2]}, logits.data() + r * row_bytes, logits.owner())});
   }
   return out;
 }
@@ -213,7 +279,8 @@ IntermediatesFile read_intermediates(const std::string& path) {
     if (name == "tokens") continue;
     HostArray array = file->tensor(name);
     if (array.sizes().empty() || array.sizes()[0] != static_cast<int64_t>(out.row.tokens.size())) {
-      throw FormatError(path, fmt::format("{} does not have the {} positions of tokens", name, out.row.tokens.size()));
+      throw IncompleteReference(
+          path, fmt::format("{} does not have the {} positions of tokens", name, out.row.tokens.size()));
     }
     out.tensors.emplace(name, convert(array, is_float(array.dtype()) ? DType::kF32 : DType::kS32));
   }
@@ -232,7 +299,9 @@ TrainingFile read_training_file(const std::string& path) {
   const std::string text = read_file(path);
   if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
   try {
-    return training_file(json::parse(text));
+    const json file = json::parse(text);
+    if (!file.is_object()) throw FormatError(path, "not a JSON object");
+    return TrainingReader(file).read();
   } catch (const json::exception& e) {
     throw FormatError(path, e.what());
   }

@@ -9,9 +9,16 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/host_array.h"
 
 namespace fathom {
+
+// A reference file that can be read, of which a part is missing or does not fit another: its check fails. (A file that
+// is broken is a FormatError, and the user's mistake.)
+class IncompleteReference : public FormatError {
+  using FormatError::FormatError;
+};
 
 // A row of tokens; `where` is how messages name it.
 struct TokenRow {
@@ -28,12 +35,11 @@ struct LogitsReference {
 // Each line of golden_logits.jsonl: {"prompt", "tokens", "logits": [tokens][v]}.
 std::vector<LogitsReference> read_golden_logits(const std::string& path);
 
-// logits.safetensors: NAME.tokens [n] with NAME.logits [n v], or with NAME.lastK_logits [k v] for the last positions;
-// batch.tokens [b n] with batch.logits [b n v].
-struct LogitsFile {
-  std::vector<LogitsReference> prompts, batch;
-};
-LogitsFile read_logits_file(const std::string& path);
+// logits.safetensors but its batch: NAME.tokens [n] with NAME.logits [n v], or with NAME.lastK_logits [k v] for the
+// last positions.
+std::vector<LogitsReference> read_prompt_logits(const std::string& path);
+// Its batch.tokens [b n] with batch.logits [b n v], row by row; none when it has neither.
+std::vector<LogitsReference> read_batch_logits(const std::string& path);
 
 // `tokens` and `logits` alone: logits_bf16.safetensors.
 LogitsReference read_single_logits(const std::string& path);
@@ -54,9 +60,9 @@ struct TrainingTokens {
 };
 TrainingTokens read_training_tokens(const std::string& path);
 
-// AdamW as the reference ran it, at a constant rate and without clipping; what training.json does not say is as here.
+// AdamW as the reference ran it, at a constant rate and without clipping.
 struct OptimizerSettings {
-  double rate = 1e-3, b1 = 0.9, b2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+  double rate = 0, b1 = 0, b2 = 0, eps = 0, weight_decay = 0;
   int64_t steps = 0;
   friend bool operator==(const OptimizerSettings&, const OptimizerSettings&) = default;
 };
@@ -64,12 +70,15 @@ struct OptimizerSettings {
 // training.json. Norms are L2 norms by tensor of the checkpoint.
 struct TrainingFile {
   OptimizerSettings optimizer;
-  std::optional<double> loss_before;
+  double loss_before = 0;
   std::map<std::string, double> gradient_norms;
-  std::optional<std::set<std::string>> without_gradient;
+  std::set<std::string> without_gradient;
   std::vector<double> losses;  // of the forward pass of each step
-  std::optional<double> loss_after;
+  double loss_after = 0;
   std::map<std::string, double> parameter_norms;  // after the last step
+  // What the file does not have, or not whole, of that which the check of gradients takes (grad_norms, no_gradient),
+  // and of the rest, which that of adamw takes: a line for each.
+  std::vector<std::string> missing_for_gradients, missing_for_adamw;
 };
 TrainingFile read_training_file(const std::string& path);
 
@@ -81,6 +90,6 @@ struct TokenizerLine {
 };
 std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path);
 
-// All of these throw FormatError that names the file and the tensor, key or line at fault.
+// All of these throw FormatError, or IncompleteReference, that names the file and the tensor, key or line at fault.
 
 }  // namespace fathom

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/temporary_folder.h"
@@ -77,18 +78,21 @@ TEST(LogitsFile, TakesAnyNumberOfPromptsLastPositionsAndABatch) {
                                                     {"far.last4_logits", floats({4, 3})},
                                                     {"batch.tokens", tokens({2, 5}, 10)},
                                                     {"batch.logits", floats({2, 5, 3})}});
-  LogitsFile file = read_logits_file(folder / "logits.safetensors");
-  EXPECT_EQ(file.prompts.size(), 2);
-  ASSERT_EQ(file.batch.size(), 2);
-  EXPECT_THAT(file.batch[1].row.tokens, ElementsAre(15, 16, 17, 18, 19));
-  EXPECT_EQ(file.batch[1].logits.view<float>()[0], 15);
+  EXPECT_EQ(read_prompt_logits(folder / "logits.safetensors").size(), 2);
+  auto batch = read_batch_logits(folder / "logits.safetensors");
+  ASSERT_EQ(batch.size(), 2);
+  EXPECT_THAT(batch[1].row.tokens, ElementsAre(15, 16, 17, 18, 19));
+  EXPECT_EQ(batch[1].logits.view<float>()[0], 15);
 }
 
 TEST(LogitsFile, NamesTensorsThatDoNotBelongTogether) {
   TemporaryFolder folder;
   auto says = [&](const std::map<std::string, HostArray>& tensors) {
     write_safetensors(folder / "l.safetensors", tensors);
-    return fault([&] { read_logits_file(folder / "l.safetensors"); });
+    return fault([&] {
+      read_prompt_logits(folder / "l.safetensors");
+      read_batch_logits(folder / "l.safetensors");
+    });
   };
   EXPECT_THAT(says({{"a.logits", floats({2, 3})}}), HasSubstr("a.tokens"));
   EXPECT_THAT(says({{"a.logits", floats({2, 3})}, {"a.tokens", tokens({3})}}), HasSubstr("2 positions"));
@@ -96,20 +100,53 @@ TEST(LogitsFile, NamesTensorsThatDoNotBelongTogether) {
   EXPECT_THAT(says({{"a.logits", floats({3})}, {"a.tokens", tokens({3})}}), HasSubstr("axes"));
   EXPECT_THAT(says({{"a.logits", floats({1, 3})}, {"a.tokens", tokens({1}, -1)}}), HasSubstr("no token"));
   EXPECT_THAT(says({{"noise", floats({3})}}), HasSubstr("noise"));
+  EXPECT_THAT(says({{"a.tokens", tokens({3})}}), HasSubstr("a.tokens: there are no logits of them"));
+  EXPECT_THAT(says({{"batch.tokens", tokens({2, 3})}}), HasSubstr("batch.logits is missing"));
+  EXPECT_THAT(says({{"batch.logits", floats({2, 3, 4})}}), HasSubstr("batch.tokens is missing"));
 }
+
+constexpr const char* kTraining = R"({
+    "optimizer": {"lr": 0.5, "betas": [0.1, 0.2], "eps": 1e-8, "weight_decay": 0}, "loss_before": 4,
+    "losses_of_steps_1_to_2": [3, 2], "loss_after_step_2": 1, "grad_norms": {"a": 5},
+    "parameter_norms_after_step_2": {"a": 4}, "no_gradient": ["b"]})";
 
 TEST(TrainingFile, TakesTheNumberOfStepsAndTheOptimizerFromTheFile) {
   TemporaryFolder folder;
-  std::string path = folder.write("training.json", R"({
-    "optimizer": {"lr": 0.5, "betas": [0.1, 0.2], "weight_decay": 0}, "losses_of_steps_1_to_2": [3, 2],
-    "loss_after_step_2": 1, "parameter_norms_after_step_2": {"a": 4}, "no_gradient": ["b"]})");
-  TrainingFile file = read_training_file(path);
+  TrainingFile file = read_training_file(folder.write("training.json", kTraining));
+  EXPECT_THAT(file.missing_for_gradients, ElementsAre());
+  EXPECT_THAT(file.missing_for_adamw, ElementsAre());
   EXPECT_EQ(file.optimizer, (OptimizerSettings{0.5, 0.1, 0.2, 1e-8, 0, 2}));
   EXPECT_EQ(file.loss_after, 1);
   EXPECT_EQ(file.parameter_norms.at("a"), 4);
-  EXPECT_TRUE(file.without_gradient->contains("b"));
+  EXPECT_TRUE(file.without_gradient.contains("b"));
   EXPECT_THAT(fault([&] { read_training_file(folder.write("training.json", R"({"loss_before": "x"})")); }),
               HasSubstr("training.json"));
+}
+
+TEST(TrainingFile, NotesWhatIsMissingForEachCheck) {
+  TemporaryFolder folder;
+  auto without = [&](const char* pointer) {
+    nlohmann::json file = nlohmann::json::parse(kTraining);
+    const nlohmann::json::json_pointer place(pointer);
+    file.at(place.parent_pointer()).erase(place.back());
+    return read_training_file(folder.write("training.json", file.dump()));
+  };
+  for (const char* key : {"grad_norms", "no_gradient"}) {
+    TrainingFile file = without((std::string("/") + key).c_str());
+    EXPECT_THAT(file.missing_for_gradients, ElementsAre(std::string(key) + " is missing"));
+    EXPECT_THAT(file.missing_for_adamw, ElementsAre());
+  }
+  for (const char* key : {"/optimizer", "/optimizer/lr", "/optimizer/betas", "/optimizer/eps",
+                          "/optimizer/weight_decay", "/loss_before", "/losses_of_steps_1_to_2", "/loss_after_step_2",
+                          "/parameter_norms_after_step_2", "/parameter_norms_after_step_2/a"}) {
+    TrainingFile file = without(key);
+    EXPECT_THAT(file.missing_for_gradients, ElementsAre()) << key;
+    EXPECT_THAT(file.missing_for_adamw, testing::Not(testing::IsEmpty())) << key;
+  }
+  nlohmann::json cut = nlohmann::json::parse(kTraining);
+  cut["losses_of_steps_1_to_2"] = {3};
+  EXPECT_THAT(read_training_file(folder.write("training.json", cut.dump())).missing_for_adamw,
+              ElementsAre("there are 1 losses of 2 steps"));
 }
 
 TEST(TrainingTokens, ARowHoldsOneTokenMoreThanItsLength) {

@@ -60,6 +60,7 @@ Config with_optimizer(Config config, const OptimizerSettings& o) {
   config.warmup_steps_fraction = 0;
   config.learning_rate_final_fraction = 1;
   config.learning_rate_schedule_steps = o.steps + 1;
+  config.opt_type = OptType::kAdamw;
   config.adam_b1 = o.b1;
   config.adam_b2 = o.b2;
   config.adam_eps = o.eps;
@@ -72,6 +73,7 @@ Config with_optimizer(Config config, const OptimizerSettings& o) {
 }  // namespace
 
 VerifiedModel::VerifiedModel(const Session& session, Config config) : session_(session), config_(std::move(config)) {
+  config_.opt_type = OptType::kAdamw;
   config_.adamw_mask.clear();
   config_.trainable_parameters_mask.clear();
   spec_ = state_spec(config_, session_.mesh().mesh);
@@ -116,7 +118,15 @@ std::optional<HostArray> VerifiedModel::tensor(const TokenRow& row, const std::s
   return it->second;
 }
 
+std::vector<std::string> VerifiedModel::tensor_names_of(const TokenRow& row) {
+  if (!announced_.empty()) compute_announced();
+  std::vector<std::string> out;
+  for (const auto& [name, values] : results_.at(row.tokens).tensors) out.push_back(name);
+  return out;
+}
+
 void VerifiedModel::compute_announced() {
+  state();  // weights that do not fit are found before anything is compiled
   std::vector<std::vector<int32_t>> rows;
   size_t length = 0;
   bool capture = false;
@@ -224,6 +234,7 @@ NamedArrays VerifiedModel::upload_training(const TrainingTokens& batch) const {
 const Gradients& VerifiedModel::gradients(const TrainingTokens& batch) {
   if (gradients_ && gradients_->key == batch) return gradients_->result;
   check_tokens(batch.where, batch.tokens);
+  state();
   BatchShape shape{batch.rows, batch.length};
   if (!gradient_program_ || !same_shape(gradient_program_->key, shape)) {
     gradient_program_.reset();

@@ -36,6 +36,9 @@ class VerifiedModel {
   // s32. Nothing when the model has no such tensor.
   std::optional<HostArray> tensor(const TokenRow& row, const std::string& name);
 
+  // Names of all that the forward pass gives for an announced row.
+  std::vector<std::string> tensor_names_of(const TokenRow& row);
+
   // Of the mean cross entropy over all targets.
   const Gradients& gradients(const TrainingTokens& batch);
   // AdamW on the same batch at every step.

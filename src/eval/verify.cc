@@ -128,6 +128,12 @@ PreparedCheck absent(std::string reason) {
   return [reason = std::move(reason)] { return CheckResult{{}, reason}; };
 }
 
+PreparedCheck failed(const std::string& reason) {
+  Comparison comparison(0);
+  comparison.fail(reason);
+  return [comparison] { return CheckResult{{comparison}, ""}; };
+}
+
 std::vector<std::string> check_names() {
   std::vector<std::string> out;
   for (const Check& c : kChecks) out.emplace_back(c.name);
@@ -172,9 +178,19 @@ class Verifier::Models {
 namespace {
 
 PreparedCheck prepare(const Check& check, CheckContext& context) {
-  if (check.prepare != nullptr) return check.prepare(context);
   std::string reference(check.unbuilt_reference);
-  return absent(context.has(reference) ? "not built yet" : "no " + reference);
+  if (check.prepare == nullptr) return absent(context.has(reference) ? "not built yet" : "no " + reference);
+  try {
+    return [judge = check.prepare(context)] {
+      try {
+        return judge();
+      } catch (const IncompleteReference& e) {
+        return failed(e.what())();
+      }
+    };
+  } catch (const IncompleteReference& e) {
+    return failed(e.what());
+  }
 }
 
 }  // namespace

@@ -80,10 +80,7 @@ struct RouterComparison {
     if (auto reference = want("scores")) compare_tensor(scores, experts, got("scores"), *reference, prefix + "scores");
     auto want_experts = want("experts"), got_experts = got("experts");
     auto want_weights = want("weights"), got_weights = got("weights");
-    if (!want_experts) {
-      if (want_weights) experts.fail(prefix + "weights: there are no experts to match them with");
-      return;
-    }
+    if (!want_experts) return;  // said by require_all
     if (!got_experts || !got_weights) return experts.fail(prefix + "experts: the model routes nothing in this layer");
     if (got_experts->sizes() != want_experts->sizes() || want_experts->dtype() != DType::kS32 ||
         (want_weights && want_weights->sizes() != want_experts->sizes())) {
@@ -99,24 +96,31 @@ struct RouterComparison {
   }
 };
 
-// The intermediates with their row announced, or why the check is absent.
+// The intermediates with their row announced.
 struct Intermediates {
   VerifiedModel* model = nullptr;
   IntermediatesFile file;
-  std::string absent;
+
+  // Fails for what the model gives and the file does not have.
+  void require_all(Comparison& comparison, bool router) const {
+    for (const std::string& name : model->tensor_names_of(file.row)) {
+      if (name == "logits" || of_router(name) != router || file.tensors.contains(name)) continue;
+      comparison.fail(name + ": is missing in intermediates.safetensors");
+    }
+  }
 };
 
-Intermediates prepare_intermediates_file(CheckContext& context) {
-  Intermediates out;
-  if (!context.has("intermediates.safetensors")) {
-    out.absent = "no intermediates.safetensors";
-  } else if (!context.has_weights("hf")) {
-    out.absent = "no weights in hf";
-  } else {
-    out.model = &context.model("hf");
-    out.file = read_intermediates(context.path("intermediates.safetensors"));
-    out.model->want(out.file.row, true);
-  }
+// Why the intermediates cannot be compared; nothing when they can.
+std::optional<PreparedCheck> no_intermediates(const CheckContext& context) {
+  if (!context.has("intermediates.safetensors")) return absent("no intermediates.safetensors");
+  if (!context.has_weights("hf")) return failed("there are intermediates.safetensors, but no weights in hf");
+  return std::nullopt;
+}
+
+Intermediates read_intermediates_file(CheckContext& context) {
+  Intermediates out{.model = &context.model("hf"),
+                    .file = read_intermediates(context.path("intermediates.safetensors"))};
+  out.model->want(out.file.row, true);
   return out;
 }
 
@@ -126,52 +130,52 @@ PreparedCheck prepare_logits(CheckContext& context) {
   std::vector<LogitsReference> references;
   if (context.has("golden_logits.jsonl")) references = read_golden_logits(context.path("golden_logits.jsonl"));
   if (context.has("logits.safetensors")) {
-    for (auto& r : read_logits_file(context.path("logits.safetensors")).prompts) references.push_back(std::move(r));
+    for (auto& r : read_prompt_logits(context.path("logits.safetensors"))) references.push_back(std::move(r));
   }
   if (references.empty()) return absent("no prompts in golden_logits.jsonl or logits.safetensors");
-  if (!context.has_weights("hf")) return absent("no weights in hf");
+  if (!context.has_weights("hf")) return failed("there are logits, but no weights in hf");
   return logits_check(context.model("hf"), std::move(references));
 }
 
 PreparedCheck prepare_batch(CheckContext& context) {
   if (!context.has("logits.safetensors")) return absent("no logits.safetensors");
-  std::vector<LogitsReference> references = read_logits_file(context.path("logits.safetensors")).batch;
+  std::vector<LogitsReference> references = read_batch_logits(context.path("logits.safetensors"));
   if (references.empty()) return absent("no batch in logits.safetensors");
-  if (!context.has_weights("hf")) return absent("no weights in hf");
+  if (!context.has_weights("hf")) return failed("there is a batch, but no weights in hf");
   return logits_check(context.model("hf"), std::move(references));
 }
 
 PreparedCheck prepare_bf16(CheckContext& context) {
   if (!context.has("logits_bf16.safetensors")) return absent("no logits_bf16.safetensors");
-  if (!context.has_weights("hf_bf16")) return absent("no weights in hf_bf16");
+  if (!context.has_weights("hf_bf16")) return failed("there are logits_bf16.safetensors, but no weights in hf_bf16");
   return logits_check(context.model("hf_bf16"), {read_single_logits(context.path("logits_bf16.safetensors"))});
 }
 
 PreparedCheck prepare_intermediates(CheckContext& context) {
-  Intermediates prepared = prepare_intermediates_file(context);
-  if (!prepared.absent.empty()) return absent(prepared.absent);
-  return [prepared = std::move(prepared)] {
+  if (auto none = no_intermediates(context)) return *none;
+  return [prepared = read_intermediates_file(context)] {
     Comparison close(kIntermediateTolerance), exact(0);
     for (const auto& [name, want] : prepared.file.tensors) {
       if (of_router(name)) continue;
       compare_tensor(close, exact, prepared.model->tensor(prepared.file.row, name), want, name);
     }
-    return CheckResult{{close, exact}, "intermediates.safetensors holds only tensors of the router"};
+    prepared.require_all(close, /*router=*/false);
+    return CheckResult{{close, exact}, ""};
   };
 }
 
 PreparedCheck prepare_router(CheckContext& context) {
-  Intermediates prepared = prepare_intermediates_file(context);
-  if (!prepared.absent.empty()) return absent(prepared.absent);
-  return [prepared = std::move(prepared)] {
+  if (auto none = no_intermediates(context)) return *none;
+  return [prepared = read_intermediates_file(context)] {
     std::set<std::string> layers;
     for (const auto& [name, want] : prepared.file.tensors) {
       if (of_router(name)) layers.insert(name.substr(0, name.rfind('.') + 1));
     }
     RouterComparison comparison;
     for (const std::string& prefix : layers) comparison.layer(*prepared.model, prepared.file, prefix);
+    prepared.require_all(comparison.experts, /*router=*/true);
     return CheckResult{{comparison.scores, comparison.weights, comparison.experts},
-                       "intermediates.safetensors holds no tensors of a router"};
+                       "no layer of the model has a router"};
   };
 }
 

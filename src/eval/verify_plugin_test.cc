@@ -5,12 +5,15 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/temporary_folder.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/safetensors_writer.h"
 #include "eval/verify.h"
 
 namespace fathom {
@@ -19,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::ElementsAreArray;
+using testing::HasSubstr;
 using testing::UnorderedElementsAreArray;
 using Names = std::vector<std::string>;
 
@@ -62,6 +66,22 @@ class ModelCopy {
     write_file_atomically(path, original);
   }
 
+  // Without one tensor.
+  void without_tensor(const std::string& file, const std::string& name, const Names& checks) {
+    auto open = SafetensorsFile::open(folder_ / file);
+    std::map<std::string, HostArray> rest;
+    for (const std::string& other : open->names()) {
+      if (other != name) rest.emplace(other, open->tensor(other));
+    }
+    ASSERT_EQ(rest.size() + 1, open->names().size()) << name;
+    if (rest.empty()) rest.emplace("other", open->tensor(name));
+    expect_failing(file, name + " removed", checks, [&](const std::string&) {
+      TemporaryFolder other;
+      write_safetensors(other / "f.safetensors", rest);
+      return read_file(other / "f.safetensors");
+    });
+  }
+
   // Element `index` of a tensor gets `value`.
   template <class T>
   void tensor(const std::string& file, const std::string& name, int64_t index, T value, const Names& checks) {
@@ -76,14 +96,32 @@ class ModelCopy {
   // The value at a JSON pointer; of the first line when the file has lines.
   void value(const std::string& file, const std::string& pointer, const json& value, const Names& checks) {
     expect_failing(file, pointer, checks, [&](const std::string& text) {
-      size_t end = file.ends_with(".jsonl") ? text.find('\n') : text.size();
-      json object = json::parse(text.substr(0, end));
-      object[json::json_pointer(pointer)] = value;
-      return object.dump() + text.substr(end);
+      return changed(file, text, [&](json& object) { object[json::json_pointer(pointer)] = value; });
     });
   }
 
+  // The same without the value.
+  void without(const std::string& file, const std::string& pointer, const Names& checks) {
+    expect_failing(file, pointer + " removed", checks, [&](const std::string& text) {
+      return changed(file, text, [&](json& object) {
+        const json::json_pointer place(pointer);
+        json& parent = object.at(place.parent_pointer());
+        parent.is_array() ? parent.erase(std::stoul(place.back())) : static_cast<void>(parent.erase(place.back()));
+      });
+    });
+  }
+
+  std::string operator/(const std::string& file) const { return folder_ / file; }
+
  private:
+  template <class F>
+  static std::string changed(const std::string& file, const std::string& text, F change) {
+    size_t end = file.ends_with(".jsonl") ? text.find('\n') : text.size();
+    json object = json::parse(text.substr(0, end));
+    change(object);
+    return object.dump() + text.substr(end);
+  }
+
   TemporaryFolder folder_;
   std::unique_ptr<Verifier> verifier_;
 };
@@ -102,6 +140,39 @@ void change_forward_references(ModelCopy& model) {
   model.tensor("intermediates.safetensors", "layers.2.router.weights", 3, 99.0f, {"router"});
   model.tensor("intermediates.safetensors", "layers.1.router.experts", 4, int64_t{-1}, {"router"});
   model.tensor("intermediates.safetensors", "tokens", 2, int64_t{5}, {"intermediates", "router"});
+}
+
+// A reference that is orphaned, cut or gone from a file that is there.
+void remove_forward_references(ModelCopy& model) {
+  model.without("golden_logits.jsonl", "/logits", {"logits"});
+  model.without("golden_logits.jsonl", "/tokens", {"logits"});
+  model.without("golden_logits.jsonl", "/logits/0", {"logits"});
+  for (const char* name : {"prompt2.tokens", "prompt2.logits", "long.last8_logits"}) {
+    model.without_tensor("logits.safetensors", name, {"logits"});
+  }
+  for (const char* name : {"batch.tokens", "batch.logits"}) {
+    model.without_tensor("logits.safetensors", name, {"batch"});
+  }
+  for (const char* name : {"embedding", "final_norm", "layers.0.mlp", "layers.2.out", "layers.1.self_attn"}) {
+    model.without_tensor("intermediates.safetensors", name, {"intermediates"});
+  }
+  for (const char* name : {"layers.1.router.scores", "layers.2.router.experts", "layers.1.router.weights"}) {
+    model.without_tensor("intermediates.safetensors", name, {"router"});
+  }
+  model.without_tensor("intermediates.safetensors", "tokens", {"intermediates", "router"});
+}
+
+void remove_training_references(ModelCopy& model) {
+  model.without_tensor("grads.safetensors", "lm_head.weight", {"gradients"});
+  model.without("training.json", "/grad_norms", {"gradients"});
+  model.without("training.json", "/grad_norms/model.norm.weight", {"gradients"});
+  model.without("training.json", "/no_gradient", {"gradients"});
+  for (const char* place :
+       {"/optimizer", "/optimizer/lr", "/loss_before", "/losses_of_steps_1_to_5", "/losses_of_steps_1_to_5/4",
+        "/loss_after_step_5", "/parameter_norms_after_step_5", "/parameter_norms_after_step_5/lm_head.weight"}) {
+    model.without("training.json", place, {"adamw"});
+  }
+  model.without_tensor("train_batch.safetensors", "tokens", {"gradients", "adamw"});
 }
 
 void change_training_references(ModelCopy& model) {
@@ -125,6 +196,9 @@ TEST(Verify, DeepseekV2PassesAndEachChangedReferenceFailsItsCheckAlone) {
   change_forward_references(model);
   change_training_references(model);
   model.tensor("logits_bf16.safetensors", "logits", 5, 99.0f, {"bf16"});
+  remove_forward_references(model);
+  remove_training_references(model);
+  for (const char* name : {"tokens", "logits"}) model.without_tensor("logits_bf16.safetensors", name, {"bf16"});
 }
 
 TEST(Verify, DeepseekV3PassesWithAndWithoutScanAndEachChangedReferenceFailsItsCheckAlone) {
@@ -133,6 +207,79 @@ TEST(Verify, DeepseekV3PassesWithAndWithoutScanAndEachChangedReferenceFailsItsCh
   EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(kModelChecks)) << format_report(rows, {}, false);
   change_forward_references(model);
   change_training_references(model);
+}
+
+TEST(Verify, AReferenceWithoutWhatItIsComparedWithFails) {
+  ModelCopy model("deepseek_v2", LayerForms::kScanned);
+  fs::remove(model / "train_batch.safetensors");
+  fs::remove(model / "hf_bf16");
+  EXPECT_THAT(with_status(model.run(), CheckStatus::kFailed), ElementsAreArray({"gradients", "adamw", "bf16"}));
+}
+
+TEST(Verify, ATokenBeyondTheVocabularyOrBeyondItsTypeIsAnError) {
+  ModelCopy model("deepseek_v2", LayerForms::kScanned);
+  for (const json& id : {json(1792), json(4294967296), json(1099511627776), json(-1)}) {
+    EXPECT_ANY_THROW(model.value("golden_logits.jsonl", "/tokens/1", id, {})) << id;
+  }
+}
+
+// ---- small folders of other libraries' models ----
+
+// Runs the checks that the folder has references for; exactly these pass.
+void expect_passing(const std::string& folder, const Names& checks, const Names& keys = {}) {
+  SCOPED_TRACE(folder);
+  Names words = {"jax_cache_dir="};
+  words.insert(words.end(), keys.begin(), keys.end());
+  Verifier verifier({.folder = folder, .config = words});
+  const std::vector<CheckRow> rows = verifier.run();
+  EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(checks)) << format_report(rows, {}, false);
+  EXPECT_THAT(with_status(rows, CheckStatus::kFailed), ElementsAreArray(Names{})) << format_report(rows, {}, false);
+}
+
+TEST(VerifyFolder, TheNormsInsideAttentionKeepTheirOwnEpsilon) {
+  expect_passing("tests/data/cases/mla_norm_eps", {"logits"});
+  expect_passing("tests/data/cases/mla_norm_eps/large", {"logits"});
+  Verifier maxtext({.folder = "tests/data/cases/mla_norm_eps/large", .config = {"jax_cache_dir=", "defaults=maxtext"}});
+  EXPECT_THAT(with_status(maxtext.run(), CheckStatus::kFailed), ElementsAreArray({"logits"}));
+}
+
+TEST(VerifyFolder, ExpertsMayBeStacked) { expect_passing("tests/data/cases/fused_experts", {"logits"}); }
+
+TEST(VerifyFolder, FieldsOfBookkeepingAreNoObstacle) {
+  expect_passing("tests/data/cases/config_bookkeeping/old_dump", {"logits"});
+  expect_passing("tests/data/cases/config_bookkeeping/x__attn_implementation_autoset", {"logits"});
+}
+
+// The reference values are transformers', which does not read norm_topk_prob of a V2 model; DeepSeek's own code does.
+TEST(VerifyFolder, V2NormalisesTheWeightsWhenItsConfigurationSaysSo) {
+  expect_passing("tests/data/cases/v2_norm_topk_prob", {"logits"}, {"norm_topk_prob=false"});
+  Verifier verifier({.folder = "tests/data/cases/v2_norm_topk_prob", .config = {"jax_cache_dir="}});
+  EXPECT_THAT(with_status(verifier.run(), CheckStatus::kFailed), ElementsAreArray({"logits"}));
+}
+
+// A copy of a case whose config.json is changed.
+std::string refusal_of_config(const std::function<void(json&)>& change) {
+  TemporaryFolder folder;
+  fs::copy("tests/data/cases/mla_norm_eps", folder.path(), fs::copy_options::recursive);
+  fs::permissions(folder / "hf/config.json", fs::perms::owner_write, fs::perm_options::add);
+  json config = json::parse(read_file(folder / "hf/config.json"));
+  change(config);
+  write_file_atomically(folder / "hf/config.json", config.dump());
+  Verifier verifier({.folder = folder.path(), .config = {"jax_cache_dir="}});
+  try {
+    verifier.run();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(VerifyFolder, ANumberOfLayersThatIsNotTheFoldersIsAnError) {
+  for (int layers : {2, 4}) {
+    EXPECT_THAT(refusal_of_config([&](json& config) { config["num_hidden_layers"] = layers; }),
+                HasSubstr("num_hidden_layers"))
+        << layers;
+  }
 }
 
 TEST(Verify, AccumulatedMicroBatchesGiveTheGradientsOfTheWholeBatch) {
@@ -150,6 +297,12 @@ TEST(Verify, TokenizerFolderPassesAndEachChangedReferenceFailsItsCheckAlone) {
   folder.value("encode.jsonl", "/decoded", "x", {"encode"});
   folder.value("decode.jsonl", "/decoded", "x", {"decode_tokens"});
   folder.value("decode.jsonl", "/decoded_skip_special", "x", {"decode_tokens"});
+  for (const char* part : {"/ids", "/text", "/decoded", "/decoded_skip_special"}) {
+    folder.without("encode.jsonl", part, {"encode"});
+  }
+  for (const char* part : {"/ids", "/decoded", "/decoded_skip_special"}) {
+    folder.without("decode.jsonl", part, {"decode_tokens"});
+  }
 }
 
 }  // namespace

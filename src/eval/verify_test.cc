@@ -49,13 +49,13 @@ TEST(Verify, AFolderWithoutReferencesHasOnlyAbsentChecksAndFails) {
   EXPECT_FALSE(summary.success());
 }
 
-TEST(Verify, ReferencesWithoutWeightsAreAbsentAndSayWhy) {
+TEST(Verify, ReferencesWithoutWeightsFailAndSayWhy) {
   TemporaryFolder folder;
   folder.write("golden_logits.jsonl", R"({"prompt": "a", "tokens": [0], "logits": [[0.5]]})");
   std::vector<CheckRow> rows = Verifier({.folder = folder.path(), .only = {"logits"}}).run();
   ASSERT_EQ(rows.size(), 1);
-  EXPECT_EQ(rows[0].status, CheckStatus::kAbsent);
-  EXPECT_EQ(rows[0].where, "no weights in hf");
+  EXPECT_EQ(rows[0].status, CheckStatus::kFailed);
+  EXPECT_EQ(rows[0].where, "there are logits, but no weights in hf");
 }
 
 TEST(VerifySummary, AnAbsentCheckFailsOnlyWhenItWasAskedFor) {

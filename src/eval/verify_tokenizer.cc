@@ -1,6 +1,8 @@
 // Checks of a tokenizer folder: encode, decode_tokens.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "eval/checks.h"
 #include "tokenizer/tokenizer.h"
 
@@ -11,7 +13,10 @@ namespace {
 constexpr size_t kShown = 40;
 
 std::string shown(std::string text) {
-  if (text.size() > kShown) text = text.substr(0, kShown) + "...";
+  if (text.size() > kShown) {
+    text.resize(kShown);
+    text += "...";
+  }
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';
   }
@@ -34,16 +39,34 @@ void compare_line(Comparison& comparison, const Tokenizer& tokenizer, const Toke
   }
 }
 
+// What one line of a file compares, all do: a line that has less has lost it.
+void require_equal_parts(const std::vector<TokenizerLine>& lines, const std::string& path) {
+  using Part = std::optional<std::string> TokenizerLine::*;
+  constexpr std::pair<Part, const char*> kParts[] = {{&TokenizerLine::text, "text"},
+                                                     {&TokenizerLine::decoded, "decoded"},
+                                                     {&TokenizerLine::decoded_skip_special, "decoded_skip_special"}};
+  bool any = false;
+  for (const auto& [part, name] : kParts) {
+    const auto has = [part = part](const TokenizerLine& line) { return (line.*part).has_value(); };
+    if (std::ranges::none_of(lines, has)) continue;
+    any = true;
+    const auto without = std::ranges::find_if_not(lines, has);
+    if (without != lines.end()) throw IncompleteReference(path, fmt::format("line {}: no {}", without->number, name));
+  }
+  if (!any) throw IncompleteReference(path, "no line has text, decoded or decoded_skip_special");
+}
+
 PreparedCheck tokenizer_check(CheckContext& context, const std::string& file) {
   if (!context.has(file)) return absent("no " + file);
-  if (!context.has("tokenizer.json")) return absent("no tokenizer.json");
+  if (!context.has("tokenizer.json")) return failed(file + " is there, but no tokenizer.json");
   return [&context, file] {
     auto tokenizer = Tokenizer::load(context.path(""));
     std::vector<TokenizerLine> lines = read_tokenizer_lines(context.path(file));
+    require_equal_parts(lines, context.path(file));
     Comparison comparison(0);
-    if (!lines.empty()) comparison.exact({}, {}, fmt::format("{} lines", lines.size()));
+    comparison.exact({}, {}, fmt::format("{} lines", lines.size()));
     for (const TokenizerLine& line : lines) compare_line(comparison, *tokenizer, line, file);
-    return CheckResult{{comparison}, file + " is empty"};
+    return CheckResult{{comparison}, ""};
   };
 }
 

@@ -1,5 +1,6 @@
 // Checks of training: gradients, adamw.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -35,7 +36,9 @@ void compare_gradients(Comparison& comparison, const Gradients& ours, const Safe
   }
 }
 
-void compare_norms(Comparison& comparison, const Gradients& ours, const std::map<std::string, double>& norms) {
+// Each gradient has its norm in training.json.
+void compare_norms(Comparison& comparison, const Gradients& ours, const std::map<std::string, double>& norms,
+                   const SafetensorsFile& file) {
   for (const auto& [name, want] : norms) {
     auto got = ours.by_name.find(name);
     if (got == ours.by_name.end()) {
@@ -43,6 +46,9 @@ void compare_norms(Comparison& comparison, const Gradients& ours, const std::map
     } else {
       comparison.relative(norm(got->second), want, "norm of " + name);
     }
+  }
+  for (const std::string& name : file.names()) {
+    if (!norms.contains(name)) comparison.fail(name + ": has a gradient, but no norm of it in training.json");
   }
 }
 
@@ -70,12 +76,12 @@ void compare_names(Comparison& comparison, const Gradients& ours, const std::vec
 CheckResult judge_adamw(const TrainingCurve& ours, const TrainingFile& file) {
   Comparison before(kLossTolerance), losses(kTrainedLossTolerance), norms(kParameterNormTolerance);
   const size_t steps = file.losses.size();
-  if (file.loss_before) before.absolute(ours.losses[0], *file.loss_before, "loss_before");
+  before.absolute(ours.losses[0], file.loss_before, "loss_before");
   before.absolute(ours.losses[0], file.losses[0], "loss of step 1");
   for (size_t i = 1; i < steps; ++i) {
     losses.absolute(ours.losses[i], file.losses[i], fmt::format("loss of step {}", i + 1));
   }
-  if (file.loss_after) losses.absolute(ours.losses[steps], *file.loss_after, fmt::format("loss after step {}", steps));
+  losses.absolute(ours.losses[steps], file.loss_after, fmt::format("loss after step {}", steps));
   for (const auto& [name, want] : file.parameter_norms) {
     // What has no gradient was neither moved nor decayed there.
     if (!file.gradient_norms.empty() && !file.gradient_norms.contains(name)) continue;
@@ -89,35 +95,48 @@ CheckResult judge_adamw(const TrainingCurve& ours, const TrainingFile& file) {
   return {{before, losses, norms}, ""};
 }
 
+// Why gradients or steps cannot be compared with `file`; nothing when they can.
+std::optional<PreparedCheck> no_training(const CheckContext& context, const char* file) {
+  if (!context.has(file)) return absent(fmt::format("no {}", file));
+  if (!context.has("train_batch.safetensors")) {
+    return failed(fmt::format("{} is there, but no train_batch.safetensors", file));
+  }
+  if (!context.has_weights("hf")) return failed(fmt::format("{} is there, but no weights in hf", file));
+  return std::nullopt;
+}
+
+// All that a file lacks, in one line.
+PreparedCheck lacking(const std::vector<std::string>& missing) {
+  return failed(fmt::format("training.json: {}", fmt::join(missing, "; ")));
+}
+
 }  // namespace
 
 PreparedCheck prepare_gradients(CheckContext& context) {
-  for (const char* name : {"grads.safetensors", "train_batch.safetensors"}) {
-    if (!context.has(name)) return absent(fmt::format("no {}", name));
+  if (!context.has("grads.safetensors") && !context.has("training.json") && context.has("train_batch.safetensors")) {
+    return failed("train_batch.safetensors is there, but neither grads.safetensors nor training.json");
   }
-  if (!context.has_weights("hf")) return absent("no weights in hf");
-  return [&context] {
+  if (auto none = no_training(context, "grads.safetensors")) return *none;
+  std::optional<TrainingFile> training;
+  if (context.has("training.json")) training = read_training_file(context.path("training.json"));
+  if (training && !training->missing_for_gradients.empty()) return lacking(training->missing_for_gradients);
+  return [&context, training = std::move(training)] {
     VerifiedModel& model = context.model("hf");
     auto file = SafetensorsFile::open(context.path("grads.safetensors"));
     const Gradients& ours = model.gradients(read_training_tokens(context.path("train_batch.safetensors")));
     Comparison elements(kGradientTolerance), norms(kGradientTolerance), names(0);
-    std::optional<TrainingFile> training;
-    if (context.has("training.json")) training = read_training_file(context.path("training.json"));
+    if (file->names().empty()) elements.fail("grads.safetensors is empty");
     compare_gradients(elements, ours, *file);
-    if (training) compare_norms(norms, ours, training->gradient_norms);
-    bool listed = training && training->without_gradient;
-    compare_names(names, ours, model.tensor_names(), *file, listed ? &*training->without_gradient : nullptr);
-    return CheckResult{{elements, norms, names}, "grads.safetensors is empty"};
+    if (training) compare_norms(norms, ours, training->gradient_norms, *file);
+    compare_names(names, ours, model.tensor_names(), *file, training ? &training->without_gradient : nullptr);
+    return CheckResult{{elements, norms, names}, ""};
   };
 }
 
 PreparedCheck prepare_adamw(CheckContext& context) {
-  for (const char* name : {"training.json", "train_batch.safetensors"}) {
-    if (!context.has(name)) return absent(fmt::format("no {}", name));
-  }
-  if (!context.has_weights("hf")) return absent("no weights in hf");
+  if (auto none = no_training(context, "training.json")) return *none;
   TrainingFile file = read_training_file(context.path("training.json"));
-  if (file.losses.empty()) return absent("no losses_of_steps_... in training.json");
+  if (!file.missing_for_adamw.empty()) return lacking(file.missing_for_adamw);
   return [&context, file = std::move(file)] {
     TrainingTokens batch = read_training_tokens(context.path("train_batch.safetensors"));
     return judge_adamw(context.model("hf").train(batch, file.optimizer), file);
