@@ -1,5 +1,6 @@
 #include "base/host_array.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -71,8 +72,11 @@ HostArray HostArray::allocate(DType dtype, std::vector<int64_t> sizes) {
 }
 
 int64_t HostArray::elements() const {
+  if (std::ranges::find(sizes_, 0) != sizes_.end()) return 0;  // before a product of the others that does not fit
   int64_t n = 1;
-  for (int64_t s : sizes_) n *= s;
+  for (int64_t s : sizes_) {
+    if (__builtin_mul_overflow(n, s, &n)) throw std::overflow_error("HostArray: more elements than 64 bits count");
+  }
   return n;
 }
 

@@ -18,6 +18,12 @@ TEST(HostArray, AllocatesWithTheAlignmentThatZeroCopyNeeds) {
   EXPECT_EQ(a.bytes(), 60);
 }
 
+TEST(HostArray, NothingTimesAnythingIsNothingAndMoreThanCanBeCountedIsRefused) {
+  constexpr int64_t kHuge = int64_t{1} << 62;
+  EXPECT_EQ(HostArray(DType::kF32, {kHuge, kHuge, 0}, nullptr, nullptr).elements(), 0);
+  EXPECT_THROW(HostArray(DType::kF32, {kHuge, 4}, nullptr, nullptr).elements(), std::overflow_error);
+}
+
 TEST(HostArray, RefusesToWriteForeignMemory) {
   static const float kData[2] = {1, 2};
   HostArray a(DType::kF32, {2}, reinterpret_cast<const std::byte*>(kData), nullptr);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace fathom {
@@ -33,8 +34,12 @@ int64_t Shape::size(std::string_view name) const {
 }
 
 int64_t Shape::elements() const {
+  if (std::ranges::find(axes_, 0, &Axis::size) != axes_.end()) return 0;  // before a product that does not fit
   int64_t n = 1;
-  for (const Axis& a : axes_) n *= a.size;
+  for (const Axis& a : axes_) {
+    if (__builtin_mul_overflow(n, a.size, &n))
+      throw std::overflow_error("more elements than 64 bits count: " + to_string());
+  }
   return n;
 }
 

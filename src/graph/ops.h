@@ -51,7 +51,7 @@ Value operator-(Operand a);
 Value maximum(Operand a, Operand b);
 Value minimum(Operand a, Operand b);
 Value pow(Operand a, Operand b);
-Value remainder(Operand a, Operand b);
+Value remainder(Operand a, Operand b);    // of integers
 Value logical_and(Operand a, Operand b);  // bitwise on integers, logical on bool
 Value logical_or(Operand a, Operand b);
 Value logical_xor(Operand a, Operand b);
@@ -75,11 +75,6 @@ Value sqrt(Operand x);
 Value rsqrt(Operand x);
 Value sin(Operand x);
 Value cos(Operand x);
-Value abs(Operand x);
-Value sign(Operand x);
-Value floor(Operand x);
-Value ceil(Operand x);   // for scales that are powers of two
-Value round(Operand x);  // half to even; for quantised numbers
 Value logical_not(Operand x);
 Value is_finite(Operand x);
 Value convert(Value x, DType dtype, Where w = Where::current());  // x itself when it has the type already

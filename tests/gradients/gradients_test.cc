@@ -70,8 +70,12 @@ TEST(Gradients, TiesAndKinksFollowTheStatedConventions) {
   expect("maximum: half at a tie", x({1, 2, 3}), [](Value v) { return maximum(v, 2); }, {0, 0.5, 1});
   expect("maximum with itself", x({1, 2, 3}), [](Value v) { return maximum(v, v); }, {1, 1, 1});
   expect("minimum: half at a tie", x({1, 2, 3}), [](Value v) { return minimum(v, 2); }, {1, 0.5, 0});
-  expect("abs: 0 at 0", x({-2, 0, 2}), [](Value v) { return abs(v); }, {-1, 0, 1});
   expect("clamp: the bounds pass", x({0, 1, 2, 3, 4}), [](Value v) { return clamp(1, v, 3); }, {0, 1, 1, 1, 0});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  expect("maximum: a NaN is the result", x({nan, 1, 3}), [](Value v) { return maximum(v, 2); }, {1, 0, 1});
+  expect("minimum: a NaN is the result", x({nan, 1, 3}), [](Value v) { return minimum(2, v); }, {1, 1, 0});
+  expect("clamp: a NaN passes", x({nan, 0}), [](Value v) { return clamp(1, v, 3); }, {1, 0});
+  expect("reduce_max: NaNs share", x({nan, 3, nan}), [](Value v) { return reduce_max(v, "d"); }, {0.5, 0, 0.5});
   expect("square at 0", x({0, -1}), [](Value v) { return pow(v, 2); }, {0, -2});
   expect("cube at 0", x({0, -1}), [](Value v) { return pow(v, 3); }, {0, 3});
   expect("0^0", x({0, 2}), [](Value v) { return pow(v, v * 0); }, {0, 0});
@@ -80,6 +84,19 @@ TEST(Gradients, TiesAndKinksFollowTheStatedConventions) {
   expect("reduce_min: ties share", x({1, 1, 1, 1}), [](Value v) { return reduce_min(v, "d"); }, {.25, .25, .25, .25});
   expect("top_k: the first of ties", x({5, 5, 5}), [](Value v) { return top_k(v, "d", 2, "k").values; }, {1, 1, 0});
   expect("sort: ties are stable", x({1, 1}), [&](Value v) { return sort({v}, "d")[0] * x({10, 20}); }, {10, 20});
+  t.run_all(kCpuPlugins[0]);
+}
+
+// 256 is the last number that bfloat16 counts to by ones.
+TEST(Gradients, TheTurnsOfANarrowCaptureAreSummedInFloat32) {
+  ValueChecks t;
+  Value x = t.f32({}, {1});
+  Value narrow = convert(x, DType::kBF16);
+  auto turn = [&](Value, std::span<const Value> carry, std::span<const Value>) {
+    return ScanBody{.carry = {carry[0] + convert(narrow, DType::kF32)}, .stack = {}};
+  };
+  Value sum = scan(t.graph(), {.axis = "l", .length = 300}, {zeros(t.graph(), {DType::kF32, {}})}, {}, turn).carry[0];
+  t.expect("300 turns", gradients(sum, {x})[0], {300});
   t.run_all(kCpuPlugins[0]);
 }
 

@@ -287,18 +287,35 @@ void Printer::print_split(Node& node) {
   }
 }
 
+// Whether the first of two keys stands before the second. A NaN counts as larger than every number: without a place in
+// the order it would leave that of the numbers undefined too.
+std::string Printer::print_before(const std::string& a, const std::string& b, DType dtype, bool descending) {
+  const TensorType type{dtype, {}};
+  auto flag = [&](std::string_view op, const std::vector<std::string>& of, const TensorType& type_of,
+                  std::string attributes) {
+    return print({.op = op,
+                  .operands = of,
+                  .operand_types = {type_of, type_of},
+                  .results = {kFlag},
+                  .attributes = std::move(attributes)})[0];
+  };
+  auto compare = [&](CompareAttrs::Direction direction, const std::string& x, const std::string& y) {
+    return flag("stablehlo.compare", {x, y}, type, compare_text({direction}));
+  };
+  const std::string ordered = compare(descending ? CompareAttrs::kGt : CompareAttrs::kLt, a, b);
+  if (!is_float(dtype)) return ordered;
+  const std::string number = compare(CompareAttrs::kEq, descending ? b : a, descending ? b : a);
+  const std::string nan = compare(CompareAttrs::kNe, descending ? a : b, descending ? a : b);
+  return flag("stablehlo.or", {ordered, flag("stablehlo.and", {number, nan}, kFlag, "")}, kFlag, "");
+}
+
 void Printer::print_sort(Node& node) {
   std::vector<TensorType> elements;
   for (const Value& v : node.operands) elements.insert(elements.end(), 2, TensorType{v.dtype(), {}});
-  const CompareAttrs direction{node.attr<SortAttrs>().descending ? CompareAttrs::kGt : CompareAttrs::kLt};
   std::string body = capture([&] {
     text_ += "{\n";
     std::vector<std::string> args = open_block(elements);
-    std::string before = print({.op = "stablehlo.compare",
-                                .operands = {args[0], args[1]},
-                                .operand_types = {elements[0], elements[0]},
-                                .results = {kFlag},
-                                .attributes = compare_text(direction)})[0];
+    const std::string before = print_before(args[0], args[1], elements[0].dtype, node.attr<SortAttrs>().descending);
     print_return({before}, {kFlag});
     text_ += "}";
   });

@@ -35,6 +35,7 @@ class Printer {
   void print_scatter(Node& node);
   void print_split(Node& node);
   void print_sort(Node& node);
+  std::string print_before(const std::string& a, const std::string& b, DType dtype, bool descending);
   void print_while(Node& node);
   void print_manual(Node& node);
   void print_collective(Node& node);

@@ -253,14 +253,21 @@ class ReverseScan {
     }
   }
 
+  // The turns of a narrow capture are summed in float32: a sum of many would lose the bits of the later ones.
+  TensorType sum_type(int operand) const {
+    TensorType type = node_.operands[static_cast<size_t>(operand)].type();
+    if (is_float(type.dtype) && byte_size(type.dtype) < byte_size(DType::kF32)) type.dtype = DType::kF32;
+    return type;
+  }
+
   void finish_captures() {
     for (int i = attrs_.carries + attrs_.stacks; i < operands(); ++i) {
       Value cotangent = context_.wants(i) ? inner_.cotangent(arg(i)) : Value();
       if (!cotangent) continue;
       captured_.push_back(i);
-      Value sum = body_->add_arg(arg(i).type(), "sum");
+      Value sum = body_->add_arg(sum_type(i), "sum");
       carry_args_.push_back(sum);
-      results_.push_back(sum + cotangent);
+      results_.push_back(sum + convert(cotangent, sum.dtype()));
     }
   }
 
@@ -275,7 +282,7 @@ class ReverseScan {
 
   // Arguments were added as they were met; the scan wants index, carries, slices, captures.
   void close() {
-    for (int i : captured_) init_.push_back(zeros(graph_, node_.operands[static_cast<size_t>(i)].type()));
+    for (int i : captured_) init_.push_back(zeros(graph_, sum_type(i)));
     std::vector<Value> ordered{index_};
     ordered.insert(ordered.end(), carry_args_.begin(), carry_args_.end());
     ordered.insert(ordered.end(), stack_args_.begin(), stack_args_.end());
@@ -297,7 +304,9 @@ class ReverseScan {
     made.regions.push_back(std::move(body_));
     int result = 0;
     for (int i : carried_) context_.add(i, made.result(result++));
-    for (int i : captured_) context_.add(i, made.result(result++));
+    for (int i : captured_) {
+      context_.add(i, convert(made.result(result++), node_.operands[static_cast<size_t>(i)].dtype()));
+    }
     for (int i : sliced_) context_.add(i, made.result(result++));
   }
 

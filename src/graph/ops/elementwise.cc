@@ -117,7 +117,7 @@ Types infer_bits(const InferContext& c) {
   return {c.type()};
 }
 
-Types infer_shift(const InferContext& c) {
+Types infer_integers(const InferContext& c) {
   require_same_types(c);
   if (!is_integer(c.type().dtype)) c.fail("takes integers");
   return {c.type()};
@@ -129,10 +129,6 @@ Types infer_compare(const InferContext& c) {
 }
 
 // ---- one operand ----
-
-// Of a step function: flat almost everywhere, and by convention at the steps. It adds nothing, so that an input which
-// reaches the loss only through it has no gradient.
-void vjp_flat(VjpContext&) {}
 
 Value operator-(Operand a) { return unary(Op::kNeg, a); }
 // d(-x) = -dx
@@ -179,14 +175,6 @@ Value cos(Operand x) { return unary(Op::kCos, x); }
 // dy/dx = -sin(x)
 void vjp_cos(VjpContext& c) { c.add(0, -(c.cotangent() * sin(c.operand()))); }
 
-Value abs(Operand x) { return unary(Op::kAbs, x); }
-// dy/dx = sign(x): 0 at 0
-void vjp_abs(VjpContext& c) { c.add(0, c.cotangent() * sign(c.operand())); }
-
-Value sign(Operand x) { return unary(Op::kSign, x); }
-Value floor(Operand x) { return unary(Op::kFloor, x); }
-Value ceil(Operand x) { return unary(Op::kCeil, x); }
-Value round(Operand x) { return unary(Op::kRound, x); }
 Value logical_not(Operand x) { return unary(Op::kNot, x); }
 Value is_finite(Operand x) { return unary(Op::kIsFinite, x); }
 
@@ -253,12 +241,14 @@ void vjp_div(VjpContext& c) {
 
 namespace {
 
-// The cotangent to the operand that wins, half of it to each at a tie.
+Value is_nan(Value x) { return not_equal(x, x); }
+
+// The cotangent to the operand that wins, half of it to each at a tie. A NaN is what the result is then, so it wins.
 void vjp_winner(VjpContext& c, Value a_wins, Value b_wins, Value tie) {
   Value dy = c.cotangent();
   Value shared = select(tie, dy * 0.5, 0);
-  if (c.wants(0)) c.add(0, select(a_wins, dy, shared));
-  if (c.wants(1)) c.add(1, select(b_wins, dy, shared));
+  if (c.wants(0)) c.add(0, select(logical_or(a_wins, is_nan(c.operand(0))), dy, shared));
+  if (c.wants(1)) c.add(1, select(logical_or(b_wins, is_nan(c.operand(1))), dy, shared));
 }
 
 }  // namespace
@@ -302,13 +292,6 @@ void vjp_pow(VjpContext& c) {
 }
 
 Value remainder(Operand a, Operand b) { return binary(Op::kRem, a, b); }
-// y = a - b trunc(a / b): da = dy, db = -dy trunc(a / b); flat at the steps
-void vjp_rem(VjpContext& c) {
-  c.add(0, c.cotangent());
-  if (!c.wants(1)) return;
-  Value q = c.operand(0) / c.operand(1);
-  c.add(1, -(c.cotangent() * (sign(q) * floor(abs(q)))));
-}
 
 Value logical_and(Operand a, Operand b) { return binary(Op::kAnd, a, b); }
 Value logical_or(Operand a, Operand b) { return binary(Op::kOr, a, b); }
@@ -351,15 +334,15 @@ Value clamp(Operand low, Value x, Operand high) {
   return g.make(Op::kClamp, std::move(values), {}, w).result();
 }
 
-// For low <= high: dx = dy where low <= x <= high, the bounds included; dlow = dy where x < low, dhigh = dy where
-// x > high
+// For low <= high: dx = dy where low <= x <= high, the bounds included, and where x is NaN; dlow = dy where x < low,
+// dhigh = dy where x > high
 void vjp_clamp(VjpContext& c) {
   Value dy = c.cotangent();
   Value low = c.operand(0);
   Value x = c.operand(1);
   Value high = c.operand(2);
   if (c.wants(0)) c.add(0, select(less(x, low), dy, 0));
-  if (c.wants(1)) c.add(1, select(logical_and(greater_equal(x, low), less_equal(x, high)), dy, 0));
+  if (c.wants(1)) c.add(1, select(logical_or(less(x, low), greater(x, high)), 0, dy));
   if (c.wants(2)) c.add(2, select(greater(x, high), dy, 0));
 }
 

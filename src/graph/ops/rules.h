@@ -24,10 +24,9 @@ Types infer_convert(const InferContext& c);
 Types infer_bitcast(const InferContext& c);
 Types infer_arithmetic(const InferContext& c);  // numbers of one type
 Types infer_bits(const InferContext& c);        // two integers or two bools
-Types infer_shift(const InferContext& c);
+Types infer_integers(const InferContext& c);
 Types infer_compare(const InferContext& c);
 Types infer_select(const InferContext& c);
-void vjp_flat(VjpContext& c);  // of a step function: nothing
 void vjp_neg(VjpContext& c);
 void vjp_exp(VjpContext& c);
 void vjp_log(VjpContext& c);
@@ -37,7 +36,6 @@ void vjp_sqrt(VjpContext& c);
 void vjp_rsqrt(VjpContext& c);
 void vjp_sin(VjpContext& c);
 void vjp_cos(VjpContext& c);
-void vjp_abs(VjpContext& c);
 void vjp_convert(VjpContext& c);
 void vjp_add(VjpContext& c);
 void vjp_sub(VjpContext& c);
@@ -46,7 +44,6 @@ void vjp_div(VjpContext& c);
 void vjp_max(VjpContext& c);
 void vjp_min(VjpContext& c);
 void vjp_pow(VjpContext& c);
-void vjp_rem(VjpContext& c);
 void vjp_select(VjpContext& c);
 void vjp_clamp(VjpContext& c);
 
