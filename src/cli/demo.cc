@@ -11,11 +11,17 @@
 namespace fathom {
 namespace {
 
+std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const Config& config, const std::string& prompt) {
+  std::vector<int32_t> ids = tokenizer.encode(prompt);
+  if (config.add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
+  if (ids.empty()) throw ConfigError("--prompt: there is no token to go on from; give a text");
+  return ids;
+}
+
 // Prints "Input `prompt` -> `text` ".
 void complete(Trainer& trainer, const Config& config, const std::string& prompt, int64_t count) {
   const Tokenizer& tokenizer = *trainer.tokenizer();
-  std::vector<int32_t> ids = tokenizer.encode(prompt);
-  if (config.add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
+  const std::vector<int32_t> ids = prompt_ids(tokenizer, config, prompt);
   int32_t eos = tokenizer.eos_id().value_or(-1);
   std::vector<int32_t> made =
       complete_greedily(trainer.session(), config, trainer.spec(), trainer.state(), ids, count, eos, [](int32_t) {});
@@ -32,8 +38,10 @@ int run_demo(const CommandLine& line, const Environment& environment) {
     throw ConfigError("demo: synthetic data has no words to complete; give dataset_path and tokenizer_path");
   }
   Trainer trainer(config);
+  const std::string prompt = line.flag("prompt").value_or(config.prompt);
+  prompt_ids(*trainer.tokenizer(), config, prompt);  // a prompt that is none is said before the run
   TrainOutcome outcome = trainer.run();
-  complete(trainer, config, line.flag("prompt").value_or(config.prompt), count);
+  complete(trainer, config, prompt, count);
   return outcome.signal != 0 ? 128 + outcome.signal : 0;
 }
 

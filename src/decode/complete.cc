@@ -1,12 +1,13 @@
 #include "decode/complete.h"
 
-#include <algorithm>
+#include <stdexcept>
 
 namespace fathom {
 
 std::vector<int32_t> complete_greedily(const Session& session, const Config& config, const StateSpec& spec,
                                        State& state, std::vector<int32_t> prompt, int64_t count, int32_t eos,
                                        const std::function<void(int32_t)>& each) {
+  if (prompt.empty()) throw std::logic_error("complete_greedily: no token to go on from");
   const int64_t length = static_cast<int64_t>(prompt.size()) + count;
   Compiled program = session.compile([&] { return next_token(config, spec, {1, length}); });
   auto row = [&](auto value) {

@@ -9,8 +9,8 @@
 
 namespace fathom {
 
-// Adds up to `count` tokens to `prompt`; the program is as long as both together. `eos` ends it (-1: nothing does);
-// `each` is called with every new token.
+// Adds up to `count` tokens to `prompt`, which has one at least; the program is as long as both together. `eos` ends it
+// (-1: nothing does); `each` is called with every new token.
 std::vector<int32_t> complete_greedily(const Session& session, const Config& config, const StateSpec& spec,
                                        State& state, std::vector<int32_t> prompt, int64_t count, int32_t eos,
                                        const std::function<void(int32_t)>& each);

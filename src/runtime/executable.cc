@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "runtime/pjrt_api.h"
@@ -17,6 +18,9 @@ namespace {
 // `arguments` of one device. A buffer that is given away must be the plugin's own memory and stand at one position
 // only.
 void check_donated(const std::vector<Buffer*>& arguments, const std::vector<int>& donated) {
+  if (donated.empty()) return;
+  std::vector<const Buffer*> sorted(arguments.begin(), arguments.end());
+  std::ranges::sort(sorted, std::less<>());
   for (int position : donated) {
     if (position < 0 || static_cast<size_t>(position) >= arguments.size()) {
       refuse(fmt::format("argument {} is donated but there are only {} arguments", position, arguments.size()));
@@ -26,7 +30,7 @@ void check_donated(const std::vector<Buffer*>& arguments, const std::vector<int>
       refuse(
           fmt::format("argument {} is donated but is a view of host memory: make it with HostMemory::kCopy", position));
     }
-    if (std::count(arguments.begin(), arguments.end(), buffer) != 1) {
+    if (std::ranges::equal_range(sorted, buffer, std::less<>()).size() != 1) {
       refuse(fmt::format("argument {} is donated but stands in the list twice", position));
     }
   }
@@ -34,11 +38,11 @@ void check_donated(const std::vector<Buffer*>& arguments, const std::vector<int>
 
 // XLA may reuse every argument that the text marks unless it is told not to.
 std::vector<int64_t> kept_positions(size_t count, const std::vector<int>& donated) {
+  std::vector<bool> given(count);
+  for (int position : donated) given[static_cast<size_t>(position)] = true;
   std::vector<int64_t> kept;
   for (size_t i = 0; i < count; ++i) {
-    if (std::find(donated.begin(), donated.end(), static_cast<int>(i)) == donated.end()) {
-      kept.push_back(static_cast<int64_t>(i));
-    }
+    if (!given[i]) kept.push_back(static_cast<int64_t>(i));
   }
   return kept;
 }
@@ -78,8 +82,13 @@ Executable Executable::deserialize(const std::shared_ptr<const Client>& client, 
   return {client, args.loaded_executable};
 }
 
-Executable::Executable(std::shared_ptr<const Client> client, PJRT_LoadedExecutable* handle)
-    : client_(std::move(client)), handle_(handle), program_(program_of(client_, handle)) {
+Executable::Executable(std::shared_ptr<const Client> client, PJRT_LoadedExecutable* handle, CompiledProgram program)
+    : client_(std::move(client)), handle_(handle), program_(std::move(program)) {}
+
+// The handle has its owner, the object of the other constructor, before anything can throw.
+Executable::Executable(const std::shared_ptr<const Client>& client, PJRT_LoadedExecutable* handle)
+    : Executable(client, handle, CompiledProgram(client->plugin(), nullptr, client)) {
+  program_ = program_of(client_, handle_);
   num_outputs_ = static_cast<size_t>(program_.num_outputs());
   read_devices();
 }

@@ -57,7 +57,8 @@ class Executable {
                             const ExecuteOptions& options = {}) const;
 
  private:
-  Executable(std::shared_ptr<const Client> client, PJRT_LoadedExecutable* handle);
+  Executable(const std::shared_ptr<const Client>& client, PJRT_LoadedExecutable* handle);
+  Executable(std::shared_ptr<const Client> client, PJRT_LoadedExecutable* handle, CompiledProgram program);
   static CompiledProgram program_of(const std::shared_ptr<const Client>& client, PJRT_LoadedExecutable* handle);
   void read_devices();
   // Fills results[device][result] and done[device]. `kept` are the positions that must not be reused.

@@ -54,7 +54,11 @@ void check_version(const std::string& path, const PJRT_Api& api) {
 
 }  // namespace
 
-Plugin::Plugin(std::string path) : path_(std::move(path)), api_(open_plugin(path_)) {
+Plugin::Plugin(std::string path)
+    : path_(std::move(path)),
+      file_(
+          fmt::format("{} {} {}", path_, fs::file_size(path_), fs::last_write_time(path_).time_since_epoch().count())),
+      api_(open_plugin(path_)) {
   check_version(path_, *api_);
   PJRT_Plugin_Initialize_Args initialize{};
   FATHOM_PJRT(*this, PJRT_Plugin_Initialize, initialize);
@@ -91,8 +95,7 @@ std::string Plugin::description() const {
 }
 
 std::string Plugin::fingerprint() const {
-  std::string out = fmt::format("{} {} {} {}", path_, fs::file_size(path_),
-                                fs::last_write_time(path_).time_since_epoch().count(), description());
+  std::string out = fmt::format("{} {}", file_, description());
   for (const auto& [name, value] : attributes_) out += fmt::format(" {}={}", name, to_string(value));
   return out;
 }

@@ -31,8 +31,8 @@ class Plugin {
   const NamedValues& attributes() const { return attributes_; }
   // "PJRT 0.115, stablehlo 1.20.0", for the log.
   std::string description() const;
-  // Changes whenever the plugin does: path, size, time of change, API version, attributes. Part of the compile cache's
-  // key.
+  // Differs for every plugin: path, size and time of change as they were when it was loaded (the file may have been
+  // replaced since), API version, attributes. Part of the compile cache's key.
   std::string fingerprint() const;
   // The extension of this PJRT_Extension_Type, or null.
   const void* extension(int type) const;
@@ -41,6 +41,7 @@ class Plugin {
   explicit Plugin(std::string path);
 
   std::string path_;
+  std::string file_;  // path, size and time of change
   const PJRT_Api* api_ = nullptr;
   NamedValues attributes_;
 };

@@ -4,10 +4,12 @@
 
 #include <atomic>
 #include <cstring>
+#include <filesystem>
 #include <numeric>
 #include <thread>
 
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "runtime/donation.h"
 #include "runtime/executable.h"
 #include "runtime/testing/cpu_plugins.h"
@@ -81,6 +83,18 @@ TEST_P(RuntimeTest, LoadingAgainGivesTheSamePlugin) {
   EXPECT_EQ(&Plugin::load(plugin.path()), &plugin);
   EXPECT_THAT(plugin.description(), testing::ContainsRegex("^PJRT 0\\.[0-9]+, stablehlo 1\\.[0-9]+\\.[0-9]+$"));
   EXPECT_THAT(plugin.fingerprint(), HasSubstr(plugin.path()));
+}
+
+// An upgrade may replace the file while a run goes on; the compile cache asks for the fingerprint then.
+TEST_P(RuntimeTest, APluginWhoseFileIsGoneKeepsItsFingerprint) {
+  namespace fs = std::filesystem;
+  TemporaryFolder folder;
+  const std::string copy = folder / "plugin.so";
+  fs::copy_file(client_->plugin().path(), copy);
+  const Plugin& plugin = Plugin::load(copy);
+  const std::string before = plugin.fingerprint();
+  fs::remove(copy);
+  EXPECT_EQ(plugin.fingerprint(), before);
 }
 
 TEST_P(RuntimeTest, ClientListsItsDevices) {
