@@ -49,6 +49,9 @@ TEST(EpochOrder, SeedAndEpochChangeTheOrder) {
   EXPECT_EQ(order, documents(EpochOrder(blocks, {.seed = 1}, 0)));
   EXPECT_NE(order, documents(EpochOrder(blocks, {.seed = 2}, 1)));
   EXPECT_NE(order, documents(EpochOrder(blocks, {.seed = 1}, 1)));
+  for (int bit : {32, 63}) {
+    EXPECT_NE(order, documents(EpochOrder(blocks, {.seed = uint64_t{1} + (uint64_t{1} << bit)}, 0))) << bit;
+  }
   // As in the peer, epoch i of seed s is epoch 0 of seed s + i.
   EXPECT_EQ(order, documents(EpochOrder(blocks, {.seed = 0}, 1)));
   EXPECT_THAT(order, testing::UnorderedElementsAreArray(first_numbers(100)));

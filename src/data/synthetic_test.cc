@@ -42,8 +42,10 @@ TEST(Synthetic, OneBatchIsRepeatedAndTheSeedDecidesIt) {
   EXPECT_EQ(stream->state().batches, 2);
   DataOptions other = options(2);
   EXPECT_EQ(inputs(other), inputs(other));
-  other.seed = 1;
-  EXPECT_NE(inputs(other), inputs(options(2)));
+  for (uint64_t seed : {uint64_t{1}, uint64_t{1} << 32, uint64_t{1} << 63}) {
+    other.seed = seed;
+    EXPECT_NE(inputs(other), inputs(options(2))) << seed;
+  }
 }
 
 TEST(Synthetic, TwoProcessesHaveTheRowsOfOne) {

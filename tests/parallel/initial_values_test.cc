@@ -36,6 +36,18 @@ std::vector<HostArray> drawn(const StateSpec& spec, int64_t seed) {
   return run_on_mesh(init_state(spec, parameters_alone), {seed_words(seed)});
 }
 
+// A seed of 64 bits: none of them is left aside.
+TEST(InitialSeed, EveryBitCounts) {
+  const StateSpec spec = state_spec(config_with({"ici_fsdp_parallelism=1", "cpu_device_count=1"}));
+  const Program program = init_state(spec, parameters_alone);
+  const Executable executable = compile_on_mesh(program);
+  auto first = [&](uint64_t seed) {
+    return run_on_mesh(executable, program.signature, {seed_words(static_cast<int64_t>(seed))})[0];
+  };
+  const HostArray plain = first(5);
+  for (int bit : {0, 31, 32, 47, 63}) EXPECT_FALSE(same(first(uint64_t{5} ^ (uint64_t{1} << bit)), plain)) << bit;
+}
+
 class InitialValues : public testing::TestWithParam<Keys> {};
 
 // Drawn on one device, once for all meshes of one kind of arrays.
