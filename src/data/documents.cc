@@ -33,7 +33,7 @@ bool is_compressed(std::string_view name) {
                      [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
-bool is_pattern(std::string_view name) { return name.find_first_of("*?") != std::string_view::npos; }
+bool is_pattern(std::string_view name) { return name.find_first_of("*?[") != std::string_view::npos; }
 
 // The kind of a file that is named alone or, in the rest of its ending, by a pattern.
 std::optional<DatasetKind> kind_of_named(std::string_view name, const DatasetQuery& query) {

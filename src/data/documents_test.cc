@@ -39,6 +39,7 @@ TEST(FindDataset, AFolderGivesItsFilesInOrderOfTheirNames) {
   EXPECT_EQ(files.kind, DatasetKind::kJsonl);
   EXPECT_THAT(files.paths, ElementsAre(folder / "a.jsonl", folder / "b.jsonl"));
   EXPECT_THAT(find_dataset(folder / "b*", "dataset_path").paths, ElementsAre(folder / "b.jsonl"));
+  EXPECT_THAT(find_dataset(folder / "[b-z].jsonl", "dataset_path").paths, ElementsAre(folder / "b.jsonl"));
 }
 
 TEST(FindDataset, MistakesNameTheKeyThePathAndTheWayOut) {

@@ -53,9 +53,21 @@ class ScratchPool {
   std::vector<std::unique_ptr<Scratch>> idle_;
 };
 
+// A text is compared with the whole of a token at every place.
+void check_lengths(const std::string& path, const std::vector<AddedToken>& tokens) {
+  constexpr size_t kMost = 1024;  // bytes
+  for (const AddedToken& token : tokens) {
+    if (token.content.size() <= kMost) continue;
+    throw FormatError(path, fmt::format("the added token '{}...' is {} bytes long; {} are the most",
+                                        token.content.substr(0, 20), token.content.size(), kMost));
+  }
+}
+
 // The added tokens of all files with their ids, which may not be those of the files.
 std::vector<AddedToken> number_added_tokens(const std::string& path, const TokenizerFile& file,
                                             const TokenizerConfig& config) {
+  check_lengths(path, file.added);
+  check_lengths(path, config.added);
   AddedVocabulary added(file.vocab);
   const std::vector<int32_t> ids = added.add(file.added);
   for (size_t i = 0; i < ids.size(); ++i) {

@@ -223,6 +223,8 @@ TEST(TokenizerErrors, FaultsOfAddedTokensAreNamed) {
     EXPECT_THAT(error_after([&](json& f) { f["added_tokens"][3]["id"] = id; }), HasSubstr("added_tokens[3].id "));
   }
   EXPECT_THAT(error_after([](json& f) { f["added_tokens"][3]["id"] = "x"; }), HasSubstr("added_tokens[3].id must be"));
+  EXPECT_THAT(error_after([](json& f) { f["added_tokens"][3]["content"] = std::string(100000, 'a'); }),
+              HasSubstr("the added token 'aaaaaaaaaaaaaaaaaaaa...' is 100000 bytes long"));
   EXPECT_THAT(error_after([](json& f) { f["added_tokens"][3]["lstrip"] = 1; }), HasSubstr("added_tokens[3].lstrip"));
   EXPECT_THAT(error_after([](json& f) { f["added_tokens"][3].erase("content"); }),
               HasSubstr("added_tokens[3].content is missing"));

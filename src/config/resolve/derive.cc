@@ -202,7 +202,7 @@ void need_path(const char* key, const std::string& path, Problems& problems) {
   if (is_remote(path)) return;
   std::error_code fault;
   fs::path there = path;
-  if (there.filename().string().find_first_of("*?") != std::string::npos && !fs::exists(there, fault)) {
+  if (there.filename().string().find_first_of("*?[") != std::string::npos && !fs::exists(there, fault)) {
     there = there.has_parent_path() ? there.parent_path() : fs::path(".");
   }
   if (!fs::exists(there, fault)) problems.add("{}={}: no such file or folder", key, path);

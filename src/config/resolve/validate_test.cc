@@ -142,6 +142,8 @@ TEST(Validate, RefusesDataThatIsNotReadOnceEach) {
   };
   EXPECT_EQ(with({}), "accepted");
   EXPECT_THAT(with({"train_data_columns=[prompt, completion]"}), HasSubstr("train_data_columns names 2 columns"));
+  EXPECT_EQ(with({"dataset_path=tests/data/data/*.jsonl"}), "accepted");
+  EXPECT_THAT(with({"dataset_path=tests/no/*.jsonl"}), HasSubstr("dataset_path=tests/no/*.jsonl: no such file"));
   EXPECT_EQ(with({"eval_data_columns=[]"}), "accepted") << "no evaluation reads it";
   EXPECT_THAT(with({"eval_data_columns=[]", "eval_interval=2"}), HasSubstr("eval_data_columns names 0 columns"));
 }
