@@ -83,7 +83,7 @@ void for_each_line(const std::string& path, F f) {
   }
 }
 
-// A list of ids of tokens.
+// A list of ids of tokens as they stand: none is cut to fewer bits.
 std::vector<int32_t> token_ids(const json& list, const std::string& path, int64_t number) {
   if (!list.is_array()) throw FormatError(path, fmt::format("line {}: no list of tokens", number));
   std::vector<int32_t> out;
@@ -106,19 +106,6 @@ HostArray matrix(const json& rows) {
   for (const json& row : rows) {
     if (row.size() != width) return {};
     for (const json& x : row) values[at++] = x.get<float>();
-  }
-  return out;
-}
-
-// Token ids as they stand: none is cut to fewer bits.
-std::vector<int32_t> token_ids(const json& list, const std::string& path, int64_t line) {
-  std::vector<int32_t> out;
-  for (const json& id : list.get_ref<const json::array_t&>()) {
-    const bool token = id.is_number_integer() && id >= 0 && id <= std::numeric_limits<int32_t>::max();
-    if (!token) {
-      throw FormatError(path, fmt::format("line {}: {} is no token", line, id.is_structured() ? "a list" : id.dump()));
-    }
-    out.push_back(id.get<int32_t>());
   }
   return out;
 }
