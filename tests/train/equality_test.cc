@@ -1,6 +1,8 @@
 // Keys that choose how a step is computed must not change what it computes.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "config/enums.h"
 #include "runtime/plugin_search.h"
 #include "train_run.h"
@@ -98,6 +100,26 @@ TEST(TrainEquality, OneDeviceAndTheRulesOfEpAsDp) {
 TEST(TrainEquality, CustomRemat) {
   expect_the_same({"remat_policy=custom", "decoder_layer_input=device", "query_proj=device", "out_proj=offload",
                    "moe_mlpwi_0=device", "mlpwo=remat"});
+}
+
+// What the lines of stdout say of the numbers: the rest of each from the count of targets on.
+Words numbers(const Words& lines) {
+  Words out;
+  for (const std::string& line : lines) out.push_back(line.substr(std::min(line.find("total_weights"), line.size())));
+  return out;
+}
+
+// Another model than the file of that name has: what the run was told wins there as well.
+TEST(TrainEquality, ARunFromItsOwnConfiguration) {
+  TrainRun first({"model_name=deepseek3-mini", "override_model_config=True", "base_num_decoder_layers=2",
+                  "base_emb_dim=32", "dataset_type=synthetic", "dataset_path=", "load_parameters_path=", "steps=2"});
+  ASSERT_EQ(first.outcome().exit_code, 0) << first.outcome().err;
+  TemporaryFolder other;
+  Process process({"train", first.folder() + "/config.yml", "base_output_directory=" + other.path()});
+  EXPECT_EQ(process.wait(), 0) << process.err();
+  Outcome again{.exit_code = 0, .out = process.out(), .err = process.err()};
+  EXPECT_THAT(numbers(again.lines()), testing::ElementsAreArray(numbers(first.outcome().lines())));
+  EXPECT_THAT(again.err, testing::HasSubstr("2 layers (1 dense), width 32"));
 }
 
 TEST(TrainEquality, OneDeviceAndAMeshOnTheOlderPlugin) {

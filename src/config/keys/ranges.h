@@ -23,7 +23,23 @@ inline constexpr KeyRange kCountOrMinusOne = {.least = 1, .most = kMostInt32, .o
 inline constexpr KeyRange kFromMinusOne = {.least = -1, .most = kMostInt32};  // -1 and 0 have a meaning of their own
 inline constexpr KeyRange kDevices = {.least = 1, .most = kMostDevices, .or_minus_one = true};
 inline constexpr KeyRange kFraction = {.least = 0, .most = 1};
+inline constexpr KeyRange kFractionOrMinusOne = {.least = 0, .most = 1, .or_minus_one = true};
+inline constexpr KeyRange kDecay = {.least = 0, .most = 1, .below = true};  // of a moment
+inline constexpr KeyRange kEpsilon = {.least = 0, .most = 1, .above = true};
 inline constexpr KeyRange kFactor = {.least = 0, .most = kMostFactor};
 inline constexpr KeyRange kPositive = {.least = 0, .most = kMostFactor, .above = true};
+inline constexpr KeyRange kTheta = {.least = 1, .most = 1e30, .above = true};
+inline constexpr KeyRange kRowsOfDevice = {.least = 0, .most = kMostInt32, .above = true};
+inline constexpr KeyRange kLength = {.least = 1, .most = kMostLength};
+inline constexpr KeyRange kVocabulary = {.least = 2, .most = kMostInt32};
+inline constexpr KeyRange kLayers = {.least = 1, .most = kMostLayers};
+inline constexpr KeyRange kLayersOrNone = {.least = 0, .most = kMostLayers};
+inline constexpr KeyRange kExperts = {.least = 1, .most = kMostExperts};
+inline constexpr KeyRange kExpertsOrNone = {.least = 0, .most = kMostExperts};
+inline constexpr KeyRange kGroups = {.least = -1, .most = kMostExperts};  // -1 and 0: none
+inline constexpr KeyRange kPowers = {.least = 1, .most = kMostDevices};
+inline constexpr KeyRange kIndex = {.least = -1, .most = kMostDevices};  // -1: from elsewhere
+inline constexpr KeyRange kVirtualDevices = {.least = 1, .most = 1024};
+inline constexpr KeyRange kSeconds = {.least = 1, .most = 31536000};  // a year
 
 }  // namespace fathom

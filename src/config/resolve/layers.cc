@@ -175,10 +175,13 @@ const Setting* find_setting(const Layer& layer, std::string_view key) {
 
 ArgumentList parse_arguments(std::span<const std::string> args, Problems& problems) {
   ArgumentList out;
-  for (size_t i = 0; i < args.size(); ++i) {
-    const std::string& arg = args[i];
+  for (const std::string& arg : args) {
     size_t equals = arg.find('=');
-    if (i == 0 && arg.ends_with(".yml") && equals == std::string::npos) {
+    if ((arg.ends_with(".yml") || arg.ends_with(".yaml")) && equals == std::string::npos) {
+      if (!out.file.empty()) {
+        problems.add("command line: two configuration files, {} and {}: base_config in one names the other", out.file,
+                     arg);
+      }
       out.file = arg;
     } else if (equals == std::string::npos || equals == 0) {
       problems.add("command line: expected key=value, got '{}'", arg);

@@ -24,7 +24,7 @@ struct Setting {
 using Layer = std::map<std::string, Setting, std::less<>>;
 
 struct ArgumentList {
-  std::string file;  // the first argument when it ends in .yml
+  std::string file;  // the argument that ends in .yml or .yaml
   Layer layer;
 };
 

@@ -128,8 +128,8 @@ void check_devices(const Config& c, Problems& p) {
 // Numbers of a job that is started by keys; job/ knows the cluster's environment.
 void check_processes(const Config& c, Problems& p) {
   if (c.process_count > 0 && c.process_index >= c.process_count) {
-    p.add("process_index={} is none of the indices of process_count={}: they run from 0 to {}", c.process_index,
-          c.process_count, c.process_count - 1);
+    p.add("process_index={}: process_index must be 0 to {}, for process_count is {}", c.process_index,
+          c.process_count - 1, c.process_count);
   }
 }
 

@@ -78,7 +78,7 @@ TEST(Validate, RefusesNumbersOutOfRange) {
     EXPECT_THAT(said, HasSubstr(std::string("command line: ") + word + ": must ")) << word;
     EXPECT_EQ(said.find('\n'), std::string::npos) << said;
   }
-  EXPECT_THAT(says({"process_count=1", "process_index=5"}), HasSubstr("process_index=5 is none of the indices"));
+  EXPECT_THAT(says({"process_count=1", "process_index=5"}), HasSubstr("process_index=5: process_index must be 0 to 0"));
   EXPECT_EQ(says({"process_count=2", "process_index=1"}), "accepted");
 }
 

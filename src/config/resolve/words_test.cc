@@ -64,6 +64,13 @@ TEST(Words, AFileSaysEverythingOnce) {
   EXPECT_THAT(refusal(with_file(file)), HasSubstr("x.yml: line 2: lora.enable_lora is given twice"));
 }
 
+TEST(Words, OneConfigurationFileMayStandAnywhere) {
+  TemporaryFolder folder;
+  std::string file = folder.write("x.yaml", "steps: 3\n");
+  EXPECT_EQ(resolve({"model_name=deepseek3-tiny", "dataset_type=synthetic", file}).config.steps, 3);
+  EXPECT_THAT(refusal(tiny({file})), HasSubstr("two configuration files, configs/base.yml and " + file));
+}
+
 TEST(Words, VariablesAreTakenOnTheCommandLineToo) {
   Environment environment = {{"HOME", "/home/a"}, {"FOO", "foo"}};
   Config c = resolve(tiny({"base_output_directory='${oc.env:HOME}/x'", "run_name=${oc.env:NOPE,${oc.env:FOO}}",
