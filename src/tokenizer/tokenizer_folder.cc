@@ -60,7 +60,10 @@ class Names {
       const json& value = file.tree[key];
       // Of the two lists of one file that under the newer name counts; a map adds to it, but not under the old name.
       if (key == "extra_special_tokens") read_list(root, key, /*clear=*/!map);
-      if (key == "additional_special_tokens" && listed_.empty()) read_list(root, key, false);
+      if (key == "additional_special_tokens" && listed_.empty()) {
+        read_list(root, key, false);
+        listed_are_special_ = !map;
+      }
       if (!key.ends_with("_token") || value.is_boolean()) continue;
       if (value.is_null()) {
         if (map) named_.erase(key);
@@ -98,6 +101,18 @@ class Names {
     }
   }
 
+  // The texts that make a token of added_tokens.json a special one.
+  std::unordered_set<std::string> special_texts() const {
+    std::unordered_set<std::string> out;
+    for (const char* name : kNames) {
+      if (auto text = text_of(name)) out.insert(*text);
+    }
+    for (const AddedToken& token : listed_) {
+      if (listed_are_special_) out.insert(token.content);
+    }
+    return out;
+  }
+
   std::unordered_set<std::string> named_texts() const {
     std::unordered_set<std::string> out;
     for (const auto& [name, token] : named_) out.insert(token.content);
@@ -124,6 +139,8 @@ class Names {
   std::map<std::string, AddedToken> named_;
   std::vector<std::string> order_;  // of the names' coming
   std::vector<AddedToken> listed_;
+  // Of a map's list under the old name the reference does not think there.
+  bool listed_are_special_ = true;
 };
 
 int32_t id_of_key(const JsonObject& node, const std::string& key) {
@@ -220,9 +237,7 @@ TokenizerConfig read_tokenizer_folder(const std::string& folder, const std::vect
     const OptionalFile map(folder, "special_tokens_map.json");
     if (map.present()) names.read(map, /*map=*/true);
     const OptionalFile texts(folder, "added_tokens.json");
-    std::unordered_set<std::string> special;
-    for (const AddedToken& token : names.in_order()) special.insert(token.content);
-    if (texts.present()) read_added(texts, special, tokens);
+    if (texts.present()) read_added(texts, names.special_texts(), tokens);
     for (const AddedToken& token : added) tokens.set(token.id, token);
   }
   out.bos_token = names.text_of("bos_token");

@@ -65,6 +65,36 @@ TEST(Tokenizer, EveryVariantOfPreTokenizersAndFlagsGivesTheReferenceIds) {
   }
 }
 
+// make_folders.py says what the lines hold.
+TEST(Tokenizer, EveryFolderIsReadAsTheReferenceReadsIt) {
+  const auto lines = read_golden_lines("tests/data/tokenizer/folders.jsonl");
+  EXPECT_EQ(lines.size(), 11u);
+  for (const json& line : lines) {
+    SCOPED_TRACE(line["name"].get<std::string>());
+    const TemporaryFolder folder;
+    json file = small_tokenizer();
+    for (const json& token : line.value("added", json::array())) file["added_tokens"].push_back(token);
+    file["model"]["vocab"].update(line.value("vocab", json::object()));
+    folder.write("tokenizer.json", file.dump());
+    for (const auto& [name, content] : line["files"].items()) folder.write(name, content.get<std::string>());
+    const auto tokenizer = Tokenizer::load(folder.path());
+    for (const json& row : line["rows"]) {
+      const auto ids = row["ids"].get<std::vector<int32_t>>();
+      EXPECT_EQ(tokenizer->encode(row["text"].get<std::string>()), ids) << row["text"];
+      EXPECT_EQ(tokenizer->decode(ids), row["decoded"].get<std::string>());
+      EXPECT_EQ(tokenizer->decode(ids, true), row["decoded_skip_special"].get<std::string>());
+    }
+    auto id = [&](const char* name) {
+      const json& value = line["ids"][name];
+      return value.is_null() ? std::nullopt : std::optional<int32_t>(value.get<int32_t>());
+    };
+    EXPECT_EQ(tokenizer->bos_id(), id("bos"));
+    EXPECT_EQ(tokenizer->eos_id(), id("eos"));
+    EXPECT_EQ(tokenizer->pad_id(), id("pad"));
+    EXPECT_EQ(tokenizer->unk_id(), id("unk"));
+  }
+}
+
 TEST(Tokenizer, MergesAsPairsAreTheSame) {
   json file = small_tokenizer();
   for (json& merge : file["model"]["merges"]) {
