@@ -44,7 +44,8 @@ std::string data_text(const Config& c) {
 
 std::string batch_text(const Config& c, const DeviceMesh& mesh) {
   BatchSizes batch = resolve_batch(c, mesh.devices());
-  std::string out = fmt::format("{} rows of {} tokens a step", batch.to_train, c.max_target_length);
+  std::string out =
+      fmt::format("{} row{} of {} tokens a step", batch.to_train, batch.to_train == 1 ? "" : "s", c.max_target_length);
   if (c.gradient_accumulation_steps > 1) out += fmt::format(", in {} micro-batches", c.gradient_accumulation_steps);
   return out;
 }
