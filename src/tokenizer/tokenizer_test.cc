@@ -269,7 +269,8 @@ TEST(TokenizerErrors, DeepOrEndlessFilesAreErrorsAndNoOverflow) {
               HasSubstr("more than 100 JSON lists and objects in one another"));
   EXPECT_THAT(error_after([](json& f) {
                 json& steps = f["pre_tokenizer"]["pretokenizers"];
-                for (int i = 0; i < 200; ++i) steps.insert(steps.begin(), {{"type", "Digits"}});
+                const json digits = {{"type", "Digits"}};
+                for (int i = 0; i < 200; ++i) steps.insert(steps.begin(), digits);
               }),
               HasSubstr("is one step more than the 100"));
   const TemporaryFolder folder;
