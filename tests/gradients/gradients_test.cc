@@ -167,7 +167,7 @@ TEST(Gradients, AnInputThatIsNotReachedHasNone) {
   Graph g;
   Value x = g.arg("x", {DType::kF32, {{"d", 4}}});
   Value y = g.arg("y", {DType::kF32, {{"d", 4}}});
-  std::vector<Value> dx = gradients(reduce_sum(floor(x) + stop_gradient(x) + y, ""), {x, y});
+  std::vector<Value> dx = gradients(reduce_sum(stop_gradient(x) + y, ""), {x, y});
   EXPECT_FALSE(dx[0]);
   EXPECT_TRUE(dx[1]);
 }

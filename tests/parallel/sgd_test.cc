@@ -13,7 +13,8 @@ constexpr BatchShape kShape{4, 32};
 constexpr double kRate = 0.5;
 
 Config sgd_config(std::vector<std::string> keys) {
-  keys.insert(keys.begin(), {"opt_type=sgd", "learning_rate=0.5", "warmup_steps_fraction=0", "steps=10"});
+  keys.insert(keys.begin(), {"opt_type=sgd", "learning_rate=0.5", "warmup_steps_fraction=0", "steps=10",
+                             "base_num_decoder_layers=1", "first_num_dense_layers=1"});
   return mesh_config(keys);
 }
 
@@ -82,7 +83,7 @@ TEST(Sgd, KeepsNoMomentsAndDecaysNothing) {
   const StateSpec spec = state_spec(sgd_config({}));
   EXPECT_TRUE(spec.with_role(StateRole::kMoment).empty());
   EXPECT_TRUE(std::ranges::none_of(spec.entries, &StateEntry::decayed));
-  const StateSpec adamw = state_spec(mesh_config({}));
+  const StateSpec adamw = state_spec(sgd_config({"opt_type=adamw"}));
   EXPECT_LT(spec.bytes() * 2, adamw.bytes());
   EXPECT_EQ(train_step(sgd_config({}), spec, kShape).signature.args.size(), spec.entries.size() + 5 + 1);
 }
