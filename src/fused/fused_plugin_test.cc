@@ -9,6 +9,9 @@
 #include "graph/grad/gradients.h"
 
 namespace fathom {
+
+static void PrintTo(const EmitOptions& options, std::ostream* out) { *out << name(options.target.hardware); }
+
 namespace {
 
 // The CPU's composed references, and the forms for GPUs, which are plain StableHLO too.

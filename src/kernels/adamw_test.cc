@@ -11,6 +11,9 @@
 #include "kernels/kernel_testing.h"
 
 namespace fathom {
+
+static void PrintTo(DType dtype, std::ostream* out) { *out << name(dtype); }
+
 namespace {
 
 // An array of either type.

@@ -18,6 +18,10 @@ struct Case {
   // Lengths of each row's segments, numbered from 1; what is left of a row is padding (segment 0).
   std::vector<std::vector<int64_t>> segments;
 };
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << "rows " << c.n.b << " length " << c.n.s << " heads " << c.n.h << " key " << c.n.w << " value " << c.n.u
+       << " segments " << testing::PrintToString(c.segments);
+}
 
 // One token; lengths around panels (8 to 32 queries), groups (64), blocks of keys (120) and chunks (256); rows whose
 // segments end inside all of these; padding; widths below, at and beyond a tile, equal and not; few heads and many.

@@ -18,6 +18,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 struct Size {
   int64_t rows, vocab;
 };
+void PrintTo(const Size& s, std::ostream* out) { *out << "rows " << s.rows << " vocabulary " << s.vocab; }
 
 // A single logit, sizes that no vector divides, the pieces of the kernel (2048) and their neighbours.
 const Size kSizes[] = {{1, 1}, {3, 3}, {17, 17}, {5, 64}, {2, 2048}, {3, 2049}, {2, 9001}, {40, 5000}};

@@ -35,6 +35,7 @@ struct Matrix {
 struct Sizes {
   int64_t m, n, k;
 };
+void PrintTo(const Sizes& s, std::ostream* out) { *out << "m " << s.m << " n " << s.n << " k " << s.k; }
 
 // Around the borders of strips, panels, blocks of k and blocks of the shared caches; odd depths for the pairs.
 const Sizes kSizes[] = {{1, 1, 1},     {3, 17, 2},    {12, 32, 16},  {13, 33, 511},  {47, 31, 513},

@@ -16,6 +16,10 @@ struct Case {
   std::vector<int32_t> sizes;
   int64_t n, k, extra_rows;
 };
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << "groups " << testing::PrintToString(c.sizes) << " n " << c.n << " k " << c.k << " rows of no group "
+       << c.extra_rows;
+}
 
 // Sizes around the kernel's block borders, empty groups, single rows and columns, rows that belong to no group; no
 // rows, no columns, an empty sum, no groups.

@@ -69,6 +69,12 @@ struct Fixture {
 Fixture v2() { return {"tests/data/deepseek_v2/", fixture_v2()}; }
 Fixture v3() { return {"tests/data/deepseek_v3/", fixture_v3()}; }
 
+struct Which {
+  const char* name;
+  Fixture (*make)();
+};
+void PrintTo(const Which& which, std::ostream* out) { *out << which.name; }
+
 // Forms of the same model.
 struct Form {
   const char* name;
@@ -144,9 +150,9 @@ double layer_difference(const HostArray& stacked, int64_t i, const HostArray& wa
   return worst;
 }
 
-class Model : public ::testing::TestWithParam<Fixture (*)()> {
+class Model : public ::testing::TestWithParam<Which> {
  protected:
-  Fixture fixture_ = GetParam()();
+  Fixture fixture_ = GetParam().make();
   TensorFolder weights_ = TensorFolder::open(fixture_.folder + "hf");
 };
 
@@ -294,8 +300,8 @@ TEST_P(Model, APackedDocumentGivesWhatItGivesAlone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Model, ::testing::Values(v2, v3),
-                         [](const auto& info) { return info.param == v2 ? "V2" : "V3"; });
+INSTANTIATE_TEST_SUITE_P(Fixtures, Model, ::testing::Values(Which{"V2", v2}, Which{"V3", v3}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace fathom

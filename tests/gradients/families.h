@@ -1,6 +1,7 @@
 // The gradient checks of each family of operations; a family is one compiled module.
 #pragma once
 
+#include <ostream>
 #include <string_view>
 
 #include "program_of_checks.h"
@@ -11,6 +12,7 @@ struct Family {
   std::string_view name;
   void (*fill)(GradientChecks&);
 };
+inline void PrintTo(const Family& family, std::ostream* out) { *out << family.name; }
 
 void unary_family(GradientChecks& t);
 void binary_family(GradientChecks& t);

@@ -11,6 +11,9 @@ struct Case {
   std::vector<std::string> mesh;
   std::vector<std::string> keys;
 };
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << testing::PrintToString(c.mesh) << " " << testing::PrintToString(c.keys);
+}
 
 constexpr int64_t kDevices = 4;
 
