@@ -338,7 +338,7 @@ class Reader {
         rename(rope, r, prefix);
       }
     } else {
-      fault(prefix + "type", fmt::format("'{}' is neither default nor yarn", type));
+      return fault(prefix + "type", fmt::format("'{}' is neither default nor yarn", type));
     }
     for (const auto& [field, value] : rope.items()) {
       if (!known.contains(field) && !value.is_null()) {

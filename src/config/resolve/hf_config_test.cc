@@ -227,10 +227,16 @@ TEST(HfConfig, TakesOneKeyAndValueAHeadWhereTheirNumberIsNotGiven) {
   EXPECT_EQ(value_of(config, "base_num_kv_heads"), heads);
 }
 
+// Its yarn keeps and stretches frequencies at one number of rotations.
 TEST(HfConfig, ReadsKimiAsTheV3ThatItIs) {
   json config = v3();
   config["model_type"] = "kimi_k2";
+  config["rope_scaling"]["beta_fast"] = 1.0;
+  config["rope_scaling"]["beta_slow"] = 1.0;
   EXPECT_EQ(mistakes(config), "");
+  TemporaryFolder folder;
+  folder.write("config.json", config.dump());
+  EXPECT_EQ(resolve_auto(folder.path()).config.beta_fast, 1);
 }
 
 // A mistake in the folder's file is told alone, not with what follows from it.

@@ -24,7 +24,7 @@ void check_attention(const Config& c, Problems& p) {
           c.base_num_kv_heads, c.base_num_query_heads);
   }
   if (c.rope_type != RopeType::kYarn) return;
-  if (!(c.beta_fast > c.beta_slow)) p.add("beta_fast={} must be above beta_slow={}", c.beta_fast, c.beta_slow);
+  if (!(c.beta_fast >= c.beta_slow)) p.add("beta_fast={} must not be below beta_slow={}", c.beta_fast, c.beta_slow);
 }
 
 void check_experts(const Config& c, Problems& p) {
