@@ -14,7 +14,8 @@ constexpr std::string_view kNoAxis = "has no mesh axis in the peer either";
 constexpr std::string_view kCustomMesh =
     "one mesh serves training and evaluation: give mesh_axes, logical_axis_rules or custom_mesh_and_rule";
 constexpr std::string_view kInputSharding = "inputs are split by logical_axis_rules alone";
-constexpr std::string_view kZero1 = "the optimizer's state is split as the parameters are: ici_fsdp_parallelism splits both";
+constexpr std::string_view kZero1 =
+    "the optimizer's state is split as the parameters are: ici_fsdp_parallelism splits both";
 constexpr std::string_view kPartitioner =
     "choices inside the peer's partitioning; programs here always carry Shardy's form";
 constexpr std::string_view kContext = "how a split sequence is balanced is chosen here";

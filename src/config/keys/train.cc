@@ -17,7 +17,8 @@ constexpr std::string_view kSpikes = "skipping steps is not built";
 constexpr std::string_view kDiffusion = "only causal language models are trained";
 constexpr std::string_view kMuon = "AdamW and SGD are built";
 constexpr std::string_view kRampup = "a growing batch is not built";
-constexpr std::string_view kOffload = "keeping state in host memory is not built: mu_dtype=bfloat16 or more devices make it smaller";
+constexpr std::string_view kOffload =
+    "keeping state in host memory is not built: mu_dtype=bfloat16 or more devices make it smaller";
 
 constexpr KeyRow kRows[] = {
     {"dtype", bind<&Config::dtype>, "bfloat16", kBuilt, "activations"},

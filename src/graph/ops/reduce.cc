@@ -55,8 +55,8 @@ void vjp_reduce_sum(VjpContext& c) { c.add(0, broadcast(c.cotangent(), c.type().
 
 Value reduce_max(Value x, std::string_view axes, Where w) { return reduce(Op::kReduceMax, x, axes, w); }
 Value reduce_min(Value x, std::string_view axes, Where w) { return reduce(Op::kReduceMin, x, axes, w); }
-// dx = dy / n at the n elements that equal the extreme: ties share evenly, and with them NaNs, which are the extreme or,
-// where the platform's maximum passes over them, have no part in it
+// dx = dy / n at the n elements that equal the extreme: ties share evenly, and with them NaNs, which are the extreme
+// or, where the platform's maximum passes over them, have no part in it
 void vjp_reduce_extreme(VjpContext& c) {
   Value x = c.operand();
   Value chosen = convert(logical_or(equal(x, c.result()), not_equal(x, x)), x.dtype());
