@@ -27,6 +27,8 @@ inline constexpr KeyRange kFractionOrMinusOne = {.least = 0, .most = 1, .or_minu
 inline constexpr KeyRange kDecay = {.least = 0, .most = 1, .below = true};  // of a moment
 inline constexpr KeyRange kEpsilon = {.least = 0, .most = 1, .above = true};
 inline constexpr KeyRange kFactor = {.least = 0, .most = kMostFactor};
+// A rate that blows up the parameters is found by the loss, which names the step and the arrays.
+inline constexpr KeyRange kRate = {.least = 0, .most = 1e30};
 inline constexpr KeyRange kPositive = {.least = 0, .most = kMostFactor, .above = true};
 inline constexpr KeyRange kTheta = {.least = 1, .most = 1e30, .above = true};
 inline constexpr KeyRange kRowsOfDevice = {.least = 0, .most = kMostInt32, .above = true};

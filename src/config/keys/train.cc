@@ -56,7 +56,7 @@ constexpr KeyRow kRows[] = {
     {"log_period", bind<&Config::log_period>, "100", kBuilt, "steps between flushes of the metrics files", kSize},
     {"opt_type", bind<&Config::opt_type>, "adamw", kBuilt,
      "`adamw`, or `sgd`: plain, without momentum, moments or weight decay"},
-    {"learning_rate", bind<&Config::learning_rate>, "3.0e-05", kBuilt, "peak of the schedule", kFactor},
+    {"learning_rate", bind<&Config::learning_rate>, "3.0e-05", kBuilt, "peak of the schedule", kRate},
     {"lr_schedule_type", bind<&Config::lr_schedule_type>, "cosine", kBuilt,
      "`cosine`, or `wsd` (warm-up, constant, decay)"},
     {"warmup_steps_fraction", bind<&Config::warmup_steps_fraction>, "0.1", kBuilt, "part of the schedule that warms up",
