@@ -91,7 +91,7 @@ def keys_by_type(fathom):
 def key_values(fathom):
     """Every number of the key table with every number that is out of range, or no number. Text only: nothing is compiled."""
     for key, kind in keys_by_type(fathom).items():
-        if not re.search("integer|number|float", kind):
+        if not re.match("int|float", kind):
             continue
         for value in NUMBERS:
             words = ["train_compile", *TRAIN[1:], "--no_compile", f"{key}={value}"]
