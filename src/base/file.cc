@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/remote_path.h"
 #include "base/stop_signals.h"
+#include "base/write_all.h"
 
 namespace fathom {
 namespace {
@@ -49,16 +50,6 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
 
   int descriptor() const { return descriptor_; }
-  // False, with errno, when not all of it was written.
-  bool write(std::string_view bytes) const {
-    while (!bytes.empty()) {
-      ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return false;
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
-    return true;
-  }
   bool close() { return descriptor_ < 0 || ::close(std::exchange(descriptor_, -1)) == 0; }
 
  private:
@@ -68,7 +59,8 @@ class OpenFile {
 // A device or a pipe. A pipe that nobody reads is an error, not a wait.
 void write_straight(const std::string& path, std::string_view content) {
   OpenFile file(path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
-  bool written = file.descriptor() >= 0 && ::fcntl(file.descriptor(), F_SETFL, 0) == 0 && file.write(content);
+  bool written =
+      file.descriptor() >= 0 && ::fcntl(file.descriptor(), F_SETFL, 0) == 0 && write_all(file.descriptor(), content);
   if (!written || !file.close()) cannot_write(path, std::strerror(errno));
 }
 
@@ -88,7 +80,7 @@ void write_and_rename(const fs::path& target, std::string_view content) {
   {
     OpenFile file(temporary, O_WRONLY | O_CREAT | O_EXCL, kUsualMode);
     done = file.descriptor() >= 0 && (!replaces || ::fchmod(file.descriptor(), old.st_mode & 07777) == 0) &&
-           file.write(content) && ::fsync(file.descriptor()) == 0 && file.close();
+           write_all(file.descriptor(), content) && ::fsync(file.descriptor()) == 0 && file.close();
   }
   if (!done || ::rename(temporary.c_str(), target.c_str()) != 0) {
     const std::string why = std::strerror(errno);

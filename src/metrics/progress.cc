@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/write_all.h"
 
 namespace fathom {
 namespace {
@@ -15,16 +16,6 @@ namespace {
 constexpr std::string_view kWipe = "\r\033[K";
 constexpr auto kRedraw = std::chrono::milliseconds(100);
 constexpr int kBarColumns = 20;
-
-bool write_all(int descriptor, std::string_view bytes) {
-  while (!bytes.empty()) {
-    ssize_t n = ::write(descriptor, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
-  return true;
-}
 
 int terminal_width(int descriptor) {
   constexpr int kUsual = 80;

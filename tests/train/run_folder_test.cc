@@ -55,6 +55,16 @@ TEST(RunFolder, MistakeThatIsFoundLateLeavesNoTrace) {
   EXPECT_FALSE(std::filesystem::exists(output / "a"));
 }
 
+TEST(RunFolder, CopyOfTheMetricsThatIsAnotherRunsIsKeptAndNoFolderLeft) {
+  TemporaryFolder output;
+  const std::string copy = output.write("copy.jsonl", "{\"step\": 0}\n");
+  Outcome outcome = train(keys_with({"metrics_file=" + copy}, output / "a/b"));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("metrics_file"));
+  EXPECT_EQ(read_file(copy), "{\"step\": 0}\n");
+  EXPECT_FALSE(std::filesystem::exists(output / "a"));
+}
+
 TEST(RunFolder, SignalBeforeTheFirstStepEndsTheRunAtOnceAndLeavesNoTrace) {
   for (int signal : {SIGTERM, SIGHUP}) {
     TemporaryFolder output;
