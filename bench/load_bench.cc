@@ -88,7 +88,7 @@ std::vector<ArraySlice> slices_of(const std::vector<int64_t>& sizes, int64_t dev
 void load_folder(const ModelConfig& m, int64_t devices) {
   const std::vector<Param> table = param_table(m);
   const std::vector<ParamArray> arrays = param_arrays(m, table);
-  const HfWeights weights(TensorFolder::open(folder()), m, table, arrays);
+  const HfWeights weights(TensorFolder::open(folder()), {m, table, arrays});
   std::vector<HostArray> kept;
   for (size_t i = 0; i < arrays.size(); ++i) {
     std::vector<SliceMemory> memory;

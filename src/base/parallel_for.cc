@@ -6,16 +6,21 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace fathom {
 namespace {
+
+// Whether this thread runs a task of a loop: all cores are at work then.
+thread_local bool inside_loop = false;
 
 class Loop {
  public:
   Loop(int64_t count, const std::function<void(int64_t)>& task) : count_(count), task_(task), failed_(count) {}
 
   void take_all() {
+    const bool was_inside = std::exchange(inside_loop, inside_loop || count_ > 1);
     for (int64_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) {
       try {
         task_(i);
@@ -26,6 +31,7 @@ class Loop {
         failed_ = std::min(failed_, i);
       }
     }
+    inside_loop = was_inside;
   }
   void rethrow() const {
     if (fault_) std::rethrow_exception(fault_);
@@ -44,6 +50,10 @@ class Loop {
 
 void parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
   Loop loop(count, task);
+  if (inside_loop) {
+    loop.take_all();
+    return loop.rethrow();
+  }
   {
     std::vector<std::jthread> helpers;
     const int64_t threads = std::min<int64_t>(std::thread::hardware_concurrency(), count);

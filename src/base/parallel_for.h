@@ -8,7 +8,7 @@ namespace fathom {
 
 // Calls task(0) ... task(count - 1), each once and in no order, on as many threads as this process has cores, the
 // calling one among them, and returns when all have ended. When tasks throw, no further ones are begun, and of the
-// exceptions that of the lowest number is thrown here.
+// exceptions that of the lowest number is thrown here. Inside of a task it runs on that task's thread alone.
 void parallel_for(int64_t count, const std::function<void(int64_t)>& task);
 
 }  // namespace fathom

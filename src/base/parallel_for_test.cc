@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace fathom {
@@ -15,6 +16,23 @@ TEST(ParallelFor, RunsEveryTaskOnce) {
     parallel_for(count, [&](int64_t i) { ++runs[static_cast<size_t>(i)]; });
     for (const auto& r : runs) EXPECT_EQ(r, 1) << count;
   }
+}
+
+TEST(ParallelFor, ALoopInsideOfATaskStaysOnItsThread) {
+  parallel_for(4, [](int64_t) {
+    const std::thread::id outer = std::this_thread::get_id();
+    parallel_for(50, [&](int64_t) { EXPECT_EQ(std::this_thread::get_id(), outer); });
+  });
+  // A loop of one task leaves the cores to what is inside.
+  std::atomic<int> others{0}, here{0};
+  parallel_for(1, [&](int64_t) {
+    const std::thread::id outer = std::this_thread::get_id();
+    parallel_for(2, [&](int64_t) {
+      ++(std::this_thread::get_id() == outer ? here : others);
+      while (std::thread::hardware_concurrency() > 1 && here + others < 2) std::this_thread::yield();
+    });
+  });
+  EXPECT_EQ(here + others, 2);
 }
 
 TEST(ParallelFor, ThrowsWhatATaskThrewAndBeginsNoOthers) {

@@ -275,7 +275,8 @@ struct Config {
   double sharding_tolerance = 0;
 
   // --- Weights and checkpoints.
-  std::string load_parameters_path;  // a Hugging Face folder or an Orbax `items` folder
+  std::string load_parameters_path;                  // a Hugging Face folder or an Orbax `items` folder
+  std::vector<std::string> init_missing_parameters;  // regexes
   std::string load_full_state_path;
   bool enable_checkpointing = true;
   bool async_checkpointing = true;

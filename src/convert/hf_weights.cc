@@ -4,20 +4,21 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parallel_for.h"
 #include "convert/slice_reader.h"
+#include "convert/weight_findings.h"
 #include "model/left_off.h"
 #include "storage/file_store.h"
 
 namespace fathom {
 namespace {
-
-// Lists longer than this are cut in messages.
-constexpr size_t kListed = 12;
 
 std::string with(std::string pattern, std::string_view placeholder, int64_t number) {
   size_t at = pattern.find(placeholder);
@@ -25,27 +26,8 @@ std::string with(std::string pattern, std::string_view placeholder, int64_t numb
   return pattern;
 }
 
-class Findings {
- public:
-  void add(std::string_view kind, std::string what) { lists_[std::string(kind)].push_back(std::move(what)); }
-  void report(const TensorFolder& folder) const {
-    if (lists_.empty()) return;
-    std::string text = "the weights do not fit the model";
-    for (const auto& [kind, list] : lists_) {
-      text += fmt::format("\n  {} ({}):", kind, list.size());
-      for (size_t i = 0; i < std::min(list.size(), kListed); ++i) text += "\n    " + list[i];
-      if (list.size() > kListed) text += fmt::format("\n    ... and {} more", list.size() - kListed);
-    }
-    text += "\n  check model_name (auto reads the folder's own config.json) and the dimensions";
-    throw FormatError(folder.path(), text);
-  }
-
- private:
-  std::map<std::string, std::vector<std::string>> lists_;
-};
-
 // Notes what is wrong with one tensor of the table.
-void check_tensor(const TensorInfo* info, const HfPart& part, Findings& findings) {
+void check_tensor(const TensorInfo* info, const HfPart& part, WeightFindings& findings) {
   if (info == nullptr) {
     findings.add("missing", part.name);
   } else if (info->sizes != part.sizes) {
@@ -74,15 +56,17 @@ void for_each_place(const ModelConfig& config, const Param& param, const ParamAr
 constexpr std::string_view kExpert = "{expert}";
 
 // Layers that the folder has and the model has not, or the other way round.
-void check_layers(const LeftOff& left_off, const TensorFolder& folder, const ModelConfig& config, Findings& findings) {
+void check_layers(const LeftOff& left_off, const TensorFolder& folder, const ModelConfig& config,
+                  WeightFindings& findings) {
   std::set<int64_t> there;
   for (const std::string& name : folder.names()) {
     std::optional<int64_t> layer = left_off.layer_of(name);
     if (layer && !left_off(name)) there.insert(*layer);
   }
   const std::string counted = fmt::format("num_hidden_layers (base_num_decoder_layers) is {}", config.layers);
+  const int64_t rows = config.layers + config.prediction_layers;
   for (int64_t layer : there) {
-    if (layer >= config.layers) findings.add(counted + ", but there are also", fmt::format("model.layers.{}", layer));
+    if (layer >= rows) findings.add(counted + ", but there are also", fmt::format("model.layers.{}", layer));
   }
   for (int64_t layer = 0; layer < config.layers && !there.empty(); ++layer) {
     if (!there.contains(layer)) findings.add(counted + ", but there are not", fmt::format("model.layers.{}", layer));
@@ -101,6 +85,27 @@ void note_quantization(const TensorFolder& folder) {
   if (!quantised) {
     log_warning("{}: quantization_config: no tensor of the folder is in float8; they are read as they are", path);
   }
+}
+
+// Whether two tensors are equal, read a piece at a time.
+bool same_numbers(const TensorFolder& folder, const std::string& a, const std::string& b) {
+  constexpr int64_t kPiece = int64_t{1} << 20;  // elements
+  const TensorInfo &x = *folder.find(a), &y = *folder.find(b);
+  if (x.sizes != y.sizes) return false;
+  const int64_t elements = x.bytes / byte_size(x.dtype);
+  std::atomic<bool> same = true;
+  parallel_for((elements + kPiece - 1) / kPiece, [&](int64_t i) {
+    const int64_t first = i * kPiece, count = std::min(kPiece, elements - first);
+    auto numbers = [&](const std::string& name, const TensorInfo& info) {
+      const int64_t width = byte_size(info.dtype);
+      HostArray out = HostArray::allocate(info.dtype, {count});
+      folder.file_of(name).read(info.offset + first * width, {out.mutable_data(), static_cast<size_t>(count * width)});
+      return x.dtype == y.dtype ? out : convert(out, DType::kF32);
+    };
+    const HostArray left = numbers(a, x), right = numbers(b, y);
+    if (std::memcmp(left.data(), right.data(), static_cast<size_t>(left.bytes())) != 0) same = false;
+  });
+  return same;
 }
 
 }  // namespace
@@ -136,28 +141,46 @@ std::vector<HfPart> stacked_parts(const ModelConfig& config, const Param& param,
   return out;
 }
 
-HfWeights::HfWeights(TensorFolder folder, const ModelConfig& config, const std::vector<Param>& table,
-                     const std::vector<ParamArray>& arrays)
-    : folder_(std::move(folder)) {
-  Findings findings;
+HfWeights::HfWeights(TensorFolder folder, const WantedWeights& wanted) : folder_(std::move(folder)) {
+  const auto& [config, table, arrays, scan_axis, may_miss] = wanted;
+  WeightFindings findings;
   const LeftOff left_off(config, table, folder_.names());
   check_layers(left_off, folder_, config, findings);
-  findings.report(folder_);
+  findings.report(folder_.path());
   std::set<std::string> known;
-  for (const ParamArray& array : arrays) {
-    std::vector<HfPart> parts = hf_parts(config, table[array.row], array);
-    std::vector<HfPart> stacked = stacked_parts(config, table[array.row], array);
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    const ParamArray& array = arrays[i];
+    const Param& row = table[array.row];
+    std::vector<HfPart> parts = hf_parts(config, row, array);
+    std::vector<HfPart> stacked = stacked_parts(config, row, array);
     const bool as_stack = !stacked.empty() && folder_.find(parts[0].name) == nullptr && folder_.find(stacked[0].name);
     arrays_.push_back({array, as_stack ? std::move(stacked) : std::move(parts)});
-    for (const HfPart& part : arrays_.back().parts) {
+    const std::vector<HfPart>& used = arrays_.back().parts;
+    if (may_miss(row) && std::ranges::none_of(used, [&](const HfPart& p) { return folder_.find(p.name) != nullptr; })) {
+      missing_.push_back(i);
+      continue;
+    }
+    for (const HfPart& part : used) {
       if (known.insert(part.name).second) check_tensor(folder_.find(part.name), part, findings);
+    }
+    for (const std::string& copy : row.hf_copies) {
+      if (folder_.find(copy) == nullptr) continue;
+      known.insert(copy);
+      copies_.emplace_back(copy, used[0].name);
     }
   }
   for (const std::string& name : folder_.names()) {
     if (!known.contains(name) && !left_off(name)) findings.add("extra", name);
   }
-  findings.report(folder_);
+  findings.report(folder_.path());
   note_quantization(folder_);
+}
+
+void HfWeights::warn_of_other_copies() const {
+  for (const auto& [copy, original] : copies_) {
+    if (same_numbers(folder_, copy, original)) continue;
+    log_warning("{}: {} differs from {}, which is used in its place", folder_.path(), copy, original);
+  }
 }
 
 void HfWeights::fill(size_t index, std::span<const SliceMemory> slices) const {

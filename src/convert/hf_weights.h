@@ -3,10 +3,12 @@
 
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/array_slice.h"
 #include "checkpoint/safetensors_folder.h"
+#include "convert/weight_source.h"
 #include "model/params.h"
 
 namespace fathom {
@@ -27,18 +29,16 @@ std::vector<HfPart> hf_parts(const ModelConfig& config, const Param& param, cons
 // matrix of experts.
 std::vector<HfPart> stacked_parts(const ModelConfig& config, const Param& param, const ParamArray& array);
 
-class HfWeights {
+class HfWeights : public WeightSource {
  public:
-  // Checks all names and shapes; no byte of a tensor is read. Throws one FormatError that lists missing, extra and
-  // misshapen tensors together. What a run leaves off (model/left_off.h) is not extra. Experts may be stacked.
-  HfWeights(TensorFolder folder, const ModelConfig& config, const std::vector<Param>& table,
-            const std::vector<ParamArray>& arrays);
+  // As open_weights(). Experts may be stacked.
+  HfWeights(TensorFolder folder, const WantedWeights& wanted);
 
-  // Fills slices of array `index`, which do not overlap, with its numbers in its dtype. Reads what they need and no
-  // more than a page between two pieces of it, in one pass on all cores; beside the slices it takes less than a
-  // megabyte a core. Throws FormatError that names parameter and tensor for a number that is not finite, or the file
-  // when it was cut short meanwhile.
-  void fill(size_t index, std::span<const SliceMemory> slices) const;
+  // Reads what the slices need and no more than a page between two pieces of it.
+  void fill(size_t index, std::span<const SliceMemory> slices) const override;
+  const std::vector<size_t>& missing() const override { return missing_; }
+  // Compares embedding and head with what the modules for prediction repeat of them, where the folder holds that.
+  void warn_of_other_copies() const override;
 
  private:
   struct Array {
@@ -48,6 +48,8 @@ class HfWeights {
 
   TensorFolder folder_;
   std::vector<Array> arrays_;
+  std::vector<size_t> missing_;
+  std::vector<std::pair<std::string, std::string>> copies_;  // names of a copy and of what it is of
 };
 
 }  // namespace fathom

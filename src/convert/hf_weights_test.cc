@@ -27,7 +27,6 @@ using testing::ThrowsMessage;
 class HfWeightsTest : public testing::Test {
  protected:
   void set_up(DType stored, DType wanted, bool scan = true) {
-    config_ = tiny_v3();
     config_.weight_dtype = wanted;
     config_.scan_layers = scan;
     table_ = param_table(config_);
@@ -53,7 +52,7 @@ class HfWeightsTest : public testing::Test {
     writer.finish();
   }
 
-  HfWeights open() const { return {TensorFolder::open(folder_.path()), config_, table_, arrays_}; }
+  HfWeights open() const { return {TensorFolder::open(folder_.path()), {config_, table_, arrays_}}; }
 
   // An array put together tensor by tensor.
   HostArray expected(const ParamArray& array) const {
@@ -72,7 +71,7 @@ class HfWeightsTest : public testing::Test {
   }
 
   TemporaryFolder folder_;
-  ModelConfig config_;
+  ModelConfig config_ = tiny_v3();
   std::vector<Param> table_;
   std::vector<ParamArray> arrays_;
   std::map<std::string, HostArray> tensors_;
@@ -252,6 +251,41 @@ TEST_F(HfWeightsTest, OnlyWhatTheSlicesNeedIsRead) {
   const int64_t used = bytes_read() - before - 2 * own;
   EXPECT_GE(used, part[0].bytes() / 2);
   EXPECT_LT(used, part[0].bytes() / 2 + 1000);
+}
+
+TEST_F(HfWeightsTest, ModulesForPredictionAreReadWithTheCopiesThatReleasesHold) {
+  set_up(DType::kBF16, DType::kBF16);
+  const auto without = tensors_;
+  config_.prediction_layers = 1;
+  set_up(DType::kBF16, DType::kBF16);
+  tensors_["model.layers.4.embed_tokens.weight"] = tensors_["model.embed_tokens.weight"];
+  tensors_["model.layers.4.shared_head.head.weight"] = tensors_["model.layers.4.eh_proj.weight"];
+  EXPECT_GT(tensors_.size(), without.size() + 2);
+  write();
+  testing::internal::CaptureStderr();
+  const HfWeights weights = open();
+  weights.warn_of_other_copies();
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr("model.layers.4.shared_head.head.weight differs from lm_head.weight"));
+  EXPECT_THAT(said, Not(HasSubstr("embed_tokens")));
+  const size_t i = index_of("mtp.0.projection");
+  const HostArray whole = expected(arrays_[i]);
+  EXPECT_TRUE(same(filled(weights, i, DType::kBF16, {{{0, 0}, whole.sizes()}})[0], whole));
+}
+
+TEST_F(HfWeightsTest, WhatMayBeMissingIsNamedAndNothingElse) {
+  config_.prediction_layers = 1;
+  set_up(DType::kBF16, DType::kBF16);
+  std::erase_if(tensors_, [](const auto& t) { return t.first.starts_with("model.layers.4."); });
+  write();
+  const TensorFolder folder = TensorFolder::open(folder_.path());
+  EXPECT_THAT([&] { open(); }, ThrowsMessage<FormatError>(HasSubstr("model.layers.4.eh_proj.weight")));
+  const HfWeights weights(folder,
+                          {.config = config_, .table = table_, .arrays = arrays_, .may_miss = [](const Param& p) {
+                             return p.peer.starts_with("mtp_block");
+                           }});
+  EXPECT_EQ(weights.missing().size(),
+            std::ranges::count_if(arrays_, [](const ParamArray& a) { return a.name.starts_with("mtp."); }));
 }
 
 TEST_F(HfWeightsTest, AllMisfitsAreListedBeforeAByteIsRead) {

@@ -33,7 +33,7 @@ bool matches(std::string_view pattern, std::string_view name) {
 }  // namespace
 
 LeftOff::LeftOff(const ModelConfig& config, const std::vector<Param>& table, const std::vector<std::string>& tensors)
-    : layers_(config.layers) {
+    : layers_(config.layers + config.prediction_layers) {
   ModelConfig everything = config;
   everything.indexer = true;
   for (const Param& row : param_table(everything)) {

@@ -13,8 +13,8 @@
 namespace fathom {
 
 // The tensors of a model that a run does without: those of parts it has switched off (the table's rows with every part
-// switched on, less its own), those of the layers for multi-token prediction behind its last one, and frequencies that
-// are stored though they can be computed.
+// switched on, less its own), those of the modules for multi-token prediction that it has no rows for, and frequencies
+// that are stored though they can be computed.
 class LeftOff {
  public:
   // `tensors`: all names in the folder.
@@ -24,7 +24,7 @@ class LeftOff {
   std::optional<int64_t> layer_of(std::string_view tensor) const;
 
  private:
-  int64_t layers_;
+  int64_t layers_;                     // modules for prediction that have rows included
   std::vector<std::string> patterns_;  // of the rows that are switched off
   std::string layer_prefix_;           // what stands in front of a layer's number
   std::set<int64_t> prediction_layers_;

@@ -34,6 +34,17 @@ TEST(LeftOff, LayersForMultiTokenPredictionBehindTheLast) {
   EXPECT_FALSE(left_off("model.layers..eh_proj.weight"));
 }
 
+TEST(LeftOff, ModulesThatTheRunHasAreChecked) {
+  ModelConfig config = deepseek3_671b();
+  config.prediction_layers = 1;
+  const LeftOff left_off(config, param_table(config),
+                         {"model.layers.61.eh_proj.weight", "model.layers.62.eh_proj.weight"});
+  EXPECT_FALSE(left_off("model.layers.61.eh_proj.weight"));
+  EXPECT_FALSE(left_off("model.layers.61.what.weight"));
+  EXPECT_TRUE(left_off("model.layers.61.self_attn.indexer.wk.weight"));
+  EXPECT_TRUE(left_off("model.layers.62.what.weight"));
+}
+
 // A model cut down by its num_hidden_layers is another model.
 TEST(LeftOff, LayersBehindTheLastThatAreLikeTheOthersAreNot) {
   const ModelConfig config = deepseek3_671b();

@@ -32,6 +32,7 @@ ModelConfig model_config(const Config& c) {
           .heads = c.num_query_heads,
           .layers = c.num_decoder_layers,
           .dense_layers = c.first_num_dense_layers,
+          .prediction_layers = c.mtp_num_layers,
           .vocab = c.vocab_size,
           .mlp_dim = c.mlp_dim,
           .moe_mlp_dim = c.moe_mlp_dim,

@@ -16,9 +16,11 @@ struct ModelConfig {
   int64_t heads = 0;         // h
   int64_t layers = 0;        // dense ones included
   int64_t dense_layers = 0;  // the first ones, with a plain MLP
-  int64_t vocab = 0;         // v
-  int64_t mlp_dim = 0;       // f, dense layers
-  int64_t moe_mlp_dim = 0;   // f, one expert and one shared expert
+  // Modules for multi-token prediction behind the last layer: parameters only.
+  int64_t prediction_layers = 0;
+  int64_t vocab = 0;        // v
+  int64_t mlp_dim = 0;      // f, dense layers
+  int64_t moe_mlp_dim = 0;  // f, one expert and one shared expert
   double norm_epsilon = 1e-6;
   // Of the norms inside attention (q_a_layernorm, kv_a_layernorm).
   double latent_norm_epsilon = 1e-6;

@@ -8,6 +8,9 @@
 namespace fathom {
 namespace {
 
+// In front of the names in MaxText's tree of a module for prediction.
+constexpr std::string_view kPeerModule = "mtp_block.mtp_layer_{module}.mtp_{module}_";
+
 // Writes the rows. The peer's names and logical axes are those of MaxText 0.2.5.
 class Table {
  public:
@@ -17,11 +20,13 @@ class Table {
     outside("embedding", {{"v", c_.vocab}, {"d", c_.d}}, {"vocab", "embed_vocab"}, "model.embed_tokens.weight",
             "token_embedder.embedding", "v d")
         .init = Init::kNormal;
+    rows_.back().hf_copies = copies("embed_tokens.weight");
     for (stack_index_ = 0; stack_index_ < stacks_.size(); ++stack_index_) layers();
     norm(
         outside("decoder.final_norm", {{"d", c_.d}}, {"norm"}, "model.norm.weight", "decoder.decoder_norm.scale", "d"));
     outside("decoder.logits", {{"v", c_.vocab}, {"d", c_.d}}, {"vocab", "embed_vocab"}, "lm_head.weight",
             "decoder.logits_dense.kernel", "d v");
+    rows_.back().hf_copies = copies("shared_head.head.weight");
     return std::move(rows_);
   }
 
@@ -39,14 +44,32 @@ class Table {
     return rows_.back();
   }
 
+  // Names of a tensor that each module for prediction repeats.
+  std::vector<std::string> copies(std::string_view leaf) const {
+    std::vector<std::string> out;
+    for (int64_t i = 0; i < c_.prediction_layers; ++i) {
+      out.push_back(fmt::format("model.layers.{}.{}", c_.layers + i, leaf));
+    }
+    return out;
+  }
+
   // A parameter of each layer of the current stack; `hf` and `peer` are relative to the layer.
   Param& layer(std::string_view name, Shape shape, std::vector<std::string> logical, std::string_view hf,
                std::string_view peer, std::string peer_axes) {
-    const std::string& stack = stacks_[stack_index_].name;
-    Param& p =
-        outside(fmt::format("{}.{}", stack, name), std::move(shape), std::move(logical),
-                fmt::format("model.layers.{{layer}}.{}", hf), fmt::format("{}.{}", stack, peer), std::move(peer_axes));
+    const Stack& stack = stacks_[stack_index_];
+    const std::string peer_layer = stack.prediction ? fmt::format("{}transformer_layer", kPeerModule) : stack.name;
+    Param& p = outside(fmt::format("{}.{}", stack.name, name), std::move(shape), std::move(logical),
+                       fmt::format("model.layers.{{layer}}.{}", hf), fmt::format("{}.{}", peer_layer, peer),
+                       std::move(peer_axes));
     p.stack = stack_index_;
+    return p;
+  }
+
+  // A parameter of a module for prediction beside its layer.
+  Param& module(std::string_view name, Shape shape, std::vector<std::string> logical, std::string_view hf,
+                std::string_view peer, std::string peer_axes) {
+    Param& p = layer(name, std::move(shape), std::move(logical), hf, "", std::move(peer_axes));
+    p.peer = fmt::format("{}{}", kPeerModule, peer);
     return p;
   }
 
@@ -60,7 +83,18 @@ class Table {
     p.fan_in = low;
   }
 
+  // What joins the embedding of the next token with the hidden state (V3 report, eq. 21). The embedding stands in front
+  // in the released checkpoints, the other way round in the paper.
+  void prediction() {
+    const Axis d{"d", c_.d};
+    norm(module("embedding_norm", {d}, {"norm"}, "enorm.weight", "embedding_norm.scale", "d"));
+    norm(module("hidden_norm", {d}, {"norm"}, "hnorm.weight", "hidden_state_norm.scale", "d"));
+    module("projection", {d, {"dd", 2 * c_.d}}, {"", "embed"}, "eh_proj.weight", "projection.kernel", "dd d");
+    norm(module("final_norm", {d}, {"norm"}, "shared_head.norm.weight", "final_norm.scale", "d"));
+  }
+
   void layers() {
+    if (stacks_[stack_index_].prediction) prediction();
     norm(layer("pre_norm", {{"d", c_.d}}, {"norm"}, "input_layernorm.weight", "pre_self_attention_layer_norm.scale",
                "d"));
     attention();
@@ -139,6 +173,7 @@ class Table {
       Param& bias = layer("moe.router_bias", {e}, {""}, "mlp.gate.e_score_correction_bias", peer("gate.bias"), "e");
       bias.type.dtype = DType::kF32;
       bias.init = Init::kZeros;
+      bias.hf_float32 = true;
       bias.peer_layer_axis = 0;
       bias.trained = false;
     }
@@ -169,7 +204,8 @@ std::string array_name(const Stack& stack, const Param& p, int64_t layer) {
 std::vector<Stack> stacks(const ModelConfig& c) {
   std::vector<Stack> out = {
       {LayerKind::kDense, "decoder.dense_layers", "dense", "dense_layers", 0, c.dense_layers},
-      {LayerKind::kMoe, "decoder.moe_layers", "moe", "moe_layers", c.dense_layers, c.moe_layers()}};
+      {LayerKind::kMoe, "decoder.moe_layers", "moe", "moe_layers", c.dense_layers, c.moe_layers()},
+      {LayerKind::kMoe, "mtp", "mtp", "", c.layers, c.prediction_layers, true}};
   std::erase_if(out, [](const Stack& stack) { return stack.count == 0; });
   return out;
 }
@@ -186,7 +222,7 @@ std::vector<ParamArray> param_arrays(const ModelConfig& config, const std::vecto
       continue;
     }
     const Stack& stack = all[*p.stack];
-    if (!config.scan_layers) {
+    if (!config.scan_layers || stack.prediction) {
       for (int64_t i = 0; i < stack.count; ++i) out.push_back({array_name(stack, p, i), p.type, row, i, p.logical});
       continue;
     }

@@ -23,9 +23,12 @@ struct Stack {
   std::string layer_axis;  // logical name of the layer axis in the sharding rules: "moe_layers"
   int64_t first = 0;       // which layers of the model they are: [first, first + count)
   int64_t count = 0;
+  // Modules for multi-token prediction (V3 report, section 2.2): behind the last layer, each with projection and norms
+  // of its own, and never stacked.
+  bool prediction = false;
 };
 
-// The stacks that have layers, in the order in which a token passes them.
+// The stacks that have layers, in the order in which a token passes them; modules for prediction last.
 std::vector<Stack> stacks(const ModelConfig& config);
 
 // How a parameter starts. Both fan-in forms have variance 1 / fan_in (MaxText's initialisers, maxtext 0.2.5).
@@ -58,8 +61,13 @@ struct Param {
   std::string hf;
   // Its sizes there; the elements stand in the same order, so that no transpose is needed.
   std::vector<int64_t> hf_sizes;
+  // Whether it is float32 there, whatever the other tensors are.
+  bool hf_float32 = false;
+  // Names under which a folder may hold it again: a module for prediction repeats embedding and head.
+  std::vector<std::string> hf_copies;
 
-  // Path in MaxText's tree below params/params, joined with dots: "decoder.moe_layers.self_attention.wq_a.kernel".
+  // Path in MaxText's tree below params/params, joined with dots: "decoder.moe_layers.self_attention.wq_a.kernel"; a
+  // module for prediction has {module}, which counts from 1.
   std::string peer;
   // Our axes in the order of MaxText's array of one layer: "d r".
   std::string peer_axes;

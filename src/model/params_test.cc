@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "model/peer_arrays.h"
 #include "model/test_models.h"
 
 namespace fathom {
@@ -24,12 +25,32 @@ int64_t parameters(const ModelConfig& m) { return count_params(m, param_table(m)
 TEST(ParamTable, FullSizesHaveTheReleasedParameterCounts) {
   EXPECT_EQ(parameters(deepseek2_16b()), 15706484224);
   EXPECT_EQ(parameters(deepseek32_671b()), 671877944064);
-  // 682,636,487,424 with one multi-token-prediction module: that is a MoE layer, three norms and a projection 2d -> d.
   ModelConfig m = deepseek3_671b();
-  ModelConfig one_more = m;
-  one_more.layers = 62;
-  int64_t module = parameters(one_more) - parameters(m) + 3 * m.d + 2 * m.d * m.d;
-  EXPECT_EQ(parameters(m) + module, 682636487424);
+  m.prediction_layers = 1;
+  EXPECT_EQ(parameters(m), 682636487424);
+}
+
+TEST(ParamTable, ModulesForPredictionAreLayersBehindTheLastThatAreNeverStacked) {
+  ModelConfig m = tiny_v3();
+  m.prediction_layers = 2;
+  const std::vector<Param> table = param_table(m);
+  const Param& projection = row(table, "mtp.projection");
+  EXPECT_EQ(projection.hf, "model.layers.{layer}.eh_proj.weight");
+  EXPECT_THAT(projection.hf_sizes, ElementsAre(m.d, 2 * m.d));
+  EXPECT_THAT(row(table, "embedding").hf_copies,
+              ElementsAre("model.layers.4.embed_tokens.weight", "model.layers.5.embed_tokens.weight"));
+  EXPECT_THAT(row(table, "decoder.logits").hf_copies,
+              ElementsAre("model.layers.4.shared_head.head.weight", "model.layers.5.shared_head.head.weight"));
+  auto path_of = [&](std::string_view name) {
+    const std::vector<ParamArray> arrays = param_arrays(m, table);
+    auto at = std::ranges::find(arrays, name, &ParamArray::name);
+    return peer_array(m, table[at->row], *at, 1).path;
+  };
+  for (bool scan : {true, false}) {
+    m.scan_layers = scan;
+    EXPECT_EQ(path_of("mtp.0.final_norm"), "mtp_block.mtp_layer_1.mtp_1_final_norm.scale");
+    EXPECT_EQ(path_of("mtp.1.mla.wq_a"), "mtp_block.mtp_layer_2.mtp_2_transformer_layer.self_attention.wq_a.kernel");
+  }
 }
 
 TEST(ParamTable, CountsActiveParametersAndBytes) {

@@ -81,7 +81,7 @@ void load_parameters(const Session& session, const std::string& path, const Stat
     throw ConfigError(fmt::format(
         "load_parameters_path: {} is no folder with model.safetensors or model.safetensors.index.json", path));
   }
-  const HfWeights weights(TensorFolder::open(path), spec.model, spec.table, spec.arrays);
+  const HfWeights weights(TensorFolder::open(path), {spec.model, spec.table, spec.arrays});
   for (size_t i : spec.parameters()) {
     const StateEntry& entry = spec.entries[i];
     state[i] = session.fill({entry.type.dtype, entry.type.shape.sizes(), entry.sharding},

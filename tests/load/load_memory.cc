@@ -69,7 +69,7 @@ int run(int64_t window, std::vector<std::string> keys) {
 
   auto client = Client::create(Plugin::load(find_plugin("", Hardware::kCpu)), {.cpu_device_count = kDevices});
   auto assignment = DeviceAssignment::create(client, spec.partition->mesh(), {.addressable = kOwn});
-  const HfWeights weights(TensorFolder::open(folder.path()), spec.model, spec.table, spec.arrays);
+  const HfWeights weights(TensorFolder::open(folder.path()), {spec.model, spec.table, spec.arrays});
   std::vector<ShardedArray> loaded;
   int64_t slices = 0;
   for (size_t i : spec.parameters()) {

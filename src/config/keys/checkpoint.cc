@@ -22,7 +22,9 @@ constexpr std::string_view kConversion = "conversion while loading is not built"
 
 constexpr KeyRow kRows[] = {
     {"load_parameters_path", bind<&Config::load_parameters_path>, "", kBuilt,
-     "weights to start from: a folder of safetensors, a path or a name in the Hub's cache"},
+     "weights to start from: a folder of safetensors or an Orbax checkpoint, a path or a name in the Hub's cache"},
+    {"init_missing_parameters", bind<&Config::init_missing_parameters>, "[]", kBuilt,
+     "expressions of parameter paths that load_parameters_path may lack: these begin as in a fresh run"},
     {"load_full_state_path", bind<&Config::load_full_state_path>, "", kRefused,
      "starting from a training state is not built"},
     {"enable_checkpointing", bind<&Config::enable_checkpointing>, "true", kIgnored, "training writes no checkpoint"},

@@ -164,12 +164,16 @@ bool holds_number(const KeyRow& row) {
          row.type == KeyType::kOptFloat;
 }
 
+bool is_refused(const KeyRow& row, const ResolveOptions& options) {
+  return row.key_class == KeyClass::kRefused || (row.key_class == KeyClass::kStored && !options.converts);
+}
+
 // One key of the merged layers: class, and its field of Config.
-void apply(const Setting& setting, const KeyValue& value, Config& config, std::vector<std::string>& notices,
+void apply(const Setting& setting, const KeyValue& value, const ResolveOptions& options, Resolved& out,
            Problems& problems) {
   const KeyRow& row = *setting.row;
   bool at_default = value == default_value(row);
-  if (row.key_class == KeyClass::kRefused && !at_default) {
+  if (is_refused(row, options) && !at_default) {
     std::vector<std::string> meant = keys_called(row.name);
     std::string instead = meant.empty() ? "" : fmt::format("; for training give {}", fmt::join(meant, ", "));
     problems.add("{}: {}={} is refused: {} (only {} is accepted){}", setting.origin, row.name, shown(setting), row.help,
@@ -178,14 +182,14 @@ void apply(const Setting& setting, const KeyValue& value, Config& config, std::v
   }
   const auto* choice = row.type == KeyType::kChoice ? std::get_if<std::string>(&value) : nullptr;
   if (choice != nullptr && !setting.raw.is_none() && *choice != setting.raw.text) {
-    notices.push_back(fmt::format("{}={} is taken as {}", row.name, shown(setting), *choice));
+    out.notices.push_back(fmt::format("{}={} is taken as {}", row.name, shown(setting), *choice));
   }
   bool from_user = setting.origin.starts_with("command line") || setting.origin.starts_with("environment");
   if (row.key_class == KeyClass::kIgnored && (from_user || !at_default)) {
-    notices.push_back(fmt::format("{}={} has no effect: {}", row.name, shown(setting), row.help));
+    out.notices.push_back(fmt::format("{}={} has no effect: {}", row.name, shown(setting), row.help));
   }
   bool empty_choice = row.type == KeyType::kChoice && value == KeyValue(std::string());
-  if (row.binding != nullptr && !empty_choice) row.binding->set(config, value);
+  if (row.binding != nullptr && !empty_choice) row.binding->set(out.config, value);
 }
 
 void apply_defaults(Config& config) {
@@ -249,7 +253,7 @@ Resolved resolve_config(std::span<const std::string> args, const Environment& en
   bool numbers = true;
   for (const auto& [key, setting] : settings) {
     std::optional<KeyValue> value = value_of(setting, problems);
-    if (value) apply(setting, *value, out.config, out.notices, problems);
+    if (value) apply(setting, *value, options, out, problems);
     numbers = numbers && (value || !holds_number(*setting.row));
     if (setting.origin != "default") out.sources.push_back({key, shown(setting), setting.origin});
   }

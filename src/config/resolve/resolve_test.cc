@@ -173,6 +173,21 @@ TEST(Resolve, RunsV32WithPlainAttentionOnly) {
   EXPECT_FALSE(resolve(v32).config.use_indexer);
 }
 
+TEST(Resolve, ConvertersTakeKeysOfPartsThatNoProgramHas) {
+  ResolveOptions options;
+  options.needs_data = false;
+  options.converts = true;
+  const Args words = {"model_name=deepseek3.2-671b", "mtp_num_layers=1", "indexer_n_heads=32", "run_name=convert",
+                      "override_model_config=True"};
+  const Config config = resolve_config(words, {}, options).config;
+  EXPECT_TRUE(config.use_indexer);
+  EXPECT_EQ(config.mtp_num_layers, 1);
+  EXPECT_EQ(config.indexer_n_heads, 32);
+  const Args other = {"model_name=deepseek3-671b", "capacity_factor=1.25"};
+  EXPECT_THAT([&] { resolve_config(other, {}, options); },
+              ThrowsMessage<ConfigError>(HasSubstr("capacity_factor=1.25 is refused")));
+}
+
 TEST(Resolve, ScalesTheSoftmaxAsTheReleasedModelsDo) {
   auto config = [](const char* model) {
     return resolve({std::string("model_name=") + model, "dataset_type=synthetic"}).config;

@@ -1,0 +1,22 @@
+// What does not fit between a folder of weights and a model, gathered for one message.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fathom {
+
+class WeightFindings {
+ public:
+  // `kind`: "missing", "extra", "misshapen".
+  void add(std::string_view kind, std::string what) { lists_[std::string(kind)].push_back(std::move(what)); }
+  // Throws FormatError of that path when there are any.
+  void report(const std::string& path) const;
+
+ private:
+  std::map<std::string, std::vector<std::string>> lists_;
+};
+
+}  // namespace fathom
