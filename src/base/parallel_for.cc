@@ -46,7 +46,18 @@ class Loop {
   std::exception_ptr fault_;
 };
 
+std::atomic<int> limit = 0;  // 0: the cores
+
 }  // namespace
+
+ThreadLimit::ThreadLimit(int threads) : before_(limit.exchange(threads)) {}
+
+ThreadLimit::~ThreadLimit() { limit = before_; }
+
+int parallel_threads() {
+  const int asked = limit;
+  return asked > 0 ? asked : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 void parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
   Loop loop(count, task);
@@ -56,7 +67,7 @@ void parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
   }
   {
     std::vector<std::jthread> helpers;
-    const int64_t threads = std::min<int64_t>(std::thread::hardware_concurrency(), count);
+    const int64_t threads = std::min<int64_t>(parallel_threads(), count);
     try {
       for (int64_t i = 1; i < threads; ++i) helpers.emplace_back([&] { loop.take_all(); });
     } catch (const std::system_error&) {

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <chrono>
+#include <mutex>
+#include <set>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -43,6 +46,35 @@ TEST(ParallelFor, ThrowsWhatATaskThrewAndBeginsNoOthers) {
   };
   EXPECT_THAT([&] { parallel_for(int64_t{1} << 40, task); }, testing::ThrowsMessage<std::runtime_error>("task 3"));
   EXPECT_LT(begun, int64_t{1} << 39);
+}
+
+// Threads that took part: each task waits until as many as there may be have come, or for a while.
+size_t threads_of_a_loop() {
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  parallel_for(64, [&](int64_t) {
+    {
+      std::lock_guard lock(mutex);
+      seen.insert(std::this_thread::get_id());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  return seen.size();
+}
+
+TEST(ParallelFor, UsesNoMoreThreadsThanTheLimitThatLives) {
+  const int cores = parallel_threads();
+  {
+    ThreadLimit three(3);
+    EXPECT_EQ(parallel_threads(), 3);
+    EXPECT_LE(threads_of_a_loop(), 3U);
+    {
+      ThreadLimit one(1);
+      EXPECT_EQ(threads_of_a_loop(), 1U);
+    }
+    EXPECT_EQ(parallel_threads(), 3);
+  }
+  EXPECT_EQ(parallel_threads(), cores);
 }
 
 }  // namespace
