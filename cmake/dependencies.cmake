@@ -6,14 +6,20 @@ find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(GTest REQUIRED)
 find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
 include(GoogleTest)
 
-# Debian's package has no CMake file of its own.
+# Debian's packages have no CMake files of their own.
 find_path(FATHOM_PCRE2_INCLUDE pcre2.h REQUIRED)
 find_library(FATHOM_PCRE2_LIBRARY pcre2-8 REQUIRED)
 add_library(fathom::pcre2 UNKNOWN IMPORTED GLOBAL)
 set_target_properties(fathom::pcre2 PROPERTIES IMPORTED_LOCATION ${FATHOM_PCRE2_LIBRARY}
   INTERFACE_INCLUDE_DIRECTORIES ${FATHOM_PCRE2_INCLUDE})
+find_path(FATHOM_ZSTD_INCLUDE zstd.h REQUIRED)
+find_library(FATHOM_ZSTD_LIBRARY zstd REQUIRED)
+add_library(fathom::zstd UNKNOWN IMPORTED GLOBAL)
+set_target_properties(fathom::zstd PROPERTIES IMPORTED_LOCATION ${FATHOM_ZSTD_LIBRARY}
+  INTERFACE_INCLUDE_DIRECTORIES ${FATHOM_ZSTD_INCLUDE})
 
 # Where the wheels of requirements.txt lie: .venv/lib/python3.*/site-packages.
 file(GLOB FATHOM_SITE_PACKAGES ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages)
