@@ -1,0 +1,72 @@
+// Writing a checkpoint folder as Orbax does, chunk by chunk: bytes and shapes, no knowledge of parameters.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+
+namespace fathom {
+
+// An array that is going to be written.
+struct StoredArraySpec {
+  std::vector<std::string> path;  // keys of the tree: {"params", "params", "decoder", "decoder_norm", "scale"}
+  DType dtype = DType::kF32;
+  std::vector<int64_t> sizes;
+  std::vector<int64_t> chunk;  // elements of a chunk along each axis; the last ones may stand over the array's end
+  std::vector<int64_t> inner;  // of the inner chunks, each packed for itself; divides `chunk`; empty: as `chunk`
+  bool scalar = false;         // comes back as a number of Python's
+};
+
+struct OrbaxOptions {
+  bool ocdbt = true;     // else a file for each chunk
+  bool zarr3 = true;     // else zarr 2, which has no inner chunks
+  bool compress = true;  // zstd, level 1
+  // What the writer of the folder says about the layers; nothing: nothing.
+  std::optional<bool> scan_layers = std::nullopt;
+  std::vector<std::vector<std::string>> empty = {{"opt_state"}};  // nodes that are {}
+  std::vector<std::vector<std::string>> none = {};                // nodes that are None
+  // Names what the numbers come from (a folder, its files' sizes and times). An attempt of before is gone on with only
+  // where it was of the same source.
+  std::string source = {};
+  int64_t data_file_bytes = int64_t{2} << 30;  // of the data files of OCDBT, about; at most 64 MB on gs:// and s3://
+  int64_t sync_bytes = int64_t{256} << 20;     // so much is lost at most when the machine stops; local folders
+  int64_t max_node_bytes = 100'000'000;        // of a node of OCDBT's tree
+};
+
+// Local: all is written under "<step_folder>.partial", and finish() gives it its name. An attempt that ended before is
+// gone on with when its arrays, options and source are the same, and is removed otherwise. On gs:// and s3:// chunks
+// are written where they stay, the marker that makes them a checkpoint comes last, and an attempt that ended before is
+// removed.
+class OrbaxWriter {
+ public:
+  // `step_folder`: "<out>/0". Throws std::invalid_argument when the arrays make no tree or no grids, ConfigError when
+  // there is something in the folder, it cannot be made or another process writes it.
+  OrbaxWriter(std::string step_folder, std::vector<StoredArraySpec> arrays, OrbaxOptions options = {});
+  // Unless finished: what is whole stays for the next attempt; when nothing is, nothing is left.
+  ~OrbaxWriter();
+  OrbaxWriter(const OrbaxWriter&) = delete;
+  OrbaxWriter& operator=(const OrbaxWriter&) = delete;
+
+  // Whether the chunk at `place` (its number along each axis) is whole already.
+  bool has(size_t array, std::span<const int64_t> place) const;
+
+  // One chunk, `elements` row-major and of the chunk's full size: what stands over the array's end is the caller's to
+  // fill, with zeros. Thread-safe; packs in the calling thread. Throws std::invalid_argument when the chunk is whole,
+  // or not of its size; RuntimeFault when the disk is full, and may be called again then.
+  void write(size_t array, std::span<const int64_t> place, std::span<const std::byte> elements);
+
+  // Metadata and names, when all is on the disk. Throws std::logic_error naming arrays of which chunks are missing.
+  void finish();
+
+ private:
+  class Attempt;
+  std::unique_ptr<Attempt> attempt_;
+};
+
+}  // namespace fathom

@@ -1,0 +1,58 @@
+// What a writer has made whole, so that another attempt can go on from it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "checkpoint/chunk_store.h"
+
+namespace fathom {
+
+// A text file of lines, each with its checksum; what follows the first line that is broken is cut off. Lines:
+//   fathom PLAN                    the first: what is being written
+//   boot ID                        an attempt begins, since this start of the machine
+//   chunk ARRAY NUMBER FILE OFFSET LENGTH
+//   inline ARRAY NUMBER BYTES      in hexadecimal digits
+//   disk N                         the first N chunks of the file are on the disk
+// A killed process loses nothing that it wrote, so its chunks count as long as the machine runs on; after a start of
+// the machine (or on another) only those that were on the disk do.
+class WriteJournal {
+ public:
+  // Array and number of a chunk.
+  using Chunk = std::pair<size_t, int64_t>;
+
+  // Opens the file, or makes it, and keeps other processes from it. One with another plan is emptied. Throws
+  // ConfigError when another process has it, RuntimeFault when it cannot be written.
+  WriteJournal(std::string path, std::string_view plan);
+  ~WriteJournal();
+  WriteJournal(const WriteJournal&) = delete;
+  WriteJournal& operator=(const WriteJournal&) = delete;
+
+  // Of earlier attempts.
+  const std::map<Chunk, ChunkPlace>& chunks() const { return chunks_; }
+  // Whether there was a file, of another plan.
+  bool emptied() const { return emptied_; }
+
+  // Thread-safe. Returns the number of chunks in the file.
+  int64_t add(const Chunk& chunk, const ChunkPlace& place);
+  void on_disk(int64_t chunks);
+
+ private:
+  struct Reader;
+  void append(std::string line);
+  void read(std::string_view plan);
+  [[noreturn]] void fail() const;
+
+  std::string path_;
+  int descriptor_ = -1;
+  bool emptied_ = false;
+  std::map<Chunk, ChunkPlace> chunks_;
+  std::mutex mutex_;
+  int64_t count_ = 0;  // of the chunks in the file
+};
+
+}  // namespace fathom
