@@ -200,4 +200,12 @@ void HfWeights::fill(size_t index, std::span<const SliceMemory> slices) const {
   }
 }
 
+std::vector<int64_t> HfWeights::grain(size_t index) const {
+  return std::vector<int64_t>(arrays_[index].array.type.shape.sizes().size(), 1);
+}
+
+int64_t prediction_modules(const TensorFolder& folder) {
+  return std::ranges::count_if(folder.names(), [](const std::string& n) { return n.ends_with(".eh_proj.weight"); });
+}
+
 }  // namespace fathom

@@ -39,6 +39,7 @@ class HfWeights : public WeightSource {
   const std::vector<size_t>& missing() const override { return missing_; }
   // Compares embedding and head with what the modules for prediction repeat of them, where the folder holds that.
   void warn_of_other_copies() const override;
+  std::vector<int64_t> grain(size_t index) const override;
 
  private:
   struct Array {
@@ -51,5 +52,8 @@ class HfWeights : public WeightSource {
   std::vector<size_t> missing_;
   std::vector<std::pair<std::string, std::string>> copies_;  // names of a copy and of what it is of
 };
+
+// How many modules for multi-token prediction a folder holds.
+int64_t prediction_modules(const TensorFolder& folder);
 
 }  // namespace fathom

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,9 @@ class WeightSource {
   virtual void fill(size_t index, std::span<const SliceMemory> slices) const = 0;
   // Indices of arrays that are not there and may be missing.
   virtual const std::vector<size_t>& missing() const = 0;
+  // The parts of an array that are best read together, each on its own: along each axis of the array the length that
+  // chunks of the folder are whole multiples of, at most the axis's own.
+  virtual std::vector<int64_t> grain(size_t index) const = 0;
   // Says which tensors that the folder holds twice differ, and which of them is used.
   virtual void warn_of_other_copies() const = 0;
 };
@@ -40,5 +44,10 @@ class WeightSource {
 // FormatError that lists missing, extra and misshapen tensors together, ConfigError for a path that is neither. What a
 // run leaves off (model/left_off.h) is not extra.
 std::unique_ptr<WeightSource> open_weights(const std::string& path, const WantedWeights& wanted);
+
+// How many modules for multi-token prediction a folder holds; 0 for one that open_weights() would refuse.
+int64_t prediction_modules(const std::string& path);
+// The type of the folder's embedding: what its other tensors have too, but for float32 ones and quantized ones.
+std::optional<DType> stored_dtype(const std::string& path);
 
 }  // namespace fathom
