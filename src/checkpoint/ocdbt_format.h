@@ -1,5 +1,5 @@
-// Bytes of an OCDBT database (TensorStore's "optionally-cooperative distributed B+tree"), as Orbax writes it: a manifest
-// that names the root of a B+tree whose leaves say where each key's value lies.
+// Bytes of an OCDBT database (TensorStore's "optionally-cooperative distributed B+tree"), as Orbax writes it: a
+// manifest that names the root of a B+tree whose leaves say where each key's value lies.
 //
 // Manifests and nodes stand in one kind of frame: the magic number (4 bytes, highest first); the length of the whole
 // frame (8 bytes, lowest first); a varint version; a varint compression; the body, compressed as that says; and the
