@@ -11,13 +11,21 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
-    {DType::kBool, 1, "i1", "bool"},    {DType::kS8, 1, "i8", "int8"},
-    {DType::kS16, 2, "i16", "int16"},   {DType::kS32, 4, "i32", "int32"},
-    {DType::kS64, 8, "i64", "int64"},   {DType::kU8, 1, "ui8", "uint8"},
-    {DType::kU16, 2, "ui16", "uint16"}, {DType::kU32, 4, "ui32", "uint32"},
-    {DType::kU64, 8, "ui64", "uint64"}, {DType::kF8E4M3FN, 1, "f8E4M3FN", "float8_e4m3fn"},
-    {DType::kF16, 2, "f16", "float16"}, {DType::kBF16, 2, "bf16", "bfloat16"},
-    {DType::kF32, 4, "f32", "float32"}, {DType::kF64, 8, "f64", "float64"},
+    {DType::kBool, 1, "i1", "bool"},
+    {DType::kS8, 1, "i8", "int8"},
+    {DType::kS16, 2, "i16", "int16"},
+    {DType::kS32, 4, "i32", "int32"},
+    {DType::kS64, 8, "i64", "int64"},
+    {DType::kU8, 1, "ui8", "uint8"},
+    {DType::kU16, 2, "ui16", "uint16"},
+    {DType::kU32, 4, "ui32", "uint32"},
+    {DType::kU64, 8, "ui64", "uint64"},
+    {DType::kF8E4M3FN, 1, "f8E4M3FN", "float8_e4m3fn"},
+    {DType::kF8E5M2, 1, "f8E5M2", "float8_e5m2"},
+    {DType::kF16, 2, "f16", "float16"},
+    {DType::kBF16, 2, "bf16", "bfloat16"},
+    {DType::kF32, 4, "f32", "float32"},
+    {DType::kF64, 8, "f64", "float64"},
 };
 
 constexpr bool rows_follow_the_enum() {

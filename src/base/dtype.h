@@ -7,7 +7,23 @@
 
 namespace fathom {
 
-enum class DType : uint8_t { kBool, kS8, kS16, kS32, kS64, kU8, kU16, kU32, kU64, kF8E4M3FN, kF16, kBF16, kF32, kF64 };
+enum class DType : uint8_t {
+  kBool,
+  kS8,
+  kS16,
+  kS32,
+  kS64,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kF8E4M3FN,
+  kF8E5M2,
+  kF16,
+  kBF16,
+  kF32,
+  kF64
+};
 
 // Bytes of one element.
 int64_t byte_size(DType dtype);

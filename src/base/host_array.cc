@@ -50,6 +50,7 @@ void with_loader(DType dtype, F f) {
     case DType::kF64:
       return f(double{}, [](double x) { return x; });
     case DType::kF8E4M3FN:
+    case DType::kF8E5M2:
       break;
   }
   throw std::invalid_argument("convert: float8 is dequantised with its scales, not converted");

@@ -86,6 +86,7 @@ class OrbaxWriter::Attempt {
   bool has(size_t array, std::span<const int64_t> place) const;
   void write(size_t array, std::span<const int64_t> place, std::span<const std::byte> elements);
   void finish();
+  std::string folder() const { return partial_ ? partial_->content() : step_folder_; }
 
  private:
   enum class State : uint8_t { kMissing, kUnderWay, kWhole };
@@ -134,15 +135,13 @@ OrbaxWriter::Attempt::Attempt(std::string step_folder, std::vector<StoredArraySp
     : step_folder_(std::move(step_folder)), options_(std::move(options)) {
   prepare(arrays);
   specs_ = std::move(arrays);
-  std::string folder = step_folder_;
   if (is_remote(step_folder_)) {
     begin_remote();
     options_.data_file_bytes = std::min(options_.data_file_bytes, kMaxObjectBytes);
   } else {
     partial_.emplace(step_folder_);
-    folder = partial_->content();
   }
-  items_ = join_path(folder, "items");
+  items_ = join_path(folder(), "items");
   if (partial_) go_on();
   chunks_ = options_.ocdbt ? data_file_store({.folder = items_,
                                               .subfolder = kDataFolder,
@@ -386,6 +385,7 @@ void OrbaxWriter::write(size_t array, std::span<const int64_t> place, std::span<
   attempt_->write(array, place, elements);
 }
 
+std::string OrbaxWriter::folder() const { return attempt_->folder(); }
 void OrbaxWriter::finish() { attempt_->finish(); }
 
 }  // namespace fathom

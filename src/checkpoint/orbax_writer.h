@@ -61,6 +61,9 @@ class OrbaxWriter {
   // or not of its size; RuntimeFault when the disk is full, and may be called again then.
   void write(size_t array, std::span<const int64_t> place, std::span<const std::byte> elements);
 
+  // The folder in which what else is to stand in the step's folder is put, before finish().
+  std::string folder() const;
+
   // Metadata and names, when all is on the disk. Throws std::logic_error naming arrays of which chunks are missing.
   void finish();
 

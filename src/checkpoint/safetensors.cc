@@ -24,10 +24,10 @@ struct DTypeName {
 };
 
 constexpr DTypeName kDTypeNames[] = {
-    {DType::kBool, "BOOL"},        {DType::kS8, "I8"},   {DType::kS16, "I16"},   {DType::kS32, "I32"},
-    {DType::kS64, "I64"},          {DType::kU8, "U8"},   {DType::kU16, "U16"},   {DType::kU32, "U32"},
-    {DType::kU64, "U64"},          {DType::kF16, "F16"}, {DType::kBF16, "BF16"}, {DType::kF32, "F32"},
-    {DType::kF8E4M3FN, "F8_E4M3"}, {DType::kF64, "F64"},
+    {DType::kBool, "BOOL"},        {DType::kS8, "I8"},          {DType::kS16, "I16"},   {DType::kS32, "I32"},
+    {DType::kS64, "I64"},          {DType::kU8, "U8"},          {DType::kU16, "U16"},   {DType::kU32, "U32"},
+    {DType::kU64, "U64"},          {DType::kF16, "F16"},        {DType::kBF16, "BF16"}, {DType::kF32, "F32"},
+    {DType::kF8E4M3FN, "F8_E4M3"}, {DType::kF8E5M2, "F8_E5M2"}, {DType::kF64, "F64"},
 };
 
 // The header of one file, with errors that say where in the file.

@@ -89,8 +89,8 @@ TEST_F(Safetensors, ReadingWithoutAMapGivesTheSameBytes) {
 }
 
 TEST_F(Safetensors, EveryElementTypeIsRead) {
-  constexpr std::string_view kNames[] = {"F64",  "I64", "U64", "F32", "I32", "U32",  "F16",
-                                         "BF16", "I16", "U16", "I8",  "U8",  "BOOL", "F8_E4M3"};
+  constexpr std::string_view kNames[] = {"F64", "I64", "U64", "F32", "I32",  "U32",     "F16",    "BF16",
+                                         "I16", "U16", "I8",  "U8",  "BOOL", "F8_E4M3", "F8_E5M2"};
   std::string header = "{";
   int64_t offset = 0;
   for (std::string_view name : kNames) {
@@ -104,7 +104,7 @@ TEST_F(Safetensors, EveryElementTypeIsRead) {
   auto file = open(file_bytes(header, static_cast<size_t>(offset)));
   EXPECT_EQ(file->names().size(), std::size(kNames));
   for (std::string_view name : kNames) EXPECT_EQ(file->tensor(name).dtype(), *parse_safetensors_name(name));
-  EXPECT_FALSE(parse_safetensors_name("F8_E5M2"));
+  EXPECT_FALSE(parse_safetensors_name("F6_E2M3"));
 }
 
 TEST_F(Safetensors, TensorAtAnOddAddressIsAligned) {
@@ -170,7 +170,7 @@ TEST_F(Safetensors, BadEntryIsRefusedByName) {
   entry(R"(3)", "'w': the entry has no \"dtype\"");
   entry(R"({"dtype":"F32","data_offsets":[0,4]})", "no \"shape\"");
   entry(R"({"dtype":"F32","shape":[1]})", "no \"data_offsets\"");
-  entry(R"({"dtype":"F8_E5M2","shape":[4],"data_offsets":[0,4]})", "element type \"F8_E5M2\" is not supported");
+  entry(R"({"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,4]})", "element type \"F6_E2M3\" is not supported");
   entry(R"({"dtype":7,"shape":[4],"data_offsets":[0,4]})", "dtype is not a string");
   entry(R"({"dtype":"F32","shape":4,"data_offsets":[0,4]})", "shape is not a list");
   entry(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,4]})", "-1, which is not a size");
