@@ -24,6 +24,18 @@ bool is_key_value(const std::string& word) {
                      [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.'; });
 }
 
+// True, false, or nothing for a word that is neither.
+std::optional<bool> truth_of(std::string word) {
+  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const char* yes : {"true", "yes", "on", "1"}) {
+    if (word == yes) return true;
+  }
+  for (const char* no : {"false", "no", "off", "0"}) {
+    if (word == no) return false;
+  }
+  return std::nullopt;
+}
+
 // The flag of this name, however it spells its dashes.
 const FlagSpec& known_flag(const std::string& command, const std::string& written, std::span<const FlagSpec> flags) {
   std::string name = with_underscores(written);
@@ -52,6 +64,15 @@ bool CommandLine::has_bare(const std::string& name) const {
   if (value.empty() || value == "true") return true;
   if (value == "false") return false;
   throw ConfigError(fmt::format("{}: --{} takes no value", command, name));
+}
+
+bool CommandLine::truth_flag(const std::string& name, bool otherwise) const {
+  const std::optional<std::string> text = flag(name);
+  if (!text) return otherwise;
+  if (text->empty()) return true;
+  const std::optional<bool> truth = truth_of(*text);
+  if (!truth) throw ConfigError(fmt::format("{}: --{}={}: true or false", command, name, *text));
+  return *truth;
 }
 
 int64_t CommandLine::count_flag(const std::string& name, int64_t otherwise) const {
@@ -99,6 +120,8 @@ CommandLine parse_command_line(std::span<const std::string> args, std::span<cons
         value = word.substr(equals + 1);
       } else if (flag.value.empty()) {
         value = "";
+      } else if (flag.value.starts_with('[')) {
+        value = i + 1 < args.size() && truth_of(args[i + 1]) ? args[++i] : "";
       } else if (i + 1 < args.size() && !args[i + 1].starts_with("--")) {
         value = args[++i];
       } else {

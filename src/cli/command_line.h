@@ -13,8 +13,10 @@ namespace fathom {
 
 // A flag that a command takes.
 struct FlagSpec {
-  std::string_view name;   // with underscores
-  std::string_view value;  // what stands behind it, as help shows it: "FILE"; empty: it stands bare
+  std::string_view name;  // with underscores
+  // What stands behind it, as help shows it: "FILE"; empty: it stands bare. "[true|false]": it may stand bare, and
+  // takes the next word only if that is a truth value.
+  std::string_view value;
   std::string_view help;
 };
 
@@ -33,6 +35,9 @@ struct CommandLine {
   std::optional<std::string> flag(const std::string& name) const;
   // A flag that takes no value: whether it is there (and not "=false"). Throws ConfigError when it has another value.
   bool has_bare(const std::string& name) const;
+  // A flag that is true or false, `otherwise` where it is not given; bare it is true. Throws ConfigError when it is
+  // neither.
+  bool truth_flag(const std::string& name, bool otherwise) const;
   // The value of a flag that counts something, `otherwise` where it is not given. Throws ConfigError when it is no
   // number of at least 1.
   int64_t count_flag(const std::string& name, int64_t otherwise) const;

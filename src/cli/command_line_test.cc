@@ -56,6 +56,25 @@ TEST(CommandLine, AFlagsValueStandsBehindAnEqualsSignOrASpace) {
   }
 }
 
+TEST(CommandLine, AFlagThatIsTrueOrFalseMayStandBareAndTakesTheNextWordOnlyWhereItIsOne) {
+  constexpr FlagSpec kTruth[] = {{"enable_mtp", "[true|false]", ""}};
+  auto read = [&](std::vector<std::string> args) { return parse_command_line(args, kTruth); };
+  EXPECT_FALSE(read({"c"}).truth_flag("enable_mtp", false));
+  EXPECT_TRUE(read({"c"}).truth_flag("enable_mtp", true));
+  EXPECT_TRUE(read({"c", "--enable_mtp"}).truth_flag("enable_mtp", false));
+  EXPECT_TRUE(read({"c", "--enable-mtp", "True"}).truth_flag("enable_mtp", false));
+  EXPECT_FALSE(read({"c", "--enable_mtp", "false"}).truth_flag("enable_mtp", true));
+  EXPECT_FALSE(read({"c", "--enable_mtp=0"}).truth_flag("enable_mtp", true));
+  const CommandLine beside = read({"c", "--enable_mtp", "folder"});
+  EXPECT_TRUE(beside.truth_flag("enable_mtp", false));
+  EXPECT_THAT(beside.words, ElementsAre("folder"));
+  EXPECT_THAT(
+      [&] {
+        read({"c", "--enable_mtp=maybe"}).truth_flag("enable_mtp", false);
+      },
+      ThrowsMessage<ConfigError>("c: --enable_mtp=maybe: true or false"));
+}
+
 TEST(CommandLine, RefusesAnUnknownFlagByName) {
   EXPECT_THAT(
       [] {

@@ -13,8 +13,9 @@
 namespace fathom {
 namespace {
 
-// "--text=FILE".
+// "--text=FILE", "--enable_mtp[=true|false]".
 std::string written(const FlagSpec& flag) {
+  if (flag.value.starts_with('[')) return fmt::format("--{}[={}", flag.name, flag.value.substr(1));
   return fmt::format("--{}{}{}", flag.name, flag.value.empty() ? "" : "=", flag.value);
 }
 
@@ -27,7 +28,7 @@ std::string shown_default(const KeyRow& row) {
 
 std::string general_help() {
   std::string out =
-      "fathom trains and verifies the DeepSeek family through XLA's PJRT plugins.\n\n"
+      "fathom trains, verifies and converts the DeepSeek family through XLA's PJRT plugins.\n\n"
       "usage: fathom COMMAND [configs/base.yml] [key=value ...] [--flag=value ...]\n\n";
   size_t width = 0;
   for (const Command& c : commands()) width = std::max(width, c.name.size());

@@ -88,7 +88,7 @@ const std::vector<std::string>& VerifiedModel::tensor_names() {
 State& VerifiedModel::state() {
   if (!state_) {
     state_.emplace(spec_);
-    load_parameters(session_, config_.load_parameters_path, spec_, *state_);
+    load_parameters(session_, config_, config_.load_parameters_path, spec_, *state_);
   }
   return *state_;
 }

@@ -103,6 +103,21 @@ void add_moments(StateSpec& spec, const Config& config) {
 
 }  // namespace
 
+std::function<bool(const Param&)> parameters_named(const char* key, const std::vector<std::string>& expressions) {
+  std::vector<std::shared_ptr<PythonRegex>> compiled;
+  for (const std::string& text : expressions) compiled.push_back(std::make_shared<PythonRegex>(text));
+  return [key, expressions, compiled](const Param& row) {
+    for (size_t i = 0; i < compiled.size(); ++i) {
+      try {
+        if (compiled[i]->search(path_of(row))) return true;
+      } catch (const PatternError& e) {
+        throw ConfigError(fmt::format("{}: '{}': {}", key, expressions[i], e.what()));
+      }
+    }
+    return false;
+  };
+}
+
 StateSpec state_spec(const Config& config, const Mesh& mesh) {
   StateSpec spec{.model = model_config(config)};
   spec.table = param_table(spec.model);

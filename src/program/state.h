@@ -41,7 +41,6 @@ struct StateEntry {
 using StateChoice = std::function<bool(const StateEntry&)>;
 inline bool every_entry(const StateEntry&) { return true; }
 inline bool parameters_alone(const StateEntry& entry) { return entry.is_parameter(); }
-inline bool all_but_parameters(const StateEntry& entry) { return !entry.is_parameter(); }
 
 struct StateSpec {
   ModelConfig model;
@@ -66,6 +65,9 @@ struct StateSpec {
   int64_t bytes_of_a_device(const StateChoice& choice = every_entry) const;
   int64_t bytes() const;
 };
+
+// Whether one of a key's expressions (of Python's, searched in the parameter's MaxText path) is about a parameter.
+std::function<bool(const Param&)> parameters_named(const char* key, const std::vector<std::string>& expressions);
 
 // `trainable_parameters_mask` and `adamw_mask` are regular expressions of Python's searched in the parameter's MaxText
 // path ("decoder/moe_layers/self_attention/wq_a/kernel"). Throws ConfigError for an expression that matches no

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 
-#include "base/error.h"
-#include "convert/hf_weights.h"
+#include "base/listed.h"
+#include "base/log.h"
+#include "convert/weight_source.h"
 #include "program/initial_values.h"
 
 namespace fathom {
@@ -76,27 +78,44 @@ std::map<std::string, float, std::less<>> named_scalars(const Signature& signatu
   return {list.begin(), list.end()};
 }
 
-void load_parameters(const Session& session, const std::string& path, const StateSpec& spec, State& state) {
-  if (!TensorFolder::is_model_folder(path)) {
-    throw ConfigError(fmt::format(
-        "load_parameters_path: {} is no folder with model.safetensors or model.safetensors.index.json", path));
-  }
-  const HfWeights weights(TensorFolder::open(path), {spec.model, spec.table, spec.arrays});
-  for (size_t i : spec.parameters()) {
+std::vector<size_t> load_parameters(const Session& session, const Config& config, const std::string& folder,
+                                    const StateSpec& spec, State& state) {
+  const std::vector<size_t> entries = spec.parameters();
+  const std::unique_ptr<WeightSource> weights =
+      open_weights(folder, {.config = spec.model,
+                            .table = spec.table,
+                            .arrays = spec.arrays,
+                            .scan_axis = config.param_scan_axis,
+                            .may_miss = parameters_named("init_missing_parameters", config.init_missing_parameters)});
+  weights->warn_of_other_copies();
+  const std::set<size_t> missing(weights->missing().begin(), weights->missing().end());
+  std::vector<size_t> out;
+  std::vector<std::string> names;
+  for (size_t i : entries) {
     const StateEntry& entry = spec.entries[i];
+    if (missing.contains(entry.array)) {
+      out.push_back(i);
+      names.push_back(spec.array_name(entry));
+      continue;
+    }
     state[i] = session.fill({entry.type.dtype, entry.type.shape.sizes(), entry.sharding},
-                            [&](std::span<const SliceMemory> slices) { weights.fill(entry.array, slices); });
+                            [&](std::span<const SliceMemory> slices) { weights->fill(entry.array, slices); });
   }
+  if (!out.empty()) log_info("{}: not there, and initialised as in a fresh run: {}", folder, listed(names, 8));
+  return out;
 }
 
 State make_state(const Session& session, const Config& config, const StateSpec& spec) {
   State state(spec);
-  if (config.load_parameters_path.empty()) {
-    draw(session, config, spec, every_entry, state);
-  } else {
-    load_parameters(session, config.load_parameters_path, spec, state);
-    draw(session, config, spec, all_but_parameters, state);
+  StateChoice drawn = every_entry;
+  std::set<std::string> missing;
+  if (!config.load_parameters_path.empty()) {
+    for (size_t i : load_parameters(session, config, config.load_parameters_path, spec, state)) {
+      missing.insert(spec.entries[i].name);
+    }
+    drawn = [&](const StateEntry& entry) { return !entry.is_parameter() || missing.contains(entry.name); };
   }
+  draw(session, config, spec, drawn, state);
   return state;
 }
 

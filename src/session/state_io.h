@@ -43,12 +43,14 @@ std::map<std::string, float, std::less<>> named_scalars(const Signature& signatu
 std::vector<std::pair<std::string, float>> listed_scalars(const Signature& signature, std::string_view result,
                                                           const HostArray& values);
 
-// Fills the parameters of a state from a Hugging Face folder. Throws FormatError when the folder does not fit the model
-// or holds numbers that are not finite, ConfigError when it is no such folder.
-void load_parameters(const Session& session, const std::string& folder, const StateSpec& spec, State& state);
+// Fills the parameters of a state from a folder of weights (convert/weight_source.h); those that may be missing and are
+// stay as they are. Gives the entries of these. Throws FormatError when the folder does not fit the model or holds
+// numbers that are not finite, ConfigError when it is no such folder.
+std::vector<size_t> load_parameters(const Session& session, const Config& config, const std::string& folder,
+                                    const StateSpec& spec, State& state);
 
-// All entries: parameters from load_parameters_path when it is set, else drawn with init_weights_seed; zero moments,
-// step 0. Throws as load_parameters does.
+// All entries: parameters from load_parameters_path when it is set, else drawn with init_weights_seed, and so are those
+// that init_missing_parameters names and the folder lacks; zero moments, step 0. Throws as load_parameters does.
 State make_state(const Session& session, const Config& config, const StateSpec& spec);
 
 }  // namespace fathom

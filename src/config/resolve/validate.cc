@@ -63,8 +63,9 @@ void check_schedule(const Config& c, Problems& p) {
 }
 
 void check_masks(const Config& c, Problems& p) {
-  for (auto [key, masks] :
-       {std::pair{"adamw_mask", &c.adamw_mask}, {"trainable_parameters_mask", &c.trainable_parameters_mask}}) {
+  for (auto [key, masks] : {std::pair{"adamw_mask", &c.adamw_mask},
+                            {"trainable_parameters_mask", &c.trainable_parameters_mask},
+                            {"init_missing_parameters", &c.init_missing_parameters}}) {
     for (const std::string& mask : *masks) {
       try {
         PythonRegex compiled(mask);

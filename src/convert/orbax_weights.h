@@ -1,0 +1,44 @@
+// Parameters from a checkpoint of MaxText's form: names, shapes and order of axes come from the parameter table.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "checkpoint/orbax_folder.h"
+#include "convert/peer_places.h"
+#include "convert/weight_source.h"
+
+namespace fathom {
+
+class OrbaxWeights : public WeightSource {
+ public:
+  // As open_weights().
+  OrbaxWeights(OrbaxFolder folder, const WantedWeights& wanted);
+
+  void fill(size_t index, std::span<const SliceMemory> slices) const override;
+  const std::vector<size_t>& missing() const override { return missing_; }
+  void warn_of_other_copies() const override;
+  std::vector<int64_t> grain(size_t index) const override;
+
+ private:
+  struct Source {
+    const StoredArray* stored = nullptr;
+    PeerPlace place;
+  };
+  struct Array {
+    ParamArray array;
+    std::vector<Source> sources;
+    std::vector<Source> copy;  // another place that holds the same
+  };
+
+  void read(const Array& array, std::span<const Source> sources, std::span<const SliceMemory> slices) const;
+
+  OrbaxFolder folder_;
+  std::vector<Array> arrays_;
+  std::vector<size_t> missing_;
+};
+
+// How many modules for multi-token prediction a checkpoint holds.
+int64_t prediction_modules(const OrbaxFolder& folder);
+
+}  // namespace fathom

@@ -1,0 +1,102 @@
+#include "convert/peer_places.h"
+
+#include <algorithm>
+
+#include "model/peer_arrays.h"
+
+namespace fathom {
+namespace {
+
+constexpr std::string_view kParams = "params.params.";
+constexpr std::string_view kBiases = "params.MoEBiasVar.";
+constexpr std::string_view kAuxiliary = "nnx_aux.model.";
+
+// The array of one layer of a stack, or of the whole stack, beside `array`.
+ParamArray in_form(const ModelConfig& config, const std::vector<Param>& row, int64_t layer) {
+  ModelConfig form = config;
+  form.scan_layers = layer < 0;
+  const std::vector<ParamArray> all = param_arrays(form, row);
+  return all[static_cast<size_t>(std::max<int64_t>(layer, 0))];
+}
+
+PeerPlace place_of(std::string_view collection, const PeerArray& peer, const TensorType& type) {
+  PeerPlace out{.name = std::string(collection) + peer.path, .axes = peer.axes, .sizes = {}};
+  for (int axis : peer.axes) out.sizes.push_back(type.shape[axis].size);
+  return out;
+}
+
+class Forms {
+ public:
+  Forms(const ModelConfig& config, const Param& param, const ParamArray& array)
+      : config_(config), row_{param}, array_(array), stack_(param.stack ? stacks(config)[*param.stack] : Stack{}) {}
+
+  // As the array itself is stored.
+  PeerForm same(std::string_view collection, int64_t scan_axis) const {
+    return {place_of(collection, peer_array(config_, row_[0], array_, scan_axis), array_.type)};
+  }
+  bool has_other() const { return row_[0].stack && !stack_.prediction; }
+  // A stack's layers one by one, or one layer out of its stack.
+  PeerForm other(std::string_view collection, int64_t scan_axis) const {
+    return array_.layer < 0 ? layers(collection) : out_of_stack(collection, scan_axis);
+  }
+
+ private:
+  PeerForm layers(std::string_view collection) const {
+    PeerForm out;
+    for (int64_t i = 0; i < stack_.count; ++i) {
+      const ParamArray layer = in_form(config_, row_, i);
+      PeerPlace place = place_of(collection, peer_array(config_, row_[0], layer, 0), layer.type);
+      for (int& axis : place.axes) ++axis;  // ours has the layer axis in front
+      place.our_layer = i;
+      out.push_back(std::move(place));
+    }
+    return out;
+  }
+  PeerForm out_of_stack(std::string_view collection, int64_t scan_axis) const {
+    const ParamArray stack = in_form(config_, row_, -1);
+    PeerPlace place = place_of(collection, peer_array(config_, row_[0], stack, scan_axis), stack.type);
+    for (int& axis : place.axes) --axis;
+    place.layer = array_.layer;
+    return {place};
+  }
+
+  const ModelConfig& config_;
+  const std::vector<Param> row_;
+  const ParamArray& array_;
+  const Stack stack_;
+};
+
+// The row with its layer axis where the key says, instead of where its own revision fixes it.
+Param unfixed(Param param) {
+  param.peer_layer_axis = -1;
+  return param;
+}
+
+}  // namespace
+
+std::vector<PeerForm> peer_forms(const ModelConfig& config, const Param& param, const ParamArray& array,
+                                 int64_t scan_axis) {
+  std::vector<PeerForm> out;
+  auto add = [&](std::string_view collection, const Param& row) {
+    const Forms forms(config, row, array);
+    out.push_back(forms.same(collection, scan_axis));
+    if (forms.has_other()) out.push_back(forms.other(collection, scan_axis));
+  };
+  if (param.peer_layer_axis >= 0) {
+    add(kBiases, param);
+    add(kAuxiliary, param);
+  }
+  add(kParams, unfixed(param));
+  if (param.peer_layer_axis >= 0) add(kParams, param);
+  return out;
+}
+
+std::vector<PeerPlace> written_places(const ModelConfig& config, const Param& param, const ParamArray& array,
+                                      int64_t scan_axis) {
+  const Param row = unfixed(param);
+  std::vector<PeerPlace> out = Forms(config, row, array).same(kParams, scan_axis);
+  if (param.peer_layer_axis >= 0) out.push_back(Forms(config, param, array).same(kBiases, scan_axis)[0]);
+  return out;
+}
+
+}  // namespace fathom

@@ -1,0 +1,96 @@
+#include "convert/source_folder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/remote_path.h"
+#include "checkpoint/orbax_folder.h"
+#include "storage/file_store.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where config.json and the tokenizer of a folder of weights stand: a checkpoint carries them beside its `items`.
+std::string home_of(const std::string& folder) {
+  if (TensorFolder::is_model_folder(folder) || !OrbaxFolder::is_checkpoint(folder)) return folder;
+  const std::string tree = OrbaxFolder::open(folder).path();
+  const std::string parent = fs::path(tree).parent_path().string();
+  const std::string config = join_path(tree, kModelConfig);
+  return file_store(config).kind(config) == PathKind::kFile || parent.empty() ? tree : parent;
+}
+
+bool is_companion(const FolderEntry& entry) {
+  constexpr int64_t kMost = int64_t{64} << 20;
+  constexpr std::string_view kOwn[] = {"_CHECKPOINT_METADATA", "_METADATA",      "_sharding",
+                                       "commit_success.txt",   "manifest.ocdbt", kModelIndex};
+  if (entry.is_folder || entry.size > kMost) return false;
+  return !entry.name.ends_with(".safetensors") && std::ranges::find(kOwn, entry.name) == std::end(kOwn);
+}
+
+std::string canonical(const std::string& path) {
+  std::error_code none;
+  fs::path out = fs::weakly_canonical(fs::absolute(path, none), none);
+  return (out.has_filename() ? out : out.parent_path()).string();
+}
+
+}  // namespace
+
+void copy_companions(const CompanionCopy& copy) {
+  const std::string home = home_of(copy.from);
+  const FileStore &source = file_store(home), &target = file_store(copy.to);
+  bool has_config = false;
+  for (const FolderEntry& entry : source.list(home)) {
+    if (!is_companion(entry)) continue;
+    const std::string path = join_path(home, entry.name);
+    const FileBytes file = source.read(path);
+    const bool is_config = entry.name == kModelConfig;
+    has_config = has_config || is_config;
+    target.write_atomically(join_path(copy.to, entry.name),
+                            is_config ? changed_config(path, file.bytes, copy.changes) : std::string(file.bytes));
+  }
+  if (!has_config) target.write_atomically(join_path(copy.to, kModelConfig), copy.made_config);
+}
+
+std::string source_identity(const std::string& folder) {
+  std::vector<std::string> parts;
+  if (is_remote(folder)) {
+    for (const FolderEntry& entry : file_store(folder).list(folder)) {
+      parts.push_back(fmt::format("{} {}", entry.name, entry.size));
+    }
+  } else {
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+      if (!entry.is_regular_file()) continue;
+      parts.push_back(fmt::format("{} {} {}", fs::relative(entry.path(), folder).string(), entry.file_size(),
+                                  entry.last_write_time().time_since_epoch().count()));
+    }
+  }
+  std::ranges::sort(parts);
+  return hash_of_parts(parts);
+}
+
+int64_t bytes_under(const std::string& folder) {
+  int64_t bytes = 0;
+  std::error_code none;
+  if (is_remote(folder) || !fs::is_directory(folder, none)) return 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, none)) {
+    if (entry.is_regular_file(none)) bytes += static_cast<int64_t>(entry.file_size(none));
+  }
+  return bytes;
+}
+
+void require_other_place(const std::string& input, const std::string& output) {
+  if (is_remote(input) != is_remote(output)) return;
+  const std::string from = is_remote(input) ? input : canonical(input);
+  const std::string to = is_remote(output) ? output : canonical(output);
+  if (to == from || to.starts_with(from + "/")) {
+    throw ConfigError(fmt::format("{}: the output may be neither the input {} nor a folder in it", output, input));
+  }
+}
+
+}  // namespace fathom

@@ -1,0 +1,31 @@
+// The folder that a conversion reads: what stands in it beside its weights, and how it is told from others.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "convert/folder_files.h"
+
+namespace fathom {
+
+struct CompanionCopy {
+  std::string from;            // a Hugging Face folder, or a checkpoint (its step or `items`)
+  std::string to;              // local, gs:// or s3://
+  ConfigChanges changes = {};  // of config.json
+  std::string made_config;     // config.json where `from` has none
+};
+
+// Copies config.json with changes, the tokenizer and what else stands beside the weights, files of up to 64 MB; nothing
+// of folders in it.
+void copy_companions(const CompanionCopy& copy);
+
+// Tells a folder from others, and from itself once a file of it has changed: a hash of names, sizes and times.
+std::string source_identity(const std::string& folder);
+
+// Bytes of all files of a local folder; 0 where it is not there.
+int64_t bytes_under(const std::string& folder);
+
+// Throws ConfigError unless the two are different places, neither of them in the other.
+void require_other_place(const std::string& input, const std::string& output);
+
+}  // namespace fathom

@@ -1,0 +1,149 @@
+#include "convert/to_orbax.h"
+
+#include <algorithm>
+#include <numeric>
+#include <sstream>
+
+#include "base/host_array.h"
+#include "base/parallel_for.h"
+#include "base/strided_copy.h"
+#include "checkpoint/orbax_writer.h"
+#include "convert/byte_budget.h"
+#include "convert/chunk_grid.h"
+#include "convert/peer_places.h"
+
+namespace fathom {
+namespace {
+
+constexpr int64_t kMemory = int64_t{1} << 30;
+
+std::vector<std::string> path_of(const std::string& name) {
+  std::vector<std::string> out;
+  std::istringstream in(name);
+  for (std::string part; std::getline(in, part, '.');) out.push_back(part);
+  return out;
+}
+
+// One array of the checkpoint and what it is made of.
+struct Written {
+  size_t index = 0;  // of ours
+  DType dtype = DType::kF32;
+  std::vector<int64_t> ours;  // sizes
+  PeerPlace place;
+  ChunkGrid grid;
+};
+
+struct Task {
+  size_t array = 0;                   // of the list, and of the writer
+  std::vector<int64_t> place;         // of the chunk along each axis
+  std::vector<int64_t> start, sizes;  // of what it holds of the array
+};
+
+std::vector<Written> arrays_to_write(const WantedWeights& wanted) {
+  std::vector<Written> out;
+  for (size_t i = 0; i < wanted.arrays.size(); ++i) {
+    const ParamArray& array = wanted.arrays[i];
+    const Param& row = wanted.table[array.row];
+    for (PeerPlace& place : written_places(wanted.config, row, array, wanted.scan_axis)) {
+      ChunkGrid grid = chunk_grid(row, array, place);
+      out.push_back({i, array.type.dtype, array.type.shape.sizes(), std::move(place), std::move(grid)});
+    }
+  }
+  return out;
+}
+
+// The chunks of an array in the order of its memory.
+void add_tasks(size_t index, const Written& array, std::vector<Task>& tasks) {
+  const std::vector<int64_t>&sizes = array.place.sizes, &chunk = array.grid.chunk;
+  std::vector<int64_t> place(sizes.size());
+  while (true) {
+    Task task{.array = index, .place = place, .start = {}, .sizes = {}};
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      task.start.push_back(place[i] * chunk[i]);
+      task.sizes.push_back(std::min(chunk[i], sizes[i] - task.start[i]));
+    }
+    tasks.push_back(std::move(task));
+    size_t axis = sizes.size();
+    while (axis > 0 && (place[axis - 1] + 1) * chunk[axis - 1] >= sizes[axis - 1]) place[--axis] = 0;
+    if (axis == 0) return;
+    ++place[axis - 1];
+  }
+}
+
+int64_t product(const std::vector<int64_t>& sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
+}
+
+// The chunk's part of our array, and its elements moved into the checkpoint's order of axes.
+HostArray make_chunk(const WeightSource& source, const Written& array, const Task& task) {
+  ArraySlice slice{std::vector<int64_t>(array.ours.size()), std::vector<int64_t>(array.ours.size())};
+  for (size_t i = 0; i < task.start.size(); ++i) {
+    const auto axis = static_cast<size_t>(array.place.axes[i]);
+    slice.start[axis] = task.start[i];
+    slice.sizes[axis] = task.sizes[i];
+  }
+  HostArray part = HostArray::allocate(array.dtype, slice.sizes);
+  const SliceMemory memory{slice, part.mutable_data()};
+  source.fill(array.index, {&memory, 1});
+  HostArray chunk = HostArray::allocate(array.dtype, array.grid.chunk);
+  if (task.sizes != array.grid.chunk) {
+    std::fill_n(chunk.mutable_data(), static_cast<size_t>(chunk.bytes()), std::byte{0});
+  }
+  const std::vector<int64_t> from = row_major_strides(slice.sizes), to = row_major_strides(array.grid.chunk);
+  std::vector<StridedAxis> axes(slice.sizes.size());
+  for (size_t i = 0; i < task.start.size(); ++i) {
+    const auto axis = static_cast<size_t>(array.place.axes[i]);
+    axes[axis] = {slice.sizes[axis], from[axis], to[i]};
+  }
+  strided_copy(byte_size(array.dtype), part.data(), chunk.mutable_data(), axes);
+  return chunk;
+}
+
+}  // namespace
+
+int64_t orbax_bytes(const WantedWeights& wanted) {
+  int64_t bytes = 0;
+  for (const Written& array : arrays_to_write(wanted)) bytes += product(array.ours) * byte_size(array.dtype);
+  return bytes;
+}
+
+void write_orbax(const WeightSource& source, const WantedWeights& wanted, const ToOrbax& to,
+                 ConversionProgress& progress) {
+  const std::vector<Written> arrays = arrays_to_write(wanted);
+  std::vector<StoredArraySpec> specs;
+  std::vector<Task> tasks;
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    const Written& a = arrays[i];
+    specs.push_back({.path = path_of(a.place.name),
+                     .dtype = a.dtype,
+                     .sizes = a.place.sizes,
+                     .chunk = a.grid.chunk,
+                     .inner = to.zarr3 ? a.grid.inner : a.grid.chunk});
+    add_tasks(i, a, tasks);
+  }
+  const size_t step = specs.size();
+  specs.push_back({.path = {"step"}, .dtype = DType::kS64, .scalar = true});
+  OrbaxWriter writer(to.step_folder, std::move(specs),
+                     {.ocdbt = to.ocdbt,
+                      .zarr3 = to.zarr3,
+                      .compress = to.compress,
+                      .scan_layers = wanted.config.scan_layers,
+                      .source = to.source});
+  ByteBudget memory(kMemory);
+  parallel_for(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
+    const Task& task = tasks[static_cast<size_t>(i)];
+    const Written& array = arrays[task.array];
+    const int64_t bytes = 2 * product(task.sizes) * byte_size(array.dtype);  // read and written
+    if (writer.has(task.array, task.place)) return progress.keep(bytes);
+    ByteBudget::Share share(memory, 3 * product(array.grid.chunk) * byte_size(array.dtype));
+    const HostArray chunk = make_chunk(source, array, task);
+    writer.write(task.array, task.place, {chunk.data(), static_cast<size_t>(chunk.bytes())});
+    progress.add(bytes);
+  });
+  constexpr int64_t kStep = 0;
+  if (!writer.has(step, {})) writer.write(step, {}, std::as_bytes(std::span(&kStep, 1)));
+  to.beside(writer.folder());
+  writer.finish();
+}
+
+}  // namespace fathom
