@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/conversion_flags.h"
 #include "config/keys/keys.h"
 #include "session/gpu_memory.h"
 
@@ -27,6 +28,48 @@ constexpr FlagSpec kVerifyFlags[] = {
     {"scan", "true|false|both", "the form of the layers"},
     {"json", "", "print the result as JSON"},
 };
+constexpr FlagSpec kModulesFlag = {"enable_mtp", "[true|false]", "convert the modules for multi-token prediction too"};
+constexpr FlagSpec kSaveFlag = {"save_dtype", "bfloat16|float32", "type of what is written, bfloat16 unless given"};
+constexpr FlagSpec kDevicesFlag = {"simulated_cpu_devices_count", "N", "accepted, without effect: chunks are small"};
+constexpr FlagSpec kLazyFlag = {"lazy_load_tensors", "[true|false]", "accepted, without effect: all is streamed"};
+constexpr FlagSpec kEagerFlag = {"eager_load_method", "safetensors|transformers", "accepted, without effect"};
+constexpr FlagSpec kToMaxtextFlags[] = {
+    {"hf_model_path", "FOLDER", "the weights to convert: a Hugging Face folder (float8 too) or an Orbax checkpoint"},
+    kSaveFlag,
+    {"revision", "NAME", "accepted, without effect: nothing is downloaded"},
+    kEagerFlag,
+    kLazyFlag,
+    kDevicesFlag,
+    kThreadsFlag,
+    kCompressionFlag,
+};
+constexpr FlagSpec kScriptFlags[] = {
+    {"base_model_path", "FOLDER", "the weights to convert: a Hugging Face folder (float8 too) or an Orbax checkpoint"},
+    {"maxtext_model_path", "FOLDER", "where 0/items goes"},
+    {"model_size", "NAME", "the model's name, or auto for the folder's config.json"},
+    kModulesFlag,
+    kSaveFlag,
+    {"use_ocdbt", "[true|false]", "one database (default) or a file for each chunk"},
+    {"use_zarr3", "[true|false]", "zarr 3 (default) or 2"},
+    kLazyFlag,
+    kEagerFlag,
+    kDevicesFlag,
+    kThreadsFlag,
+    kCompressionFlag,
+};
+constexpr FlagSpec kToHuggingFaceFlags[] = {
+    {"hf_model_path", "FOLDER",
+     "where config.json and the tokenizer come from, unless they stand beside the checkpoint"},
+    {"save_dtype", "bfloat16|float32", "type of what is written, the checkpoint's own unless given"},
+    {"override_model_architecture", "[true|false]", "accepted, without effect: the sizes are the configuration's"},
+    kLazyFlag,
+    kEagerFlag,
+    kDevicesFlag,
+    kThreadsFlag,
+    kCompressionFlag,
+};
+constexpr std::string_view kConvertKeys =
+    "model_name base_output_directory scan_layers param_scan_axis mtp_num_layers use_indexer load_parameters_path";
 constexpr FlagSpec kDemoFlags[] = {
     {"prompt", "TEXT", "what to complete; the key `prompt` unless given"},
     {"tokens", "N", "tokens to make, 48 unless given"},
@@ -61,6 +104,17 @@ constexpr Command kCommands[] = {
      "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},
     {"demo", run_demo, "[configs/base.yml] key=value ...", "train, then complete a prompt greedily", kDemoFlags,
      kTrainKeys},
+    {"to_maxtext", run_to_maxtext, "[configs/base.yml] base_output_directory=OUT --hf_model_path=FOLDER key=value ...",
+     "write weights as a checkpoint in MaxText's form: OUT/0/items", kToMaxtextFlags, kConvertKeys},
+    {"convert_deepseek_family_ckpt", run_convert_scanned,
+     "--base_model_path=FOLDER --maxtext_model_path=OUT --model_size=NAME",
+     "the same with the flags of MaxText's script; layers stacked, for training", kScriptFlags},
+    {"convert_deepseek_family_unscanned_ckpt", run_convert_unscanned,
+     "--base_model_path=FOLDER --maxtext_model_path=OUT --model_size=NAME",
+     "the same with each layer by itself, for decoding", kScriptFlags},
+    {"to_huggingface", run_to_hugging_face,
+     "[configs/base.yml] load_parameters_path=FOLDER base_output_directory=OUT key=value ...",
+     "write weights as a Hugging Face folder", kToHuggingFaceFlags, kConvertKeys},
     {"keys", run_keys, "[WORD ...]",
      "print the configuration keys, all or those that match, with type, default and class"},
     {"completion", run_completion, "bash|zsh",
@@ -70,13 +124,9 @@ constexpr Command kCommands[] = {
 // The peer's commands that have no place here yet.
 constexpr std::string_view kNotBuilt[] = {"decode",
                                           "chat",
-                                          "to_maxtext",
-                                          "to_huggingface",
                                           "inspect",
                                           "deepseek_fp8_to_bf16",
                                           "deepseek_dequantize",
-                                          "convert_deepseek_family_ckpt",
-                                          "convert_deepseek_family_unscanned_ckpt",
                                           "sft",
                                           "train_sft",
                                           "train_sft_native",

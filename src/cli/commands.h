@@ -40,6 +40,10 @@ int run_train_compile(const CommandLine& line, const Environment& environment);
 int run_demo(const CommandLine& line, const Environment& environment);
 int run_verify(const CommandLine& line, const Environment& environment);
 int run_profile(const CommandLine& line, const Environment& environment);
+int run_to_maxtext(const CommandLine& line, const Environment& environment);
+int run_convert_scanned(const CommandLine& line, const Environment& environment);
+int run_convert_unscanned(const CommandLine& line, const Environment& environment);
+int run_to_hugging_face(const CommandLine& line, const Environment& environment);
 int run_keys(const CommandLine& line, const Environment& environment);
 int run_completion(const CommandLine& line, const Environment& environment);
 

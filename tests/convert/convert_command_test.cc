@@ -10,7 +10,7 @@
 #include "checkpoint/orbax_folder.h"
 #include "checkpoint/safetensors_folder.h"
 #include "checkpoint/safetensors_writer.h"
-#include "tests/support/process.h"
+#include "../support/process.h"
 
 namespace fathom {
 namespace {
