@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/conversion_flags.h"
 #include "config/keys/keys.h"
 #include "session/gpu_memory.h"
 
@@ -26,6 +27,16 @@ constexpr FlagSpec kVerifyFlags[] = {
     {"only", "A,B", "the checks to run, all that have references unless given"},
     {"scan", "true|false|both", "the form of the layers"},
     {"json", "", "print the result as JSON"},
+};
+constexpr FlagSpec kDequantizeFlags[] = {
+    {"input_fp8_hf_path", "FOLDER", "the model with float8 (or FP4) weights"},
+    {"output_bf16_hf_path", "FOLDER", "where the model in bfloat16 goes"},
+    {"input_path", "FOLDER", "another name of input_fp8_hf_path"},
+    {"output_path", "FOLDER", "another name of output_bf16_hf_path"},
+    {"cache_file_num", "N", "accepted, without effect: no file is held in memory"},
+    {"cache_size", "N", "accepted, without effect"},
+    kThreadsFlag,
+    kCompressionFlag,
 };
 constexpr FlagSpec kDemoFlags[] = {
     {"prompt", "TEXT", "what to complete; the key `prompt` unless given"},
@@ -61,6 +72,10 @@ constexpr Command kCommands[] = {
      "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},
     {"demo", run_demo, "[configs/base.yml] key=value ...", "train, then complete a prompt greedily", kDemoFlags,
      kTrainKeys},
+    {"deepseek_fp8_to_bf16", run_dequantize, "--input-fp8-hf-path=FOLDER --output-bf16-hf-path=FOLDER",
+     "write a Hugging Face folder with float8 weights as one in bfloat16", kDequantizeFlags},
+    {"deepseek_dequantize", run_dequantize, "--input-path=FOLDER --output-path=FOLDER",
+     "another name of deepseek_fp8_to_bf16", kDequantizeFlags},
     {"keys", run_keys, "[WORD ...]",
      "print the configuration keys, all or those that match, with type, default and class"},
     {"completion", run_completion, "bash|zsh",
@@ -73,8 +88,6 @@ constexpr std::string_view kNotBuilt[] = {"decode",
                                           "to_maxtext",
                                           "to_huggingface",
                                           "inspect",
-                                          "deepseek_fp8_to_bf16",
-                                          "deepseek_dequantize",
                                           "convert_deepseek_family_ckpt",
                                           "convert_deepseek_family_unscanned_ckpt",
                                           "sft",

@@ -42,5 +42,6 @@ int run_verify(const CommandLine& line, const Environment& environment);
 int run_profile(const CommandLine& line, const Environment& environment);
 int run_keys(const CommandLine& line, const Environment& environment);
 int run_completion(const CommandLine& line, const Environment& environment);
+int run_dequantize(const CommandLine& line, const Environment& environment);
 
 }  // namespace fathom
