@@ -30,6 +30,9 @@ constexpr DTypeName kDTypeNames[] = {
     {DType::kF8E4M3FN, "F8_E4M3"}, {DType::kF8E5M2, "F8_E5M2"}, {DType::kF64, "F64"},
 };
 
+// Types without a DType, as their bytes.
+constexpr std::string_view kByteTypes[] = {"F8_E8M0", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
+
 // The header of one file, with errors that say where in the file.
 class Header {
  public:
@@ -66,7 +69,7 @@ class Header {
       if (!entry.is_object() || !entry.contains(key)) fail(name, std::string("the entry has no \"") + key + "\"");
     }
     TensorInfo info;
-    info.dtype = dtype(name, entry["dtype"]);
+    set_type(name, entry["dtype"], info);
     info.sizes = numbers(name, "shape", entry["shape"]);
     std::vector<int64_t> offsets = numbers(name, "data_offsets", entry["data_offsets"]);
     if (offsets.size() != 2 || offsets[0] > offsets[1]) {
@@ -88,11 +91,14 @@ class Header {
   [[noreturn]] void fail_at(int64_t offset, const std::string& what) const { throw FormatError(path_, offset, what); }
 
  private:
-  DType dtype(const std::string& name, const Json& value) const {
+  void set_type(const std::string& name, const Json& value, TensorInfo& info) const {
     if (!value.is_string()) fail(name, "dtype is not a string");
-    std::optional<DType> dtype = parse_safetensors_name(value.get_ref<const std::string&>());
+    const auto& type = value.get_ref<const std::string&>();
+    const auto* bytes = std::ranges::find(kByteTypes, type);
+    std::optional<DType> dtype = bytes == std::end(kByteTypes) ? parse_safetensors_name(type) : DType::kU8;
     if (!dtype) fail(name, "element type " + value.dump() + " is not supported");
-    return *dtype;
+    info.dtype = *dtype;
+    info.type = bytes == std::end(kByteTypes) ? safetensors_name(*dtype) : *bytes;
   }
 
   // The non-negative integers of a list.
@@ -119,9 +125,9 @@ class Header {
       overflow = false;
     }
     if (overflow || expected != info.bytes) {
-      fail(name, fmt::format("shape [{}] of {} needs {} bytes, but data_offsets gives it {}",
-                             fmt::join(info.sizes, ", "), safetensors_name(info.dtype),
-                             overflow ? "more than 2^63" : std::to_string(expected), info.bytes));
+      fail(name,
+           fmt::format("shape [{}] of {} needs {} bytes, but data_offsets gives it {}", fmt::join(info.sizes, ", "),
+                       info.type, overflow ? "more than 2^63" : std::to_string(expected), info.bytes));
     }
   }
 

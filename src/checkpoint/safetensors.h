@@ -26,6 +26,9 @@ inline constexpr int64_t kMaxSafetensorsHeader = 100'000'000;
 // Where a tensor lies in its file.
 struct TensorInfo {
   DType dtype = DType::kF32;
+  // The file's spelling of the type. Some types of one byte (F8_E8M0: exponents alone) are no DType: kU8 stands for
+  // their bytes.
+  std::string_view type = "F32";
   std::vector<int64_t> sizes;
   int64_t offset = 0;  // bytes from the beginning of the file
   int64_t bytes = 0;

@@ -21,7 +21,8 @@ bool has_file(const std::string& folder, std::string_view name) {
 
 // Opens the files of an index, each once.
 std::map<std::string, std::shared_ptr<const SafetensorsFile>> open_shards(const std::string& folder,
-                                                                          const ShardIndex& index) {
+                                                                          const ShardIndex& index,
+                                                                          const SafetensorsFile::Options& options) {
   std::map<std::string, std::shared_ptr<const SafetensorsFile>> shards;
   std::vector<std::string> missing;
   for (const auto& [tensor, file] : index.weight_map) {
@@ -32,7 +33,7 @@ std::map<std::string, std::shared_ptr<const SafetensorsFile>> open_shards(const 
     throw FormatError(join_path(folder, kModelIndex),
                       "the index names files that are not in the folder: " + listed(missing, kListed));
   }
-  for (auto& [file, shard] : shards) shard = SafetensorsFile::open(join_path(folder, file));
+  for (auto& [file, shard] : shards) shard = SafetensorsFile::open(join_path(folder, file), options);
   return shards;
 }
 
@@ -69,14 +70,14 @@ bool TensorFolder::is_model_folder(const std::string& path) {
   return has_file(path, kModelFile) || has_file(path, kModelIndex);
 }
 
-TensorFolder TensorFolder::open(const std::string& path) {
+TensorFolder TensorFolder::open(const std::string& path, const SafetensorsFile::Options& options) {
   TensorFolder folder;
   folder.path_ = path;
   bool single = has_file(path, kModelFile);
   if (has_file(path, kModelIndex)) {
     std::string index_path = join_path(path, kModelIndex);
     ShardIndex index = read_shard_index(index_path);
-    auto shards = open_shards(path, index);
+    auto shards = open_shards(path, index, options);
     if (single && !shards.contains(std::string(kModelFile))) {
       throw FormatError(path, fmt::format("it holds both {} and {}, which does not name it: which of them is the model "
                                           "is not clear; remove one",
@@ -92,7 +93,7 @@ TensorFolder TensorFolder::open(const std::string& path) {
       throw FormatError(index_path, "tensors that the index lists are not in their files: " + listed(absent, kListed));
     }
   } else if (single) {
-    auto file = SafetensorsFile::open(join_path(path, kModelFile));
+    auto file = SafetensorsFile::open(join_path(path, kModelFile), options);
     for (const std::string& name : file->names()) folder.tensors_.emplace(name, file);
     for (const auto& [name, unused] : folder.tensors_) folder.names_.push_back(name);
   } else {

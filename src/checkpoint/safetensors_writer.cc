@@ -1,15 +1,8 @@
 #include "checkpoint/safetensors_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/remote_path.h"
@@ -23,36 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Of the data in the file. 8 is what readers want for views; 64 is a cache line and what plugins take without a copy.
-constexpr int64_t kDataAlignment = 64;
-
-int64_t bytes_of(const TensorSpec& spec) {
-  int64_t n = byte_size(spec.dtype);
-  for (int64_t size : spec.sizes) n *= size;
-  return n;
-}
-
-// The 8 bytes of length and the header, padded with spaces so that the data begins at a multiple of kDataAlignment.
-// `tensors` are in the order of their data.
-std::string header_of(const std::vector<const TensorSpec*>& tensors,
-                      const std::map<std::string, std::string>& metadata) {
-  Json root = Json::object();
-  if (!metadata.empty()) root["__metadata__"] = metadata;
-  int64_t offset = 0;
-  for (const TensorSpec* spec : tensors) {
-    int64_t end = offset + bytes_of(*spec);
-    root[spec->name] = {
-        {"dtype", safetensors_name(spec->dtype)}, {"shape", spec->sizes}, {"data_offsets", {offset, end}}};
-    offset = end;
-  }
-  std::string json = root.dump();
-  constexpr size_t kLength = sizeof(uint64_t);
-  while ((json.size() + kLength) % kDataAlignment != 0) json.push_back(' ');
-  std::string out;
-  append_little_endian(out, json.size(), kLength);
-  return out + json;
-}
-
 // Whether a reader of the folder would take the file for (part of) the model.
 bool belongs_to_a_model(const std::string& name) {
   return name == kModelFile || name == kModelIndex ||
@@ -61,50 +24,12 @@ bool belongs_to_a_model(const std::string& name) {
 
 }  // namespace
 
-// A file under its temporary name.
-struct SafetensorsWriter::File {
-  std::string path;
-  std::string temporary;
-  int descriptor = -1;
-
-  explicit File(std::string final_path)
-      : path(std::move(final_path)), temporary(path + ".tmp" + std::to_string(::getpid())) {
-    descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (descriptor < 0) fail();
-  }
-  ~File() {
-    if (descriptor < 0) return;
-    ::close(descriptor);
-    ::unlink(temporary.c_str());
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  [[noreturn]] void fail() const { throw RuntimeFault(path + ": cannot write: " + std::strerror(errno)); }
-
-  void write(std::string_view bytes, int64_t offset) const {
-    while (!bytes.empty()) {
-      ssize_t n = ::pwrite(descriptor, bytes.data(), bytes.size(), offset);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail();
-      bytes.remove_prefix(static_cast<size_t>(n));
-      offset += n;
-    }
-  }
-
-  // The bytes reach the disk before the name does, so a crash cannot leave the name on a hollow file.
-  void rename() {
-    if (::fsync(descriptor) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) fail();
-    ::close(std::exchange(descriptor, -1));
-  }
-};
-
 bool plan_shards(std::vector<TensorSpec>& tensors, int64_t max_bytes) {
   std::vector<int> shard_of(tensors.size());
   int shard = 0;
   int64_t filled = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    int64_t bytes = bytes_of(tensors[i]);
+    int64_t bytes = tensors[i].bytes();
     if (filled > 0 && filled + bytes > max_bytes) {
       ++shard;
       filled = 0;
@@ -130,76 +55,69 @@ SafetensorsWriter::SafetensorsWriter(std::string folder, std::vector<TensorSpec>
   fs::create_directories(folder_.empty() ? "." : folder_, fault);
   if (fault) throw RuntimeFault(folder_ + ": cannot make the folder: " + fault.message());
 
-  std::map<std::string, std::vector<const TensorSpec*>> by_file;
+  std::map<std::string, std::vector<TensorSpec>> by_file;
   for (TensorSpec& spec : tensors) {
     if (spec.file.empty()) throw std::invalid_argument("tensor '" + spec.name + "' has no file to go to");
-    std::string name = spec.name;
-    auto [it, fresh] = places_.try_emplace(name, Place{.spec = std::move(spec)});
-    if (!fresh) throw std::invalid_argument("tensor '" + name + "' is announced twice");
-    by_file[it->second.spec.file].push_back(&it->second.spec);
+    if (!tensors_.try_emplace(spec.name, Tensor{.spec = spec}).second) {
+      throw std::invalid_argument("tensor '" + spec.name + "' is announced twice");
+    }
+    std::string file = spec.file;
+    by_file[file].push_back(std::move(spec));
   }
   if (by_file.size() > 1 && !options_.index) throw std::invalid_argument("several files of tensors need an index");
-  for (auto& [name, members] : by_file) {
-    files_[name] = std::make_unique<File>(join_path(folder_, name));
-    open(*files_[name], std::move(members));
+  for (auto& [file, members] : by_file) {
+    auto shard = std::make_unique<SafetensorsShard>(join_path(folder_, file), members, options_.metadata);
+    shard->begin();
+    for (const TensorSpec& spec : members) tensors_.find(spec.name)->second.shard = shard.get();
+    shards_[file] = std::move(shard);
   }
 }
 
 SafetensorsWriter::~SafetensorsWriter() = default;
 
-void SafetensorsWriter::open(File& file, std::vector<const TensorSpec*> tensors) {
-  std::stable_sort(tensors.begin(), tensors.end(),
-                   [](const TensorSpec* a, const TensorSpec* b) { return byte_size(a->dtype) > byte_size(b->dtype); });
-  std::string header = header_of(tensors, options_.metadata);
-  file.write(header, 0);
-  auto offset = static_cast<int64_t>(header.size());
-  for (const TensorSpec* spec : tensors) {
-    Place& place = places_.find(spec->name)->second;
-    place.file = &file;
-    place.offset = offset;
-    offset += bytes_of(*spec);
-    total_bytes_ += bytes_of(*spec);
-  }
-  if (::ftruncate(file.descriptor, offset) != 0) file.fail();
+const SafetensorsWriter::Tensor& SafetensorsWriter::tensor(std::string_view name) const {
+  auto it = tensors_.find(name);
+  if (it == tensors_.end()) throw std::invalid_argument("tensor '" + std::string(name) + "' was not announced");
+  return it->second;
 }
 
 void SafetensorsWriter::write(std::string_view name, const HostArray& array) {
-  auto it = places_.find(name);
-  if (it == places_.end()) throw std::invalid_argument("tensor '" + std::string(name) + "' was not announced");
-  Place& place = it->second;
-  if (place.spec.dtype != array.dtype() || place.spec.sizes != array.sizes()) {
+  const TensorSpec& spec = tensor(name).spec;
+  if (spec.dtype != array.dtype() || spec.sizes != array.sizes()) {
     throw std::invalid_argument(fmt::format("tensor '{}' was announced as {} [{}] and comes as {} [{}]", name,
-                                            safetensors_name(place.spec.dtype), fmt::join(place.spec.sizes, ", "),
+                                            safetensors_name(spec.dtype), fmt::join(spec.sizes, ", "),
                                             safetensors_name(array.dtype()), fmt::join(array.sizes(), ", ")));
   }
-  if (place.written) throw std::invalid_argument("tensor '" + std::string(name) + "' is written twice");
-  std::string_view bytes(reinterpret_cast<const char*>(array.data()), static_cast<size_t>(array.bytes()));
-  place.file->write(bytes, place.offset);
-  place.written = true;
+  write(name, 0, {array.data(), static_cast<size_t>(array.bytes())});
+}
+
+void SafetensorsWriter::write(std::string_view name, int64_t first, std::span<const std::byte> bytes) {
+  tensor(name).shard->write(name, first, bytes);
 }
 
 void SafetensorsWriter::finish() {
-  Json index = {{"metadata", {{"total_size", total_bytes_}}}, {"weight_map", Json::object()}};
-  std::vector<std::string> missing;
-  for (const auto& [name, place] : places_) {
-    if (!place.written) missing.push_back(name);
-    index["weight_map"][name] = place.spec.file;
+  Json index = {{"metadata", {{"total_size", 0}}}, {"weight_map", Json::object()}};
+  int64_t total_bytes = 0;
+  for (const auto& [name, tensor] : tensors_) {
+    index["weight_map"][name] = tensor.spec.file;
+    total_bytes += tensor.spec.bytes();
   }
-  if (!missing.empty()) throw std::logic_error(fmt::format("tensors not written: {}", fmt::join(missing, ", ")));
+  index["metadata"]["total_size"] = total_bytes;
+  for (const auto& [name, shard] : shards_) shard->require_written();
 
   // A folder is a model only with its index or its single file: those of an earlier model go first.
   std::vector<fs::path> stale;
   bool writes_a_model = options_.index;
-  for (const auto& [name, file] : files_) writes_a_model = writes_a_model || belongs_to_a_model(name);
+  for (const auto& [name, shard] : shards_) writes_a_model = writes_a_model || belongs_to_a_model(name);
   for (const auto& entry : fs::directory_iterator(folder_.empty() ? "." : folder_)) {
     std::string name = entry.path().filename().string();
-    if (writes_a_model && belongs_to_a_model(name) && !files_.contains(name)) stale.push_back(entry.path());
+    if (writes_a_model && belongs_to_a_model(name) && !shards_.contains(name)) stale.push_back(entry.path());
   }
   std::error_code fault;
   for (const fs::path& path : stale) {
     if (!fs::remove(path, fault) && fault) throw RuntimeFault(path.string() + ": cannot remove: " + fault.message());
   }
-  for (auto& [name, file] : files_) file->rename();
+  for (auto& [name, shard] : shards_) shard->finish();
   if (options_.index) write_file_atomically(join_path(folder_, kModelIndex), index.dump(2) + "\n");
 }
 

@@ -4,21 +4,15 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/host_array.h"
+#include "checkpoint/safetensors_shard.h"
 
 namespace fathom {
-
-// A tensor that is going to be written.
-struct TensorSpec {
-  std::string name;
-  DType dtype = DType::kF32;
-  std::vector<int64_t> sizes;
-  std::string file = {};  // name in the folder
-};
 
 struct SafetensorsWriterOptions {
   // `__metadata__` of every file.
@@ -32,9 +26,7 @@ struct SafetensorsWriterOptions {
 // model needs an index.
 bool plan_shards(std::vector<TensorSpec>& tensors, int64_t max_bytes);
 
-// The layout is fixed at the beginning, so tensors may come in any order and are never held here. Within a file the
-// larger element types come first and the data begins at a multiple of 64 bytes, so each tensor is aligned to its
-// element. Not thread-safe.
+// The layout is fixed at the beginning, so tensors may come in any order and are never held here.
 class SafetensorsWriter {
  public:
   // Makes the folder and the files under temporary names. Throws std::invalid_argument when there are no tensors, two
@@ -47,28 +39,26 @@ class SafetensorsWriter {
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
   // Throws std::invalid_argument when the tensor was not announced, differs from its announcement, or comes twice;
-  // RuntimeFault when the disk is full.
+  // RuntimeFault when the disk is full. Thread-safe.
   void write(std::string_view name, const HostArray& array);
+  // A part of a tensor: the bytes from its byte `first` on. No part may come twice. Thread-safe.
+  void write(std::string_view name, int64_t first, std::span<const std::byte> bytes);
 
   // Gives the files their names, the index last, and removes model.safetensors, shards and index of an earlier model in
   // the folder, which would make it ambiguous. Throws std::logic_error naming the tensors not written.
   void finish();
 
  private:
-  struct File;
-  struct Place {
-    File* file = nullptr;
-    int64_t offset = 0;  // from the beginning of the file
-    bool written = false;
+  struct Tensor {
+    SafetensorsShard* shard = nullptr;
     TensorSpec spec;
   };
-  void open(File& file, std::vector<const TensorSpec*> tensors);
+  const Tensor& tensor(std::string_view name) const;
 
   std::string folder_;
   SafetensorsWriterOptions options_;
-  std::map<std::string, std::unique_ptr<File>> files_;
-  std::map<std::string, Place, std::less<>> places_;
-  int64_t total_bytes_ = 0;
+  std::map<std::string, std::unique_ptr<SafetensorsShard>> shards_;
+  std::map<std::string, Tensor, std::less<>> tensors_;
 };
 
 // One file with all of `tensors`; the path may have any name.

@@ -28,6 +28,16 @@ constexpr FlagSpec kVerifyFlags[] = {
     {"scan", "true|false|both", "the form of the layers"},
     {"json", "", "print the result as JSON"},
 };
+constexpr FlagSpec kDequantizeFlags[] = {
+    {"input_fp8_hf_path", "FOLDER", "the model with float8 (or FP4) weights"},
+    {"output_bf16_hf_path", "FOLDER", "where the model in bfloat16 goes"},
+    {"input_path", "FOLDER", "another name of input_fp8_hf_path"},
+    {"output_path", "FOLDER", "another name of output_bf16_hf_path"},
+    {"cache_file_num", "N", "accepted, without effect: no file is held in memory"},
+    {"cache_size", "N", "accepted, without effect"},
+    kThreadsFlag,
+    kCompressionFlag,
+};
 constexpr FlagSpec kModulesFlag = {"enable_mtp", "[true|false]", "convert the modules for multi-token prediction too"};
 constexpr FlagSpec kSaveFlag = {"save_dtype", "bfloat16|float32", "type of what is written, bfloat16 unless given"};
 constexpr FlagSpec kDevicesFlag = {"simulated_cpu_devices_count", "N", "accepted, without effect: chunks are small"};
@@ -104,6 +114,10 @@ constexpr Command kCommands[] = {
      "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},
     {"demo", run_demo, "[configs/base.yml] key=value ...", "train, then complete a prompt greedily", kDemoFlags,
      kTrainKeys},
+    {"deepseek_fp8_to_bf16", run_dequantize, "--input-fp8-hf-path=FOLDER --output-bf16-hf-path=FOLDER",
+     "write a Hugging Face folder with float8 weights as one in bfloat16", kDequantizeFlags},
+    {"deepseek_dequantize", run_dequantize, "--input-path=FOLDER --output-path=FOLDER",
+     "another name of deepseek_fp8_to_bf16", kDequantizeFlags},
     {"to_maxtext", run_to_maxtext, "[configs/base.yml] base_output_directory=OUT --hf_model_path=FOLDER key=value ...",
      "write weights as a checkpoint in MaxText's form: OUT/0/items", kToMaxtextFlags, kConvertKeys},
     {"convert_deepseek_family_ckpt", run_convert_scanned,
@@ -125,8 +139,6 @@ constexpr Command kCommands[] = {
 constexpr std::string_view kNotBuilt[] = {"decode",
                                           "chat",
                                           "inspect",
-                                          "deepseek_fp8_to_bf16",
-                                          "deepseek_dequantize",
                                           "sft",
                                           "train_sft",
                                           "train_sft_native",

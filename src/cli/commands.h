@@ -46,5 +46,6 @@ int run_convert_unscanned(const CommandLine& line, const Environment& environmen
 int run_to_hugging_face(const CommandLine& line, const Environment& environment);
 int run_keys(const CommandLine& line, const Environment& environment);
 int run_completion(const CommandLine& line, const Environment& environment);
+int run_dequantize(const CommandLine& line, const Environment& environment);
 
 }  // namespace fathom

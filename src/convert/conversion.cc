@@ -119,9 +119,9 @@ void ConversionProgress::finish() {
   end();
   const int64_t moved = moved_, kept = kept_;
   if (kept > 0) log_info("{}: {} were there already and stay", what_, gigabytes(kept));
-  const std::string line =
-      fmt::format("{}: {} bytes read and written in {:.2f} s, {:.2f} GB/s, peak memory {}\n", what_, moved, seconds,
-                  seconds > 0 ? static_cast<double>(moved) / seconds * 1e-9 : 0.0, gigabytes(peak_memory_bytes()));
+  const std::string line = fmt::format(
+      "{}: {} bytes read and written in {:.2f} s, {:.2f} GB/s, peak memory {:.3f} GB\n", what_, moved, seconds,
+      seconds > 0 ? static_cast<double>(moved) / seconds * 1e-9 : 0.0, static_cast<double>(peak_memory_bytes()) * 1e-9);
   if (!write_all(STDOUT_FILENO, line)) {
     throw RuntimeFault(std::string("cannot write to the standard output: ") + std::strerror(errno));
   }

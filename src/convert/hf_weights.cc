@@ -26,20 +26,6 @@ std::string with(std::string pattern, std::string_view placeholder, int64_t numb
   return pattern;
 }
 
-// Notes what is wrong with one tensor of the table.
-void check_tensor(const TensorInfo* info, const HfPart& part, WeightFindings& findings) {
-  if (info == nullptr) {
-    findings.add("missing", part.name);
-  } else if (info->sizes != part.sizes) {
-    findings.add("misshapen", fmt::format("{}: [{}] in the folder, [{}] in the model", part.name,
-                                          fmt::join(info->sizes, ", "), fmt::join(part.sizes, ", ")));
-  } else if (info->dtype == DType::kF8E4M3FN) {
-    findings.add("still in float8 (run deepseek_fp8_to_bf16 first)", part.name);
-  } else if (!is_float(info->dtype)) {
-    findings.add("not floating-point", fmt::format("{}: {}", part.name, name(info->dtype)));
-  }
-}
-
 // The places of an array's tensors: calls f(number of the layer, expert, first element in our array).
 template <class F>
 void for_each_place(const ModelConfig& config, const Param& param, const ParamArray& array, int64_t experts, F f) {
@@ -74,17 +60,14 @@ void check_layers(const LeftOff& left_off, const TensorFolder& folder, const Mod
 }
 
 // A folder whose tensors were dequantised and whose config.json was not told.
-void note_quantization(const TensorFolder& folder) {
+void note_quantization(const TensorFolder& folder, const Dequantizer& dequantizer) {
+  if (dequantizer.any()) return;
   const std::string path = join_path(folder.path(), "config.json");
   const FileStore& store = file_store(path);
   if (store.kind(path) != PathKind::kFile) return;
   const auto config = nlohmann::json::parse(store.read(path).bytes, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object() || !config.contains("quantization_config") || config["quantization_config"].is_null()) return;
-  const bool quantised = std::ranges::any_of(
-      folder.names(), [&](const std::string& name) { return folder.find(name)->dtype == DType::kF8E4M3FN; });
-  if (!quantised) {
-    log_warning("{}: quantization_config: no tensor of the folder is in float8; they are read as they are", path);
-  }
+  log_warning("{}: quantization_config: no tensor of the folder is quantized; they are read as they are", path);
 }
 
 // Whether two tensors are equal, read a piece at a time.
@@ -141,7 +124,25 @@ std::vector<HfPart> stacked_parts(const ModelConfig& config, const Param& param,
   return out;
 }
 
-HfWeights::HfWeights(TensorFolder folder, const WantedWeights& wanted) : folder_(std::move(folder)) {
+// Notes what is wrong with one tensor of the table.
+void HfWeights::check_tensor(const HfPart& part, WeightFindings& findings) const {
+  const TensorInfo* info = folder_.find(part.name);
+  if (info == nullptr) {
+    findings.add("missing", part.name);
+    return;
+  }
+  const QuantizedTensor* quantized = dequantizer_.find(part.name);
+  const std::vector<int64_t>& sizes = quantized != nullptr ? quantized->sizes() : info->sizes;
+  if (sizes != part.sizes) {
+    findings.add("misshapen", fmt::format("{}: [{}] in the folder, [{}] in the model", part.name,
+                                          fmt::join(sizes, ", "), fmt::join(part.sizes, ", ")));
+  } else if (quantized == nullptr && !is_float(info->dtype)) {
+    findings.add("not floating-point", fmt::format("{}: {}", part.name, info->type));
+  }
+}
+
+HfWeights::HfWeights(TensorFolder folder, const WantedWeights& wanted)
+    : folder_(std::move(folder)), dequantizer_(folder_) {
   const auto& [config, table, arrays, scan_axis, may_miss] = wanted;
   WeightFindings findings;
   const LeftOff left_off(config, table, folder_.names());
@@ -161,7 +162,7 @@ HfWeights::HfWeights(TensorFolder folder, const WantedWeights& wanted) : folder_
       continue;
     }
     for (const HfPart& part : used) {
-      if (known.insert(part.name).second) check_tensor(folder_.find(part.name), part, findings);
+      if (known.insert(part.name).second) check_tensor(part, findings);
     }
     for (const std::string& copy : row.hf_copies) {
       if (folder_.find(copy) == nullptr) continue;
@@ -170,10 +171,10 @@ HfWeights::HfWeights(TensorFolder folder, const WantedWeights& wanted) : folder_
     }
   }
   for (const std::string& name : folder_.names()) {
-    if (!known.contains(name) && !left_off(name)) findings.add("extra", name);
+    if (!known.contains(name) && !left_off(name) && !dequantizer_.is_scale(name)) findings.add("extra", name);
   }
   findings.report(folder_.path());
-  note_quantization(folder_);
+  note_quantization(folder_, dequantizer_);
 }
 
 void HfWeights::warn_of_other_copies() const {
@@ -192,7 +193,8 @@ void HfWeights::fill(size_t index, std::span<const SliceMemory> slices) const {
                 .info = folder_.find(part.name),
                 .begin = part.offset,
                 .end = part.offset + part.elements,
-                .from = part.from});
+                .from = part.from,
+                .quantized = dequantizer_.find(part.name)});
   }
   if (const SliceSource* bad = reader.read()) {
     throw FormatError(folder_.path(),

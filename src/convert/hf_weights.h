@@ -8,10 +8,13 @@
 
 #include "base/array_slice.h"
 #include "checkpoint/safetensors_folder.h"
+#include "convert/quantized.h"
 #include "convert/weight_source.h"
 #include "model/params.h"
 
 namespace fathom {
+
+class WeightFindings;
 
 // One tensor of a Hugging Face folder as a part of one of our arrays. The elements stand in the same order.
 struct HfPart {
@@ -31,7 +34,8 @@ std::vector<HfPart> stacked_parts(const ModelConfig& config, const Param& param,
 
 class HfWeights : public WeightSource {
  public:
-  // As open_weights(). Experts may be stacked.
+  // As open_weights(). Experts may be stacked, and tensors quantized: their numbers are those of the folder that
+  // deepseek_fp8_to_bf16 writes.
   HfWeights(TensorFolder folder, const WantedWeights& wanted);
 
   // Reads what the slices need and no more than a page between two pieces of it.
@@ -47,7 +51,10 @@ class HfWeights : public WeightSource {
     std::vector<HfPart> parts;
   };
 
+  void check_tensor(const HfPart& part, WeightFindings& findings) const;
+
   TensorFolder folder_;
+  Dequantizer dequantizer_;
   std::vector<Array> arrays_;
   std::vector<size_t> missing_;
   std::vector<std::pair<std::string, std::string>> copies_;  // names of a copy and of what it is of

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/temporary_folder.h"
 #include "checkpoint/safetensors_writer.h"
+#include "convert/dequantize.h"
 #include "model/test_models.h"
 
 namespace fathom {
@@ -124,6 +125,67 @@ TEST_F(HfWeightsTest, AnySlicesHoldTheNumbersOfTheFolder) {
       }
     }
   }
+}
+
+// Makes matrices of `tensors` the numbers of float8 codes with scales, and gives codes and scales.
+std::map<std::string, HostArray> quantize(std::map<std::string, HostArray>& tensors, const std::string& which) {
+  std::map<std::string, HostArray> out;
+  std::mt19937 bits(11);
+  for (auto& [name, values] : tensors) {
+    if (values.sizes().size() != 2 || name.find(which) == std::string::npos) {
+      out.emplace(name, values);
+      continue;
+    }
+    const int64_t rows = values.sizes()[0], columns = values.sizes()[1];
+    HostArray codes = HostArray::allocate(DType::kF8E4M3FN, {rows, columns});
+    HostArray scales = HostArray::allocate(DType::kF32, {(rows + 127) / 128, (columns + 127) / 128});
+    for (float& scale : scales.mutable_view<float>())
+      scale = std::ldexp(1 + static_cast<float>(bits() % 1000) / 999, -9);
+    for (int64_t i = 0; i < rows * columns; ++i) {
+      const auto code = static_cast<uint8_t>(bits() % 127 | (bits() & 0x80));  // no NaN
+      codes.mutable_data()[i] = static_cast<std::byte>(code);
+      const int64_t block = i / columns / 128 * scales.sizes()[1] + i % columns / 128;
+      values.mutable_view<uint16_t>()[static_cast<size_t>(i)] =
+          float_to_bf16(float_of_e4m3fn(code) * scales.view<float>()[static_cast<size_t>(block)]);
+    }
+    out.emplace(name, codes);
+    out.emplace(name + "_scale_inv", scales);
+  }
+  return out;
+}
+
+// The numbers are those of deepseek_fp8_to_bf16 whatever the run's type is: rounded to bfloat16 first.
+TEST_F(HfWeightsTest, QuantizedTensorsGiveTheirNumbersInAnySlices) {
+  for (DType wanted : {DType::kF32, DType::kBF16}) {
+    set_up(DType::kBF16, wanted, wanted == DType::kF32);
+    const auto dequantized = [&] {
+      auto quantized = quantize(tensors_, "_proj");
+      std::swap(quantized, tensors_);
+      write();
+      return quantized;
+    }();
+    tensors_ = dequantized;
+    const HfWeights weights = open();
+    for (size_t i = 0; i < arrays_.size(); ++i) {
+      const HostArray whole = expected(arrays_[i]);
+      for (const auto& slices : divisions(whole.sizes())) {
+        const auto parts = filled(weights, i, whole.dtype(), slices);
+        for (size_t s = 0; s < slices.size(); ++s)
+          EXPECT_TRUE(same(parts[s], cut(whole, slices[s]))) << arrays_[i].name;
+      }
+    }
+  }
+}
+
+TEST_F(HfWeightsTest, AQuantizedTensorOfAnotherShapeIsNamed) {
+  set_up(DType::kBF16, DType::kBF16);
+  tensors_ = quantize(tensors_, "o_proj");
+  const std::string name = "model.layers.1.self_attn.o_proj.weight";
+  tensors_[name] = HostArray::allocate(DType::kF8E4M3FN, {3, 5});
+  tensors_[name + "_scale_inv"] = HostArray::allocate(DType::kF32, {1, 1});
+  write();
+  EXPECT_THAT([&] { open(); }, ThrowsMessage<FormatError>(
+                                   AllOf(HasSubstr(name + ": [3, 5] in the folder"), Not(HasSubstr("scale_inv")))));
 }
 
 TEST_F(HfWeightsTest, ANumberThatIsNotFiniteIsReportedWithItsTensor) {

@@ -21,6 +21,16 @@ constexpr Rates kLocal = {.task = int64_t{2} << 20, .read = int64_t{256} << 10, 
 // Each read is a request over the network, and takes as long as a megabyte does.
 constexpr Rates kRemote = {.task = int64_t{16} << 20, .read = int64_t{16} << 20, .gap = int64_t{1} << 20};
 
+// The numbers of a source from the array's element `first` on, as many as `out` has room for.
+void read_numbers(const SliceSource& source, int64_t first, std::span<std::byte> out) {
+  const int64_t element = source.from + first - source.begin;
+  if (source.quantized != nullptr) {
+    source.quantized->read(element, {reinterpret_cast<uint16_t*>(out.data()), out.size() / sizeof(uint16_t)});
+  } else {
+    source.file->read(source.info->offset + element * byte_size(source.info->dtype), out);
+  }
+}
+
 const Rates& rates_of(const SliceSource& source) { return is_remote(source.file->path()) ? kRemote : kLocal; }
 
 }  // namespace
@@ -33,7 +43,7 @@ SliceReader::SliceReader(DType dtype, std::vector<int64_t> sizes, std::span<cons
 std::vector<SliceReader::Task> SliceReader::tasks() const {
   std::vector<Task> out;
   for (const SliceSource& source : sources_) {
-    const int64_t step = rates_of(source).task / byte_size(source.info->dtype);
+    const int64_t step = rates_of(source).task / byte_size(source.stored());
     for (int64_t at = source.begin; at < source.end; at += step) {
       out.push_back({&source, at, std::min(at + step, source.end)});
     }
@@ -54,7 +64,7 @@ const SliceSource* SliceReader::read() const {
 }
 
 bool SliceReader::read_task(const Task& task) const {
-  const int64_t width = byte_size(task.source->info->dtype);
+  const int64_t width = byte_size(task.source->stored());
   const Rates& rates = rates_of(*task.source);
   const int64_t step = rates.read / width, gap = rates.gap / width;
   bool finite = true;
@@ -82,17 +92,16 @@ std::vector<SliceReader::Piece> SliceReader::pieces_of(int64_t begin, int64_t en
 }
 
 bool SliceReader::read_pieces(const SliceSource& source, std::span<const Piece> pieces) const {
-  const DType stored = source.info->dtype;
+  const DType stored = source.stored();
   const int64_t width = byte_size(stored), first = pieces.front().place;
   const int64_t bytes = (pieces.back().place + pieces.back().count - first) * width;
-  const int64_t offset = source.info->offset + (source.from + first - source.begin) * width;
   if (pieces.size() == 1 && stored == dtype_) {
-    source.file->read(offset, {pieces[0].to, static_cast<size_t>(bytes)});
+    read_numbers(source, first, {pieces[0].to, static_cast<size_t>(bytes)});
     return all_finite(dtype_, pieces[0].to, pieces[0].count);
   }
   thread_local std::vector<std::byte> buffer;
   if (buffer.size() < static_cast<size_t>(bytes)) buffer.resize(static_cast<size_t>(bytes));
-  source.file->read(offset, {buffer.data(), static_cast<size_t>(bytes)});
+  read_numbers(source, first, {buffer.data(), static_cast<size_t>(bytes)});
   bool finite = true;
   for (const Piece& p : pieces) {
     const std::byte* from = buffer.data() + (p.place - first) * width;

@@ -7,6 +7,7 @@
 
 #include "base/array_slice.h"
 #include "checkpoint/safetensors.h"
+#include "convert/quantized.h"
 
 namespace fathom {
 
@@ -17,6 +18,10 @@ struct SliceSource {
   const TensorInfo* info = nullptr;
   int64_t begin = 0, end = 0;
   int64_t from = 0;
+  const QuantizedTensor* quantized = nullptr;  // of codes: they are read as bfloat16 first
+
+  // The type of the numbers that are read.
+  DType stored() const { return quantized != nullptr ? DType::kBF16 : info->dtype; }
 };
 
 class SliceReader {

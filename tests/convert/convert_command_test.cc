@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "../support/process.h"
 #include "base/file.h"
 #include "checkpoint/orbax_folder.h"
 #include "checkpoint/safetensors_folder.h"
 #include "checkpoint/safetensors_writer.h"
-#include "../support/process.h"
 
 namespace fathom {
 namespace {
