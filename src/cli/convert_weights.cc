@@ -89,14 +89,11 @@ void resolve(Job& job, const std::vector<std::string>& words, const Environment&
   job.config = command_config(words, environment, {.needs_data = false, .converts = true, .model_folder = job.from});
 }
 
-// What the folder's own config.json becomes. The type of the numbers has two names; both must not contradict it.
-CompanionCopy companions(const Job& job, const std::string& home) {
-  const std::string type = fmt::format("\"{}\"", name(job.dtype));
-  return {.from = home,
-          .to = {},
-          .changes = {{"quantization_config", ""},
-                      {"num_nextn_predict_layers", std::to_string(job.config.mtp_num_layers)},
-                      {"torch_dtype", type}},
+CompanionCopy companions(const Job& job, const std::string& from, const std::string& to) {
+  return {.from = from,
+          .to = to,
+          .dtype = job.dtype,
+          .modules = job.config.mtp_num_layers,
           .made_config = hf_config_text(job.config, job.dtype)};
 }
 
@@ -109,20 +106,15 @@ int write_maxtext(const Job& job) {
   const WantedWeights wanted{
       .config = model, .table = table, .arrays = arrays, .scan_axis = job.config.param_scan_axis};
   const auto source = open_weights(job.from, wanted);
-  source->warn_of_other_copies();
   ToOrbax to{.step_folder = join_path(job.to, "0"),
              .ocdbt = job.ocdbt,
              .zarr3 = job.zarr3,
              .compress = job.options.compress,
              .source = source_identity(job.from)};
-  to.beside = [&](const std::string& folder) {
-    CompanionCopy copy = companions(job, job.from);
-    copy.to = folder;
-    copy_companions(copy);
-  };
-  const int64_t bytes = orbax_bytes(wanted);
-  require_free_space(job.to, bytes - bytes_under(to.step_folder + ".partial"));
-  ConversionProgress progress(job.command, 2 * bytes);
+  to.beside = [&](const std::string& folder) { copy_companions(companions(job, job.from, folder)); };
+  require_free_space(job.to, estimated_orbax_bytes(*source, wanted, to) - bytes_under(to.step_folder + ".partial"));
+  ConversionProgress progress(job.command, 2 * orbax_bytes(wanted));
+  source->warn_of_other_copies();
   write_orbax(*source, wanted, to, progress);
   progress.finish();
   log_info("load_parameters_path={}/items takes it", to.step_folder);
@@ -138,14 +130,12 @@ int write_folder(const Job& job, const std::string& home) {
   const WantedWeights wanted{
       .config = model, .table = table, .arrays = arrays, .scan_axis = job.config.param_scan_axis};
   const auto source = open_weights(job.from, wanted);
-  source->warn_of_other_copies();
   ToHuggingFace to(wanted, job.to, source_identity(job.from));
   require_free_space(job.to, to.bytes_to_write());
   ConversionProgress progress(job.command, 2 * to.bytes());
+  source->warn_of_other_copies();
   to.write(*source, progress);
-  CompanionCopy copy = companions(job, home);
-  copy.to = job.to;
-  copy_companions(copy);
+  copy_companions(companions(job, home, job.to));
   to.write_index();
   progress.finish();
   return 0;

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/json_text.h"
 #include "base/remote_path.h"
 #include "checkpoint/orbax_folder.h"
+#include "checkpoint/safetensors_folder.h"
+#include "convert/folder_files.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -33,6 +37,19 @@ bool is_companion(const FolderEntry& entry) {
   return !entry.name.ends_with(".safetensors") && std::ranges::find(kOwn, entry.name) == std::end(kOwn);
 }
 
+// Of a config.json, so that it says what was written.
+ConfigChanges changes_of(const std::string& path, std::string_view text, const CompanionCopy& copy) {
+  if (find_deep_json(text) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+  const auto root = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object()) throw FormatError(path, "not a JSON object");
+  ConfigChanges out = {{"quantization_config", ""}};
+  constexpr const char* kModules = "num_nextn_predict_layers";
+  if (copy.modules > 0 || root.contains(kModules)) out[kModules] = std::to_string(copy.modules);
+  // Older transformers call it torch_dtype.
+  out[root.contains("dtype") ? "dtype" : "torch_dtype"] = fmt::format("\"{}\"", name(copy.dtype));
+  return out;
+}
+
 std::string canonical(const std::string& path) {
   std::error_code none;
   fs::path out = fs::weakly_canonical(fs::absolute(path, none), none);
@@ -44,17 +61,18 @@ std::string canonical(const std::string& path) {
 void copy_companions(const CompanionCopy& copy) {
   const std::string home = home_of(copy.from);
   const FileStore &source = file_store(home), &target = file_store(copy.to);
-  bool has_config = false;
+  if (source.kind(join_path(home, kModelConfig)) != PathKind::kFile) {
+    return target.write_atomically(join_path(copy.to, kModelConfig), copy.made_config);
+  }
   for (const FolderEntry& entry : source.list(home)) {
     if (!is_companion(entry)) continue;
     const std::string path = join_path(home, entry.name);
     const FileBytes file = source.read(path);
     const bool is_config = entry.name == kModelConfig;
-    has_config = has_config || is_config;
-    target.write_atomically(join_path(copy.to, entry.name),
-                            is_config ? changed_config(path, file.bytes, copy.changes) : std::string(file.bytes));
+    const std::string text =
+        is_config ? changed_config(path, file.bytes, changes_of(path, file.bytes, copy)) : std::string(file.bytes);
+    target.write_atomically(join_path(copy.to, entry.name), text);
   }
-  if (!has_config) target.write_atomically(join_path(copy.to, kModelConfig), copy.made_config);
 }
 
 std::string source_identity(const std::string& folder) {

@@ -4,19 +4,21 @@
 #include <cstdint>
 #include <string>
 
-#include "convert/folder_files.h"
+#include "base/dtype.h"
 
 namespace fathom {
 
 struct CompanionCopy {
-  std::string from;            // a Hugging Face folder, or a checkpoint (its step or `items`)
-  std::string to;              // local, gs:// or s3://
-  ConfigChanges changes = {};  // of config.json
-  std::string made_config;     // config.json where `from` has none
+  std::string from;  // a Hugging Face folder, or a checkpoint (its step or `items`)
+  std::string to;    // local, gs:// or s3://
+  DType dtype = DType::kBF16;
+  int64_t modules = 0;      // for multi-token prediction
+  std::string made_config;  // config.json where `from` has none
 };
 
-// Copies config.json with changes, the tokenizer and what else stands beside the weights, files of up to 64 MB; nothing
-// of folders in it.
+// Copies config.json, which then says what was written (no quantization), the tokenizer and what else stands beside the
+// weights, files of up to 64 MB; nothing of folders in it. Where there is no config.json, one is made and nothing
+// copied.
 void copy_companions(const CompanionCopy& copy);
 
 // Tells a folder from others, and from itself once a file of it has changed: a hash of names, sizes and times.

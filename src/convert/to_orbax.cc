@@ -8,6 +8,7 @@
 #include "base/parallel_for.h"
 #include "base/strided_copy.h"
 #include "checkpoint/orbax_writer.h"
+#include "checkpoint/zarr_writer.h"
 #include "convert/byte_budget.h"
 #include "convert/chunk_grid.h"
 #include "convert/peer_places.h"
@@ -99,7 +100,60 @@ HostArray make_chunk(const WeightSource& source, const Written& array, const Tas
   return chunk;
 }
 
+// Of all arrays, in the order of the list.
+std::vector<Task> tasks_of(const std::vector<Written>& arrays) {
+  std::vector<Task> out;
+  for (size_t i = 0; i < arrays.size(); ++i) add_tasks(i, arrays[i], out);
+  return out;
+}
+
+class Counter : public ByteSink {
+ public:
+  void append(std::string_view bytes) override { bytes_ += static_cast<int64_t>(bytes.size()); }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  int64_t bytes_ = 0;
+};
+
+// The first elements of a chunk, as a chunk of its own.
+std::pair<Written, Task> beginning_of(const Written& array, const Task& task) {
+  constexpr int64_t kElements = int64_t{1} << 17;
+  std::pair<Written, Task> out{array, task};
+  for (int64_t& size : out.second.sizes) {
+    const int64_t others = product(out.second.sizes) / size;
+    size = std::clamp<int64_t>(kElements / std::max<int64_t>(others, 1), 1, size);
+  }
+  out.first.grid.chunk = out.second.sizes;
+  return out;
+}
+
 }  // namespace
+
+int64_t estimated_orbax_bytes(const WeightSource& source, const WantedWeights& wanted, const ToOrbax& to) {
+  constexpr int64_t kSamples = 24;
+  const int64_t all = orbax_bytes(wanted);
+  if (!to.compress) return all;
+  const std::vector<Written> arrays = arrays_to_write(wanted);
+  int64_t at = 0, tried = 0;
+  ChunkEncoder encoder;
+  Counter packed;
+  for (const Task& task : tasks_of(arrays)) {
+    const Written& array = arrays[task.array];
+    const int64_t bytes = product(task.sizes) * byte_size(array.dtype);
+    const bool sampled = at * kSamples / all != (at + bytes) * kSamples / all;
+    at += bytes;
+    if (!sampled) continue;
+    const auto [part, sample] = beginning_of(array, task);
+    const HostArray chunk = make_chunk(source, part, sample);
+    const ZarrLayout layout{.dtype = array.dtype, .sizes = sample.sizes, .chunk = sample.sizes, .inner = sample.sizes};
+    encoder.encode(layout, {chunk.data(), static_cast<size_t>(chunk.bytes())}, packed);
+    tried += chunk.bytes();
+  }
+  const double ratio = tried == 0 ? 1 : static_cast<double>(packed.bytes()) / static_cast<double>(tried);
+  constexpr double kMargin = 1.05;
+  return static_cast<int64_t>(std::min(1.0, ratio * kMargin) * static_cast<double>(all));
+}
 
 int64_t orbax_bytes(const WantedWeights& wanted) {
   int64_t bytes = 0;
@@ -110,8 +164,8 @@ int64_t orbax_bytes(const WantedWeights& wanted) {
 void write_orbax(const WeightSource& source, const WantedWeights& wanted, const ToOrbax& to,
                  ConversionProgress& progress) {
   const std::vector<Written> arrays = arrays_to_write(wanted);
+  const std::vector<Task> tasks = tasks_of(arrays);
   std::vector<StoredArraySpec> specs;
-  std::vector<Task> tasks;
   for (size_t i = 0; i < arrays.size(); ++i) {
     const Written& a = arrays[i];
     specs.push_back({.path = path_of(a.place.name),
@@ -119,7 +173,6 @@ void write_orbax(const WeightSource& source, const WantedWeights& wanted, const 
                      .sizes = a.place.sizes,
                      .chunk = a.grid.chunk,
                      .inner = to.zarr3 ? a.grid.inner : a.grid.chunk});
-    add_tasks(i, a, tasks);
   }
   const size_t step = specs.size();
   specs.push_back({.path = {"step"}, .dtype = DType::kS64, .scalar = true});

@@ -23,6 +23,9 @@ struct ToOrbax {
 // Bytes that the arrays have in the checkpoint before they are packed.
 int64_t orbax_bytes(const WantedWeights& wanted);
 
+// About what they have on the disk: packing is tried on some of the numbers.
+int64_t estimated_orbax_bytes(const WeightSource& source, const WantedWeights& wanted, const ToOrbax& to);
+
 // Writes every array chunk by chunk as its parts are read, with the step (0) and an empty state of the optimizer, as
 // MaxText's converters do. Memory: three chunks a thread, and at most a gigabyte or three chunks in all. Nothing
 // carries the folder's name before it is whole; an attempt that was ended goes on. Throws as WeightSource::fill and
