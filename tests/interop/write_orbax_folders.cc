@@ -21,9 +21,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Sizes = std::vector<int64_t>;
 
-constexpr DType kTypes[] = {DType::kBool,     DType::kS8,   DType::kS16, DType::kS32, DType::kS64,
-                            DType::kU8,       DType::kU16,  DType::kU32, DType::kU64, DType::kF16,
-                            DType::kF8E4M3FN, DType::kBF16, DType::kF32, DType::kF64};
+constexpr DType kTypes[] = {DType::kBool,     DType::kS8,     DType::kS16,  DType::kS32, DType::kS64,
+                            DType::kU8,       DType::kU16,    DType::kU32,  DType::kU64, DType::kF16,
+                            DType::kF8E4M3FN, DType::kF8E5M2, DType::kBF16, DType::kF32, DType::kF64};
 
 StoredArraySpec array(std::vector<std::string> path, DType dtype, Sizes sizes, Sizes chunk, Sizes inner = {}) {
   return {.path = std::move(path),
