@@ -1,7 +1,8 @@
-// write_orbax_folders OUT: checkpoint folders in every form that OrbaxWriter has, for restore_with_orbax.py.
+// write_orbax_folders OUT [FOLDERS [CASE...]]: checkpoint folders in every form that OrbaxWriter has (or in those that
+// are named), for restore_with_orbax.py.
 //
-// OUT/<case>/0 are the folders, OUT/values/<i> the bytes of array i of the tree that all of them hold,
-// OUT/expected.json what the arrays are and which folders there are.
+// FOLDERS/<case>/0 are the folders (OUT/<case>/0 without FOLDERS), OUT/values/<i> the bytes of array i of the tree that
+// all of them hold, OUT/expected.json what the arrays are and which folders there are.
 #include <fmt/ranges.h>
 
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "base/array_slice.h"
@@ -142,7 +144,7 @@ void write(const std::string& folder, const OrbaxOptions& options, const std::ve
   writer.finish();
 }
 
-void write_all(const std::string& out) {
+void write_all(const std::string& out, const std::string& folders, const std::set<std::string>& names) {
   Json expected = {{"cases", Json::array()}, {"arrays", Json::array()}};
   std::vector<HostArray> values;
   std::filesystem::create_directories(out + "/values");
@@ -158,7 +160,8 @@ void write_all(const std::string& out) {
                                   {"file", file}});
   }
   for (const Case& one : cases()) {
-    write(fmt::format("{}/{}/0", out, one.name), one.options, values);
+    if (!names.empty() && !names.contains(one.name)) continue;
+    write(fmt::format("{}/{}/0", folders, one.name), one.options, values);
     expected["cases"].push_back({{"name", one.name},
                                  {"ocdbt", one.options.ocdbt},
                                  {"zarr3", one.options.zarr3},
@@ -175,8 +178,10 @@ void write_all(const std::string& out) {
 
 int main(int count, char** words) {
   try {
-    if (count != 2) throw std::invalid_argument("usage: write_orbax_folders OUT");
-    fathom::write_all(words[1]);
+    const std::vector<std::string> arguments(words + 1, words + count);
+    if (arguments.empty()) throw std::invalid_argument("usage: write_orbax_folders OUT [FOLDERS [CASE...]]");
+    const size_t named = std::min<size_t>(arguments.size(), 2);
+    fathom::write_all(arguments[0], arguments[named - 1], {arguments.begin() + named, arguments.end()});
   } catch (const std::exception& e) {
     std::cerr << e.what() << "\n";
     return 1;
