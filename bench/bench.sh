@@ -9,6 +9,8 @@ echo "# kernels at the sizes of the bench model"
 for kernels in kernels attention optimizer; do "$build/bin/${kernels}_bench"; done
 echo "# a Hugging Face folder into arrays"
 "$build/bin/load_bench"
+echo "# an Orbax folder written, beside copying"
+"$build/bin/orbax_write_bench"
 echo "# tokenizer"
 "$build/bin/tokenizer_bench"
 exec /usr/bin/python3 bench/train_bench.py "$build" "$@"

@@ -1,16 +1,12 @@
 #include "checkpoint/chunk_store.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <mutex>
 #include <random>
 
-#include "base/error.h"
 #include "base/hash.h"
 #include "base/remote_path.h"
 #include "checkpoint/local_file.h"
@@ -113,7 +109,6 @@ class DataFileStore final : public ChunkStore {
   }
 
   void close() override {
-    sync();
     free_.take_all();
     std::lock_guard lock(mutex_);
     open_.clear();
@@ -244,13 +239,7 @@ class DataObjectStore final : public ChunkStore {
 
 class PlainFileStore final : public ChunkStore {
  public:
-  explicit PlainFileStore(std::string folder) : folder_(std::move(folder)) {
-    std::filesystem::create_directories(folder_);
-    descriptor_ = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  }
-  ~PlainFileStore() override { ::close(descriptor_); }
-  PlainFileStore(const PlainFileStore&) = delete;
-  PlainFileStore& operator=(const PlainFileStore&) = delete;
+  explicit PlainFileStore(std::string folder) : folder_(std::move(folder)) {}
 
   ChunkPlace put(const std::string& name, const std::function<void(ByteSink&)>& encode) override {
     Sink sink(join_path(folder_, name));
@@ -258,11 +247,8 @@ class PlainFileStore final : public ChunkStore {
     return {.file = name, .length = sink.finish()};
   }
 
-  // Of tens of thousands of files: the whole file system at once.
-  void sync() override {
-    if (::syncfs(descriptor_) != 0) throw RuntimeFault(folder_ + ": cannot write: " + std::strerror(errno));
-  }
-  void close() override { sync(); }
+  void sync() override { sync_file_system(folder_); }
+  void close() override {}
 
  private:
   class Sink final : public BufferedSink {
@@ -279,7 +265,6 @@ class PlainFileStore final : public ChunkStore {
   };
 
   std::string folder_;
-  int descriptor_ = -1;
 };
 
 class PlainObjectStore final : public ChunkStore {

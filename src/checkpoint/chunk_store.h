@@ -26,7 +26,7 @@ class ChunkStore {
   virtual ChunkPlace put(const std::string& name, const std::function<void(ByteSink&)>& encode) = 0;
   // Waits until all that put() has returned is on the disk.
   virtual void sync() = 0;
-  // The same, and no put() follows.
+  // No put() follows; all is in its files, though maybe not on the disk.
   virtual void close() = 0;
 };
 

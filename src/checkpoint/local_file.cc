@@ -13,9 +13,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void sync_path(const std::string& path, int flags) {
+// Calls one of the kernel's syncs on what is there.
+void sync_path(const std::string& path, int flags, int (*sync)(int)) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
-  const bool done = descriptor >= 0 && ::fsync(descriptor) == 0;
+  const bool done = descriptor >= 0 && sync(descriptor) == 0;
   const int fault = errno;
   if (descriptor >= 0) ::close(descriptor);
   if (!done && !(flags == O_DIRECTORY && fault == EINVAL)) {  // not every file system can sync a folder
@@ -53,15 +54,19 @@ void LocalFile::sync() const {
   if (::fdatasync(descriptor_) != 0) fail("cannot write");
 }
 
-void sync_folder(const std::string& folder) { sync_path(folder, O_DIRECTORY); }
+void sync_folder(const std::string& folder) { sync_path(folder, O_DIRECTORY, ::fsync); }
+
+void sync_file_system(const std::string& folder) { sync_path(folder, O_DIRECTORY, ::syncfs); }
 
 void sync_tree(const std::string& folder) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (entry.is_directory()) {
-      sync_tree(entry.path());
-    } else {
-      sync_path(entry.path(), 0);
-    }
+  constexpr size_t kFew = 100;  // each is waited for; beyond that the whole file system takes less long
+  std::vector<fs::directory_entry> entries;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    entries.push_back(entry);
+    if (entries.size() > kFew) return sync_file_system(folder);
+  }
+  for (const fs::directory_entry& entry : entries) {
+    sync_path(entry.path(), entry.is_directory() ? O_DIRECTORY : 0, ::fsync);
   }
   sync_folder(folder);
 }

@@ -29,6 +29,8 @@ class LocalFile {
 
 // Waits until a folder, all folders and all files in it are on the disk.
 void sync_tree(const std::string& folder);
+// Waits until all that was written to the file system of a folder is on the disk.
+void sync_file_system(const std::string& folder);
 // The names in a folder.
 void sync_folder(const std::string& folder);
 
