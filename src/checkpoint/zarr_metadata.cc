@@ -20,7 +20,7 @@ constexpr size_t kMaxRank = 32;
 // A chunk may stand over the array's edges, but not be a thing of its own size.
 constexpr int64_t kMaxPadding = 16;
 constexpr int64_t kSmallChunk = int64_t{1} << 30;  // bytes
-constexpr int64_t kMaxChunks = int64_t{1} << 24;   // of an array, and inner ones of a chunk: 16 bytes of index each
+constexpr int64_t kMaxChunks = int64_t{1} << 22;   // of an array; and inner ones of a chunk: 16 bytes of index each
 
 // Metadata of one array, with errors that name its file.
 class Reader {
@@ -94,6 +94,13 @@ void Reader::check_chunks(const ZarrArray& array) const {
   }
   if (checked_product(array.grid(), kMaxChunks) < 0) {
     fail(fmt::format("more chunks [{}] than an array may have", fmt::join(array.chunk, ", ")));
+  }
+}
+
+// Along an axis without elements a chunk of none is one of any size.
+void need_no_chunk(ZarrArray& array) {
+  for (size_t i = 0; i < std::min(array.sizes.size(), array.chunk.size()); ++i) {
+    if (array.sizes[i] == 0 && array.chunk[i] == 0) array.chunk[i] = 1;
   }
 }
 
@@ -315,6 +322,7 @@ ZarrArray parse_zarr2(const JsonPlace& place, std::string_view text) {
   if (between != "." && between != "/") reader.fail_value("dimension_separator", separator);
   array.separator = between[0];
   array.fill = fill_of(array.dtype, json_member(root, "fill_value"));
+  need_no_chunk(array);
   reader.check(array);
   if (order == "F" && array.sizes.size() > 1) {
     for (size_t i = array.sizes.size(); i-- > 0;) array.codecs.order.push_back(i);
@@ -351,6 +359,7 @@ ZarrArray parse_zarr3(const JsonPlace& place, std::string_view text) {
     array.shards = read_shards(reader, *shards, rank, width, array.codecs);
   }
   array.fill = fill_of(array.dtype, json_member(root, "fill_value"));
+  need_no_chunk(array);
   reader.check(array);
   return array;
 }
