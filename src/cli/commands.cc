@@ -27,6 +27,10 @@ constexpr FlagSpec kVerifyFlags[] = {
     {"scan", "true|false|both", "the form of the layers"},
     {"json", "", "print the result as JSON"},
 };
+constexpr FlagSpec kInspectFlags[] = {
+    {"json", "", "print one JSON object"},
+    {"diff", "", "compare two: names, types, shapes, bytes; exit code 1 where they differ"},
+};
 constexpr FlagSpec kDemoFlags[] = {
     {"prompt", "TEXT", "what to complete; the key `prompt` unless given"},
     {"tokens", "N", "tokens to make, 48 unless given"},
@@ -61,6 +65,8 @@ constexpr Command kCommands[] = {
      "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},
     {"demo", run_demo, "[configs/base.yml] key=value ...", "train, then complete a prompt greedily", kDemoFlags,
      kTrainKeys},
+    {"inspect", run_inspect, "PATH | --diff A B",
+     "list what a checkpoint holds (Hugging Face, a .safetensors file, Orbax), from its headers", kInspectFlags},
     {"keys", run_keys, "[WORD ...]",
      "print the configuration keys, all or those that match, with type, default and class"},
     {"completion", run_completion, "bash|zsh",
@@ -72,7 +78,6 @@ constexpr std::string_view kNotBuilt[] = {"decode",
                                           "chat",
                                           "to_maxtext",
                                           "to_huggingface",
-                                          "inspect",
                                           "deepseek_fp8_to_bf16",
                                           "deepseek_dequantize",
                                           "convert_deepseek_family_ckpt",

@@ -40,6 +40,7 @@ int run_train_compile(const CommandLine& line, const Environment& environment);
 int run_demo(const CommandLine& line, const Environment& environment);
 int run_verify(const CommandLine& line, const Environment& environment);
 int run_profile(const CommandLine& line, const Environment& environment);
+int run_inspect(const CommandLine& line, const Environment& environment);
 int run_keys(const CommandLine& line, const Environment& environment);
 int run_completion(const CommandLine& line, const Environment& environment);
 
