@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/json_text.h"
 #include "base/remote_path.h"
+#include "checkpoint/plain_json.h"
 
 namespace fathom {
 namespace {
@@ -31,7 +32,52 @@ constexpr DTypeName kDTypeNames[] = {
 };
 
 // Types without a DType, as their bytes.
-constexpr std::string_view kByteTypes[] = {"F8_E8M0", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
+constexpr std::string_view kByteTypes[] = {"F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
+
+// False for a spelling that is not known.
+bool set_type(std::string_view type, TensorInfo& info) {
+  const auto* bytes = std::ranges::find(kByteTypes, type);
+  const std::optional<DType> dtype = bytes == std::end(kByteTypes) ? parse_safetensors_name(type) : DType::kU8;
+  if (!dtype) return false;
+  info.dtype = *dtype;
+  info.type = bytes == std::end(kByteTypes) ? safetensors_name(*dtype) : *bytes;
+  return true;
+}
+
+// Bytes of a tensor of these sizes; nothing when they are more than 2^63.
+std::optional<int64_t> byte_count(const TensorInfo& info) {
+  // A size of 0 after an overflow still makes the tensor empty.
+  if (std::ranges::find(info.sizes, 0) != info.sizes.end()) return 0;
+  int64_t bytes = byte_size(info.dtype);
+  for (int64_t size : info.sizes) {
+    if (__builtin_mul_overflow(bytes, size, &bytes)) return std::nullopt;
+  }
+  return bytes;
+}
+
+// The entry of a tensor in a plain header. False at whatever is not plain, or wrong.
+bool read_plain_entry(PlainJson& json, TensorInfo& info) {
+  unsigned seen = 0;
+  std::vector<int64_t> offsets;
+  const bool is_plain = json.object([&](std::string_view key) {
+    if (key == "shape" && (seen & 1U) == 0) {
+      seen |= 1U;
+      return json.numbers(info.sizes);
+    }
+    if (key == "data_offsets" && (seen & 2U) == 0) {
+      seen |= 2U;
+      return json.numbers(offsets);
+    }
+    std::string_view name;
+    if (key != "dtype" || (seen & 4U) != 0 || !json.string(name)) return false;
+    seen |= 4U;
+    return set_type(name, info);
+  });
+  if (!is_plain || seen != 7U || offsets.size() != 2 || offsets[0] > offsets[1]) return false;
+  info.offset = offsets[0];
+  info.bytes = offsets[1] - offsets[0];
+  return byte_count(info) == info.bytes;
+}
 
 // The header of one file, with errors that say where in the file.
 class Header {
@@ -69,7 +115,7 @@ class Header {
       if (!entry.is_object() || !entry.contains(key)) fail(name, std::string("the entry has no \"") + key + "\"");
     }
     TensorInfo info;
-    set_type(name, entry["dtype"], info);
+    read_type(name, entry["dtype"], info);
     info.sizes = numbers(name, "shape", entry["shape"]);
     std::vector<int64_t> offsets = numbers(name, "data_offsets", entry["data_offsets"]);
     if (offsets.size() != 2 || offsets[0] > offsets[1]) {
@@ -91,14 +137,11 @@ class Header {
   [[noreturn]] void fail_at(int64_t offset, const std::string& what) const { throw FormatError(path_, offset, what); }
 
  private:
-  void set_type(const std::string& name, const Json& value, TensorInfo& info) const {
+  void read_type(const std::string& name, const Json& value, TensorInfo& info) const {
     if (!value.is_string()) fail(name, "dtype is not a string");
-    const auto& type = value.get_ref<const std::string&>();
-    const auto* bytes = std::ranges::find(kByteTypes, type);
-    std::optional<DType> dtype = bytes == std::end(kByteTypes) ? parse_safetensors_name(type) : DType::kU8;
-    if (!dtype) fail(name, "element type " + value.dump() + " is not supported");
-    info.dtype = *dtype;
-    info.type = bytes == std::end(kByteTypes) ? safetensors_name(*dtype) : *bytes;
+    if (!set_type(value.get_ref<const std::string&>(), info)) {
+      fail(name, "element type " + value.dump() + " is not supported");
+    }
   }
 
   // The non-negative integers of a list.
@@ -116,19 +159,11 @@ class Header {
   }
 
   void check_size(const std::string& name, const TensorInfo& info) const {
-    int64_t expected = byte_size(info.dtype);
-    bool overflow = false;
-    for (int64_t size : info.sizes) overflow = overflow || __builtin_mul_overflow(expected, size, &expected);
-    // A size of 0 after an overflow still makes the tensor empty.
-    if (std::find(info.sizes.begin(), info.sizes.end(), 0) != info.sizes.end()) {
-      expected = 0;
-      overflow = false;
-    }
-    if (overflow || expected != info.bytes) {
-      fail(name,
-           fmt::format("shape [{}] of {} needs {} bytes, but data_offsets gives it {}", fmt::join(info.sizes, ", "),
-                       info.type, overflow ? "more than 2^63" : std::to_string(expected), info.bytes));
-    }
+    const std::optional<int64_t> expected = byte_count(info);
+    if (expected == info.bytes) return;
+    fail(name, fmt::format("shape [{}] of {} needs {} bytes, but data_offsets gives it {}", fmt::join(info.sizes, ", "),
+                           info.type, expected ? std::to_string(*expected) : "more than 2^63",
+                           info.bytes));
   }
 
   const std::string& path_;
@@ -205,13 +240,33 @@ std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& 
   return file;
 }
 
+bool SafetensorsFile::read_plain_header(std::string_view header) {
+  if (!header.starts_with('{')) return false;
+  PlainJson json(header);
+  bool has_metadata = false;
+  const bool is_plain = json.object([&](std::string_view name) {
+    if (name == "__metadata__") {
+      if (std::exchange(has_metadata, true)) return false;
+      return json.object([&](std::string_view key) {
+        std::string_view value;
+        return json.string(value) && metadata_.emplace(key, value).second;
+      });
+    }
+    TensorInfo info;
+    return read_plain_entry(json, info) && tensors_.emplace(name, std::move(info)).second;
+  });
+  if (is_plain && json.at_end()) return true;
+  metadata_.clear();
+  tensors_.clear();
+  return false;
+}
+
 void SafetensorsFile::read_header(std::string_view header, int64_t data_begin, int64_t file_size) {
-  Header reader(path_, header);
-  Json root = reader.parse();
+  const Header reader(path_, header);
+  const Json root = read_plain_header(header) ? Json::object() : reader.parse();
   for (const auto& [name, entry] : root.items()) {
     if (name != "__metadata__") {
       tensors_.emplace(name, reader.tensor(name, entry));
-      names_.push_back(name);
       continue;
     }
     if (!entry.is_object()) reader.fail_at(kLengthBytes, "__metadata__ is not an object");
@@ -221,24 +276,22 @@ void SafetensorsFile::read_header(std::string_view header, int64_t data_begin, i
     }
   }
 
-  auto place = [&](const std::string& name) {
-    const TensorInfo& info = tensors_.find(name)->second;
-    return std::pair(info.offset, info.bytes);
-  };
-  std::stable_sort(names_.begin(), names_.end(), [&](const auto& a, const auto& b) { return place(a) < place(b); });
+  std::vector<std::pair<const std::string*, TensorInfo*>> placed;
+  for (auto& [name, info] : tensors_) placed.emplace_back(&name, &info);
+  std::ranges::stable_sort(placed, {}, [](const auto& p) { return std::pair(p.second->offset, p.second->bytes); });
   int64_t end = 0;
-  for (const std::string& name : names_) {
-    TensorInfo& info = tensors_.find(name)->second;
-    if (info.offset != end) {
-      reader.fail(name, fmt::format("its data begins at {}, {} the end {} of the tensor before it", info.offset,
-                                    info.offset < end ? "before" : "past", end));
+  for (auto [name, info] : placed) {
+    if (info->offset != end) {
+      reader.fail(*name, fmt::format("its data begins at {}, {} the end {} of the tensor before it", info->offset,
+                                     info->offset < end ? "before" : "past", end));
     }
-    if (info.bytes > file_size - data_begin - end) {
-      reader.fail(name, fmt::format("its {} bytes end past the end of the file ({} bytes): the file is cut short",
-                                    info.bytes, file_size));
+    if (info->bytes > file_size - data_begin - end) {
+      reader.fail(*name, fmt::format("its {} bytes end past the end of the file ({} bytes): the file is cut short",
+                                     info->bytes, file_size));
     }
-    end += info.bytes;
-    info.offset += data_begin;
+    end += info->bytes;
+    info->offset += data_begin;
+    names_.push_back(*name);
   }
   if (end != file_size - data_begin) {
     reader.fail_at(data_begin + end,

@@ -63,6 +63,8 @@ class SafetensorsFile {
  private:
   explicit SafetensorsFile(std::string path) : path_(std::move(path)) {}
   void read_header(std::string_view header, int64_t data_begin, int64_t file_size);
+  // Fills tensors and metadata. False, and nothing filled, when the header is not as most are, or wrong.
+  bool read_plain_header(std::string_view header);
 
   std::string path_;
   std::string_view mapped_;  // the whole file, or empty when it is not mapped

@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "base/json_text.h"
 #include "base/listed.h"
+#include "base/parallel_for.h"
+#include "checkpoint/plain_json.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -33,8 +35,51 @@ std::map<std::string, std::shared_ptr<const SafetensorsFile>> open_shards(const 
     throw FormatError(join_path(folder, kModelIndex),
                       "the index names files that are not in the folder: " + listed(missing, kListed));
   }
-  for (auto& [file, shard] : shards) shard = SafetensorsFile::open(join_path(folder, file), options);
+  std::vector<std::pair<const std::string, std::shared_ptr<const SafetensorsFile>>*> all;
+  for (auto& entry : shards) all.push_back(&entry);
+  parallel_for(static_cast<int64_t>(all.size()), [&](int64_t i) {
+    auto& [file, shard] = *all[static_cast<size_t>(i)];
+    shard = SafetensorsFile::open(join_path(folder, file), options);
+  });
   return shards;
+}
+
+// Whether a shard is a file of the folder itself.
+bool is_file_name(std::string_view shard) {
+  return !shard.empty() && shard != "." && shard != ".." && shard.find('/') == std::string_view::npos;
+}
+
+// An index as most are: metadata of texts and whole numbers, and the files of the tensors. False, and nothing filled,
+// when it is another, or wrong.
+bool read_plain_index(std::string_view text, ShardIndex& index) {
+  PlainJson json(text);
+  Json metadata = Json::object();
+  bool has_files = false, has_metadata = false;
+  const bool is_plain = json.object([&](std::string_view key) {
+    if (key == "weight_map" && !std::exchange(has_files, true)) {
+      return json.object([&](std::string_view tensor) {
+        std::string_view file;
+        if (!json.string(file) || !is_file_name(file)) return false;
+        return index.weight_map.emplace(tensor, file).second;
+      });
+    }
+    if (key != "metadata" || std::exchange(has_metadata, true)) return false;
+    metadata["metadata"] = Json::object();
+    return json.object([&](std::string_view name) {
+      Json& value = metadata["metadata"][std::string(name)];
+      std::string_view said;
+      int64_t number = 0;
+      if (!value.is_null() || (!json.string(said) && !json.number(number))) return false;
+      value = said.data() != nullptr ? Json(said) : Json(number);
+      return true;
+    });
+  });
+  if (is_plain && has_files && json.at_end()) {
+    index.metadata = metadata.dump();
+    return true;
+  }
+  index = {};
+  return false;
 }
 
 }  // namespace
@@ -43,6 +88,7 @@ ShardIndex read_shard_index(const std::string& path) {
   ShardIndex index;
   try {
     FileBytes file = file_store(path).read(path);
+    if (read_plain_index(file.bytes, index)) return index;
     if (find_deep_json(file.bytes) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
     Json root = Json::parse(file.bytes);
     if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object()) {
@@ -51,7 +97,7 @@ ShardIndex read_shard_index(const std::string& path) {
     for (const auto& [tensor, name] : root["weight_map"].items()) {
       if (!name.is_string()) throw FormatError(path, "the file of tensor '" + tensor + "' is not a string");
       const auto& shard = name.get_ref<const std::string&>();
-      if (shard.empty() || shard == "." || shard == ".." || shard.find('/') != std::string::npos) {
+      if (!is_file_name(shard)) {
         throw FormatError(path, "tensor '" + tensor + "' is in '" + shard + "', which is not a file name");
       }
       index.weight_map.emplace(tensor, shard);

@@ -111,5 +111,19 @@ TEST_F(ShardedCopy, IndexKeepsItsMetadata) {
   EXPECT_THAT(read.metadata, HasSubstr("total_size"));
 }
 
+TEST(ShardIndex, PlainAndUnusualSpellingsAreOne) {
+  TemporaryFolder folder;
+  for (const char* name : {"a.safetensors", R"(\u0061.safetensors)"}) {
+    const std::string path = folder.write("index.json", fmt::format(R"({{"metadata": {{"total_size": 12, "by": "x"}},
+      "weight_map": {{"w": "{}"}} }})",
+                                                                    name));
+    const ShardIndex index = read_shard_index(path);
+    EXPECT_EQ(index.weight_map.at("w"), "a.safetensors");
+    EXPECT_EQ(index.metadata, R"({"metadata":{"by":"x","total_size":12}})");
+  }
+  const std::string bare = folder.write("bare.json", R"({"weight_map":{}})");
+  EXPECT_EQ(read_shard_index(bare).metadata, "{}");
+}
+
 }  // namespace
 }  // namespace fathom

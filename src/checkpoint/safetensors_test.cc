@@ -219,5 +219,35 @@ TEST_F(Safetensors, DamagedRealFilesNeverCrash) {
   }
 }
 
+// Headers are read fast where they are plain, and by a full parser where not: both read the same.
+TEST_F(Safetensors, PlainAndUnusualSpellingsOfAHeaderAreOne) {
+  const std::string plain =
+      R"({"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[2,1],"data_offsets":[4,12]},)"
+      R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"c":{"dtype":"F32","shape":[0],"data_offsets":[12,12]}})";
+  auto unusual = plain;
+  unusual.replace(unusual.find("\"b\""), 3, R"("\u0062")");
+  for (const std::string& header : {plain, unusual, plain + "   "}) {
+    auto file = open(file_bytes(header, 12));
+    EXPECT_THAT(file->names(), ElementsAre("a", "b", "c"));
+    EXPECT_THAT(file->find("b")->sizes, ElementsAre(2, 1));
+    EXPECT_EQ(file->find("b")->bytes, 8);
+    EXPECT_EQ(file->find("b")->offset, static_cast<int64_t>(8 + header.size() + 4));
+    EXPECT_EQ(file->metadata().at("format"), "pt");
+  }
+}
+
+TEST_F(Safetensors, WhatPlainJsonIsNotIsRefusedAsBefore) {
+  const std::string entry = R"({"dtype":"U8","shape":[4],"data_offsets":[0,4]})";
+  refused(file_bytes("{\"a\":" + entry + ",\"a\":" + entry + "}", 4), "the name stands twice");
+  refused(file_bytes("{\"a\":" + entry + ",}", 4), "not valid JSON");
+  refused(file_bytes("{\"a\":" + entry + "}x", 4), "not valid JSON");
+  refused(file_bytes(R"({"a":{"dtype":"U8","shape":[04],"data_offsets":[0,4]}})", 4), "not valid JSON");
+  refused(file_bytes(R"({"a":{"dtype":"U8","shape":[4],"shape":[4],"data_offsets":[0,4]}})", 4), "stands twice");
+  refused(file_bytes(R"({"__metadata__":{},"__metadata__":{},"a":)" + entry + "}", 4), "stands twice");
+  refused(file_bytes(R"({"a":{"dtype":"U8","shape":[9223372036854775807,3],"data_offsets":[0,4]}})", 4), "more than");
+  refused(file_bytes(R"({"a":{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}})", 4), "which is not a size");
+  refused(file_bytes("{\"a\x01\":" + entry + "}", 4), "not valid JSON");
+}
+
 }  // namespace
 }  // namespace fathom

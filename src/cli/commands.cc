@@ -80,6 +80,10 @@ constexpr FlagSpec kToHuggingFaceFlags[] = {
 };
 constexpr std::string_view kConvertKeys =
     "model_name base_output_directory scan_layers param_scan_axis mtp_num_layers use_indexer load_parameters_path";
+constexpr FlagSpec kInspectFlags[] = {
+    {"json", "", "print one JSON object"},
+    {"diff", "", "compare two: names, types, shapes, bytes; exit code 1 where they differ"},
+};
 constexpr FlagSpec kDemoFlags[] = {
     {"prompt", "TEXT", "what to complete; the key `prompt` unless given"},
     {"tokens", "N", "tokens to make, 48 unless given"},
@@ -129,6 +133,8 @@ constexpr Command kCommands[] = {
     {"to_huggingface", run_to_hugging_face,
      "[configs/base.yml] load_parameters_path=FOLDER base_output_directory=OUT key=value ...",
      "write weights as a Hugging Face folder", kToHuggingFaceFlags, kConvertKeys},
+    {"inspect", run_inspect, "PATH | --diff A B",
+     "list what a checkpoint holds (Hugging Face, a .safetensors file, Orbax), from its headers", kInspectFlags},
     {"keys", run_keys, "[WORD ...]",
      "print the configuration keys, all or those that match, with type, default and class"},
     {"completion", run_completion, "bash|zsh",
@@ -138,7 +144,6 @@ constexpr Command kCommands[] = {
 // The peer's commands that have no place here yet.
 constexpr std::string_view kNotBuilt[] = {"decode",
                                           "chat",
-                                          "inspect",
                                           "sft",
                                           "train_sft",
                                           "train_sft_native",
