@@ -108,6 +108,7 @@ std::vector<Case> cases() {
   Case deep = {.name = "ocdbt_deep_tree"}, files = {.name = "ocdbt_many_files"};
   deep.options.max_node_bytes = 1000;
   files.options.data_file_bytes = 1 << 10;
+  files.options.sync_bytes = 1 << 12;
   out.push_back(std::move(deep));
   out.push_back(std::move(files));
   for (Case& one : out) {
