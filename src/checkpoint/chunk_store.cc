@@ -80,7 +80,7 @@ class DataFileStore final : public ChunkStore {
  public:
   explicit DataFileStore(DataFileOptions options) : options_(std::move(options)) {}
 
-  ChunkPlace put(const std::string&, const std::function<void(ByteSink&)>& encode) override {
+  ChunkPlace put(const std::string&, std::optional<ChunkId>, const std::function<void(ByteSink&)>& encode) override {
     std::unique_ptr<DataFile> file = free_.take();
     try {
       Sink sink(*this, *file);
@@ -171,7 +171,7 @@ class DataObjectStore final : public ChunkStore {
  public:
   explicit DataObjectStore(DataFileOptions options) : options_(std::move(options)) {}
 
-  ChunkPlace put(const std::string&, const std::function<void(ByteSink&)>& encode) override {
+  ChunkPlace put(const std::string&, std::optional<ChunkId> id, const std::function<void(ByteSink&)>& encode) override {
     std::unique_ptr<DataObject> object = free_.take();
     const size_t before = object->bytes.size();
     try {
@@ -182,23 +182,8 @@ class DataObjectStore final : public ChunkStore {
       free_.give_back(std::move(object));
       throw;
     }
-    const auto length = static_cast<int64_t>(object->bytes.size() - before);
-    if (length <= options_.inline_bytes) {
-      std::string bytes = object->bytes.substr(before);
-      object->bytes.resize(before);
-      free_.give_back(std::move(object));
-      return {.length = length, .bytes = std::move(bytes)};
-    }
-    if (before > 0 && static_cast<int64_t>(object->bytes.size()) > options_.file_bytes) {
-      auto next = std::make_unique<DataObject>();
-      next->bytes = object->bytes.substr(before);
-      object->bytes.resize(before);
-      write(*object);
-      object = std::move(next);
-    }
-    ChunkPlace place = {.file = options_.subfolder + object->name,
-                        .offset = static_cast<int64_t>(object->bytes.size()) - length,
-                        .length = length};
+    ChunkPlace place = settle(object, before);
+    if (id) object->chunks.emplace_back(*id, place);
     if (static_cast<int64_t>(object->bytes.size()) >= options_.file_bytes) {
       write(*object);
       object = std::make_unique<DataObject>();
@@ -216,7 +201,28 @@ class DataObjectStore final : public ChunkStore {
   struct DataObject {
     std::string name = "d/" + fresh_file_name();
     std::string bytes = {};
+    std::vector<std::pair<ChunkId, ChunkPlace>> chunks = {};  // in it, and since it began those without a file
   };
+
+  // Where the bytes from `before` on lie in the end: nowhere when they are few, in the next object when this one would
+  // grow too large with them.
+  ChunkPlace settle(std::unique_ptr<DataObject>& object, size_t before) const {
+    const auto length = static_cast<int64_t>(object->bytes.size() - before);
+    if (length <= options_.inline_bytes) {
+      std::string bytes = object->bytes.substr(before);
+      object->bytes.resize(before);
+      return {.length = length, .bytes = std::move(bytes)};
+    }
+    if (before > 0 && static_cast<int64_t>(object->bytes.size()) > options_.file_bytes) {
+      auto next = std::make_unique<DataObject>();
+      next->bytes = object->bytes.substr(before);
+      object->bytes.resize(before);
+      write(*object);
+      object = std::move(next);
+    }
+    const auto offset = static_cast<int64_t>(object->bytes.size()) - length;
+    return {.file = options_.subfolder + object->name, .offset = offset, .length = length};
+  }
 
   class Sink final : public ByteSink {
    public:
@@ -231,6 +237,7 @@ class DataObjectStore final : public ChunkStore {
     if (object.bytes.empty()) return;
     const std::string path = join_path(options_.folder, options_.subfolder + object.name);
     file_store(path).write_atomically(path, object.bytes);
+    if (options_.written) options_.written(object.chunks);
   }
 
   const DataFileOptions options_;
@@ -241,7 +248,8 @@ class PlainFileStore final : public ChunkStore {
  public:
   explicit PlainFileStore(std::string folder) : folder_(std::move(folder)) {}
 
-  ChunkPlace put(const std::string& name, const std::function<void(ByteSink&)>& encode) override {
+  ChunkPlace put(const std::string& name, std::optional<ChunkId>,
+                 const std::function<void(ByteSink&)>& encode) override {
     Sink sink(join_path(folder_, name));
     encode(sink);
     return {.file = name, .length = sink.finish()};
@@ -270,7 +278,8 @@ class PlainFileStore final : public ChunkStore {
 class PlainObjectStore final : public ChunkStore {
  public:
   explicit PlainObjectStore(std::string folder) : folder_(std::move(folder)) {}
-  ChunkPlace put(const std::string& name, const std::function<void(ByteSink&)>& encode) override {
+  ChunkPlace put(const std::string& name, std::optional<ChunkId>,
+                 const std::function<void(ByteSink&)>& encode) override {
     Sink sink;
     encode(sink);
     const std::string path = join_path(folder_, name);

@@ -4,11 +4,17 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "checkpoint/byte_sink.h"
 
 namespace fathom {
+
+// Array and number of a chunk.
+using ChunkId = std::pair<size_t, int64_t>;
 
 // Where the bytes of one chunk lie: in a file, or here when they are few.
 struct ChunkPlace {
@@ -22,8 +28,9 @@ struct ChunkPlace {
 class ChunkStore {
  public:
   virtual ~ChunkStore() = default;
-  // Stores the bytes that `encode` hands to the sink under a name.
-  virtual ChunkPlace put(const std::string& name, const std::function<void(ByteSink&)>& encode) = 0;
+  // Stores the bytes that `encode` hands to the sink under a name. `id`: which chunk they are, if they are one.
+  virtual ChunkPlace put(const std::string& name, std::optional<ChunkId> id,
+                         const std::function<void(ByteSink&)>& encode) = 0;
   // Waits until all that put() has returned is on the disk.
   virtual void sync() = 0;
   // No put() follows; all is in its files, though maybe not on the disk.
@@ -38,6 +45,8 @@ struct DataFileOptions {
   std::string subfolder;  // empty or with '/' at its end
   int64_t file_bytes = 0;
   int64_t inline_bytes = 0;
+  // Called with the chunks of an object when it has been written; may be empty. Local files are not told of.
+  std::function<void(const std::vector<std::pair<ChunkId, ChunkPlace>>&)> written = {};
 };
 std::unique_ptr<ChunkStore> data_file_store(DataFileOptions options);
 // Files <folder>/<name>, local or remote.

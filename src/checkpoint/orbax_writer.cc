@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "checkpoint/ocdbt_writer.h"
 #include "checkpoint/orbax_metadata.h"
 #include "checkpoint/partial_folder.h"
+#include "checkpoint/remote_journal.h"
 #include "checkpoint/write_journal.h"
 #include "checkpoint/zarr_writer.h"
 #include "storage/file_store.h"
@@ -102,17 +104,18 @@ class OrbaxWriter::Attempt {
   };
 
   void prepare(std::vector<StoredArraySpec>& arrays);
-  void begin_remote() const;
-  void go_on();
+  void begin_local();
+  void begin_remote();
+  void take_over(const ChunkId& id, const ChunkPlace& place);
+  void say_what_is_whole() const;
   int64_t number(const Array& array, std::span<const int64_t> place) const;
   std::vector<int64_t> place(const Array& array, int64_t number) const;
   std::string chunk_key(const Array& array, int64_t number) const;
-  ChunkPlace store(const Array& array, const std::string& key, std::span<const std::byte> elements);
+  ChunkPlace store(const ChunkId& id, std::span<const std::byte> elements);
   void require_all() const;
   void write_database(std::vector<std::pair<std::string, ChunkPlace>> places) const;
   // A file of the step folder.
   void put_file(const std::string& name, std::string_view content) const;
-  std::string unfinished() const { return step_folder_ + ".unfinished"; }
 
   const std::string step_folder_;
   OrbaxOptions options_;
@@ -120,8 +123,8 @@ class OrbaxWriter::Attempt {
   std::vector<Array> arrays_;
   std::optional<PartialFolder> partial_;  // local folders
   std::unique_ptr<WriteJournal> journal_;
+  std::unique_ptr<RemoteJournal> remote_;  // the others
   std::unique_ptr<ChunkStore> chunks_;
-  std::string items_;  // where they are written
   const int64_t begun_ = nanoseconds_now();
   bool finished_ = false;
 
@@ -135,19 +138,17 @@ OrbaxWriter::Attempt::Attempt(std::string step_folder, std::vector<StoredArraySp
     : step_folder_(std::move(step_folder)), options_(std::move(options)) {
   prepare(arrays);
   specs_ = std::move(arrays);
+  DataFileOptions data = {.subfolder = kDataFolder, .inline_bytes = kOcdbtMaxInlineBytes};
   if (is_remote(step_folder_)) {
     begin_remote();
     options_.data_file_bytes = std::min(options_.data_file_bytes, kMaxObjectBytes);
+    data.written = [this](const auto& chunks) { remote_->add(chunks); };
   } else {
-    partial_.emplace(step_folder_);
+    begin_local();
   }
-  items_ = join_path(folder(), "items");
-  if (partial_) go_on();
-  chunks_ = options_.ocdbt ? data_file_store({.folder = items_,
-                                              .subfolder = kDataFolder,
-                                              .file_bytes = options_.data_file_bytes,
-                                              .inline_bytes = kOcdbtMaxInlineBytes})
-                           : plain_file_store(items_);
+  data.folder = join_path(folder(), "items");
+  data.file_bytes = options_.data_file_bytes;
+  chunks_ = options_.ocdbt ? data_file_store(data) : plain_file_store(data.folder);
 }
 
 OrbaxWriter::Attempt::~Attempt() {
@@ -179,20 +180,51 @@ void OrbaxWriter::Attempt::prepare(std::vector<StoredArraySpec>& arrays) {
   }
 }
 
-// Nothing is renamed there: a file beside the folder says that what is in it is not whole.
-void OrbaxWriter::Attempt::begin_remote() const {
+void OrbaxWriter::Attempt::take_over(const ChunkId& id, const ChunkPlace& place) {
+  arrays_.at(id.first).chunks.at(static_cast<size_t>(id.second)) = {.state = State::kWhole, .place = place};
+  ++whole_;
+}
+
+void OrbaxWriter::Attempt::say_what_is_whole() const {
+  if (whole_ == 0) return;
+  size_t chunks = 0;
+  for (const Array& array : arrays_) chunks += array.chunks.size();
+  log_info("{}: goes on from an attempt of before: {} of {} chunks are whole", step_folder_, whole_, chunks);
+}
+
+// Nothing is renamed there: the journal beside the folder says that what is in it is not whole. Without a database
+// nothing says which of its files are.
+void OrbaxWriter::Attempt::begin_remote() {
   const FileStore& store = file_store(step_folder_);
-  const bool ours = store.kind(unfinished()) == PathKind::kFile;
-  if (store.kind(step_folder_) != PathKind::kAbsent) {
-    if (!ours) throw ConfigError(step_folder_ + ": there is something already; name another folder, or remove it");
+  remote_ = std::make_unique<RemoteJournal>(step_folder_ + ".unfinished", options_.sync_bytes);
+  const std::string plan = plan_of(specs_, options_), before = remote_->plan();
+  if (before.empty() && store.kind(step_folder_) != PathKind::kAbsent) refuse_taken(step_folder_);
+  if (before == plan && options_.ocdbt) {
+    std::set<std::string> kept;
+    for (const auto& [id, place] : remote_->chunks()) {
+      take_over(id, place);
+      kept.insert(place.file);
+    }
+    say_what_is_whole();
+    const std::string data = join_path(step_folder_, "items/" + (kDataFolder + std::string("d")));
+    if (store.kind(data) != PathKind::kFolder) return;
+    for (const FolderEntry& file : store.list(data)) {
+      if (!kept.contains(kDataFolder + ("d/" + file.name))) store.remove(join_path(data, file.name));
+    }
+    store.remove(join_path(step_folder_, "items/d"));
+    return;
+  }
+  if (!before.empty()) {
     log_info("{}: removed what an attempt of before left", step_folder_);
     store.remove(step_folder_);
+    remote_->remove();
   }
-  store.write_atomically(unfinished(), "what lies in the folder beside this file is not whole\n");
+  remote_->begin(plan);
 }
 
 // Takes over what an attempt of before left whole.
-void OrbaxWriter::Attempt::go_on() {
+void OrbaxWriter::Attempt::begin_local() {
+  partial_.emplace(step_folder_);
   try {
     journal_ = std::make_unique<WriteJournal>(partial_->journal(), plan_of(specs_, options_));
   } catch (const RuntimeFault&) {
@@ -200,27 +232,21 @@ void OrbaxWriter::Attempt::go_on() {
     throw;
   }
   std::map<std::string, int64_t> kept;
-  int64_t chunks = 0;
-  for (const Array& array : arrays_) chunks += static_cast<int64_t>(array.chunks.size());
-  for (const auto& [chunk, place] : journal_->chunks()) {
-    Chunk& taken = arrays_.at(chunk.first).chunks.at(static_cast<size_t>(chunk.second));
+  for (const auto& [id, place] : journal_->chunks()) {
+    const std::string file = "items/" + place.file;
     const int64_t end = place.offset + place.length;
-    std::error_code fault;
-    const std::string path = join_path(items_, place.file);
     if (!place.file.empty()) {
-      const auto size = std::filesystem::file_size(path, fault);
+      std::error_code fault;
+      const auto size = std::filesystem::file_size(join_path(partial_->content(), file), fault);
       if (fault || static_cast<int64_t>(size) < end) continue;
-      int64_t& bytes = kept["items/" + place.file];
-      bytes = std::max(bytes, end);
+      kept[file] = std::max(kept[file], end);
     }
-    taken = {.state = State::kWhole, .place = place};
-    ++whole_;
+    take_over(id, place);
   }
   if (journal_->emptied()) {
     log_info("{}: removed what an attempt of before left: it was of other arrays, options or sources", step_folder_);
-  } else if (whole_ > 0) {
-    log_info("{}: goes on from an attempt of before: {} of {} chunks are whole", step_folder_, whole_, chunks);
   }
+  say_what_is_whole();
   partial_->keep(kept);
 }
 
@@ -268,7 +294,7 @@ void OrbaxWriter::Attempt::write(size_t array, std::span<const int64_t> place, s
     chunk.state = State::kUnderWay;
   }
   try {
-    chunk.place = store(a, chunk_key(a, n), elements);
+    chunk.place = store({array, n}, elements);
     const int64_t in_journal = journal_ == nullptr ? 0 : journal_->add({array, n}, chunk.place);
     std::unique_lock lock(mutex_);
     chunk.state = State::kWhole;
@@ -286,8 +312,8 @@ void OrbaxWriter::Attempt::write(size_t array, std::span<const int64_t> place, s
   }
 }
 
-ChunkPlace OrbaxWriter::Attempt::store(const Array& array, const std::string& key,
-                                       std::span<const std::byte> elements) {
+ChunkPlace OrbaxWriter::Attempt::store(const ChunkId& id, std::span<const std::byte> elements) {
+  const Array& array = arrays_[id.first];
   std::unique_ptr<ChunkEncoder> encoder;
   {
     std::lock_guard lock(mutex_);
@@ -297,7 +323,8 @@ ChunkPlace OrbaxWriter::Attempt::store(const Array& array, const std::string& ke
     }
   }
   if (encoder == nullptr) encoder = std::make_unique<ChunkEncoder>();
-  ChunkPlace place = chunks_->put(key, [&](ByteSink& sink) { encoder->encode(array.layout, elements, sink); });
+  ChunkPlace place = chunks_->put(chunk_key(array, id.second), id,
+                                  [&](ByteSink& sink) { encoder->encode(array.layout, elements, sink); });
   std::lock_guard lock(mutex_);
   encoders_.push_back(std::move(encoder));
   return place;
@@ -350,7 +377,7 @@ void OrbaxWriter::Attempt::finish() {
   for (const Array& array : arrays_) {
     const std::string key = fmt::format("{}/{}", array.name, zarr_description_name(array.layout.version));
     const std::string description = zarr_description(array.layout);
-    places.emplace_back(key, chunks_->put(key, [&](ByteSink& sink) { sink.append(description); }));
+    places.emplace_back(key, chunks_->put(key, {}, [&](ByteSink& sink) { sink.append(description); }));
     if (!options_.ocdbt) continue;
     for (size_t n = 0; n < array.chunks.size(); ++n) {
       places.emplace_back(chunk_key(array, static_cast<int64_t>(n)), array.chunks[n].place);
@@ -367,7 +394,7 @@ void OrbaxWriter::Attempt::finish() {
   if (partial_) {
     partial_->commit();
   } else {
-    file_store(step_folder_).remove(unfinished());
+    remote_->remove();
   }
   finished_ = true;
 }

@@ -35,14 +35,14 @@ struct OrbaxOptions {
   // where it was of the same source.
   std::string source = {};
   int64_t data_file_bytes = int64_t{2} << 30;  // of the data files of OCDBT, about; at most 64 MB on gs:// and s3://
-  int64_t sync_bytes = int64_t{256} << 20;     // so much is lost at most when the machine stops; local folders
+  int64_t sync_bytes = int64_t{256} << 20;     // so much is lost when the machine stops, or an upload
   int64_t max_node_bytes = 100'000'000;        // of a node of OCDBT's tree
 };
 
-// Local: all is written under "<step_folder>.partial", and finish() gives it its name. An attempt that ended before is
-// gone on with when its arrays, options and source are the same, and is removed otherwise. On gs:// and s3:// chunks
-// are written where they stay, the marker that makes them a checkpoint comes last, and an attempt that ended before is
-// removed.
+// Local: all is written under "<step_folder>.partial", and finish() gives it its name. On gs:// and s3:// chunks are
+// written where they stay, "<step_folder>.unfinished" says that they are not all, and the marker that makes them a
+// checkpoint comes last. An attempt that ended before is gone on with when its arrays, options and source are the same
+// (not for plain files on gs:// and s3://), and is removed otherwise.
 class OrbaxWriter {
  public:
   // `step_folder`: "<out>/0". Throws std::invalid_argument when the arrays make no tree or no grids, ConfigError when

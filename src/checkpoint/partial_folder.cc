@@ -26,12 +26,16 @@ void remove_tree(const std::string& path) {
 
 }  // namespace
 
+void refuse_taken(const std::string& folder) {
+  throw ConfigError(folder + ": there is something already; name another folder, or remove it");
+}
+
 PartialFolder::PartialFolder(std::string name) : name_(std::move(name)), partial_(name_ + ".partial") {
   std::error_code fault;
   const bool is_folder = fs::is_directory(name_, fault);
   if (is_folder ? !fs::is_empty(name_, fault) : fs::exists(name_, fault)) {
     if (fs::exists(journal()) && !fs::exists(content())) remove_tree(partial_);  // its name was the last it needed
-    throw ConfigError(name_ + ": there is something already; name another folder, or remove it");
+    refuse_taken(name_);
   }
   for (fs::path above = fs::absolute(partial_).parent_path(); !fs::exists(above, fault); above = above.parent_path()) {
     made_.push_back(above);

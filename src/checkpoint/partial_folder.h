@@ -29,4 +29,7 @@ class PartialFolder {
   std::vector<std::string> made_;  // folders above the two, the uppermost last
 };
 
+// The error about a folder that is not empty.
+[[noreturn]] void refuse_taken(const std::string& folder);
+
 }  // namespace fathom

@@ -74,25 +74,39 @@ std::optional<std::string_view> whole_line(std::string_view text) {
   return line;
 }
 
-}  // namespace
+std::string line_of(const ChunkId& chunk, const ChunkPlace& place) {
+  return place.file.empty() ? fmt::format("{} {} {} {}", kInline, chunk.first, chunk.second, hex_of(place.bytes))
+                            : fmt::format("{} {} {} {} {} {}", kChunk, chunk.first, chunk.second, place.file,
+                                          place.offset, place.length);
+}
+
+// Hands each line of `text` on, without its checksum; returns where the first that is not whole begins.
+size_t each_line(std::string_view text, const std::function<void(std::string_view)>& take) {
+  size_t good = 0;
+  while (const std::optional<std::string_view> line = whole_line(text.substr(good))) {
+    take(*line);
+    good += line->size() + with_checksum("").size();
+  }
+  return good;
+}
 
 // What the lines say, one after the other.
-struct WriteJournal::Reader {
+struct JournalReader {
   struct Entry {
-    Chunk chunk;
+    ChunkId chunk;
     ChunkPlace place;
     bool counts = true;
   };
   std::vector<Entry> entries;
   std::string boot;
-  size_t on_disk = 0, of_earlier_boots = 0;
+  size_t on_disk = 0;
 
   void take(std::string_view line) {
     const std::vector<std::string_view> words = words_of(line);
     const std::string_view kind = words[0];
     if (kind == kBoot && words.size() == 2) return begin(words[1]);
     if (kind == kDisk && words.size() == 2) {
-      on_disk = std::min(entries.size(), number<size_t>(words[1]));
+      on_disk = std::max(on_disk, std::min(entries.size(), number<size_t>(words[1])));
     } else if (kind == kChunk && words.size() == 6) {
       entries.push_back({.chunk = {number<size_t>(words[1]), number<int64_t>(words[2])},
                          .place = {.file = std::string(words[3]),
@@ -113,6 +127,8 @@ struct WriteJournal::Reader {
     boot = id;
   }
 };
+
+}  // namespace
 
 WriteJournal::WriteJournal(std::string path, std::string_view plan) : path_(std::move(path)) {
   descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND, 0666);
@@ -137,38 +153,40 @@ void WriteJournal::read(std::string_view plan) {
   const std::string text = read_file(path_);
   const std::string first = fmt::format("{} {}", kFirst, plan);
   const std::string boot = boot_id();
-  Reader reader;
+  JournalReader reader;
   size_t good = 0;
-  if (std::optional<std::string_view> line = whole_line(text); line == first) {
-    good = line->size() + with_checksum("").size();
-    while ((line = whole_line(std::string_view(text).substr(good)))) {
-      reader.take(*line);
-      good += line->size() + with_checksum("").size();
-    }
+  if (whole_line(text) == first) {
+    good = each_line(text, [&](std::string_view line) { reader.take(line); });
   } else {
     emptied_ = !text.empty();
   }
   if (::ftruncate(descriptor_, static_cast<off_t>(good)) != 0) fail();
+  length_ = static_cast<int64_t>(good);
   if (good == 0) append(first);
   append(fmt::format("{} {}", kBoot, boot));
   reader.begin(boot);
   count_ = static_cast<int64_t>(reader.entries.size());
-  for (Reader::Entry& entry : reader.entries) {
+  for (JournalReader::Entry& entry : reader.entries) {
     if (entry.counts) chunks_.insert_or_assign(entry.chunk, std::move(entry.place));
   }
 }
 
-void WriteJournal::append(std::string line) {
-  if (!write_all(descriptor_, with_checksum(line))) fail();
+// A line that could not be written whole, on a full disk, would hide those after it.
+void WriteJournal::append(std::string_view line) {
+  const std::string whole = with_checksum(line);
+  if (!write_all(descriptor_, whole)) {
+    const int fault = errno;
+    [[maybe_unused]] const int cut = ::ftruncate(descriptor_, length_);
+    errno = fault;
+    fail();
+  }
+  length_ += static_cast<int64_t>(whole.size());
 }
 
-int64_t WriteJournal::add(const Chunk& chunk, const ChunkPlace& place) {
-  std::string line =
-      place.file.empty()
-          ? fmt::format("{} {} {} {}", kInline, chunk.first, chunk.second, hex_of(place.bytes))
-          : fmt::format("{} {} {} {} {} {}", kChunk, chunk.first, chunk.second, place.file, place.offset, place.length);
+int64_t WriteJournal::add(const ChunkId& chunk, const ChunkPlace& place) {
+  const std::string line = line_of(chunk, place);
   std::lock_guard lock(mutex_);
-  append(std::move(line));
+  append(line);
   return ++count_;
 }
 
@@ -176,6 +194,14 @@ void WriteJournal::on_disk(int64_t chunks) {
   std::lock_guard lock(mutex_);
   append(fmt::format("{} {}", kDisk, chunks));
   if (::fdatasync(descriptor_) != 0) fail();
+}
+
+std::string journal_line(const ChunkId& chunk, const ChunkPlace& place) { return with_checksum(line_of(chunk, place)); }
+
+void read_journal_lines(std::string_view text, std::map<ChunkId, ChunkPlace>& out) {
+  JournalReader reader;
+  each_line(text, [&](std::string_view line) { reader.take(line); });
+  for (JournalReader::Entry& entry : reader.entries) out.insert_or_assign(entry.chunk, std::move(entry.place));
 }
 
 }  // namespace fathom

@@ -6,7 +6,6 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "checkpoint/chunk_store.h"
 
@@ -22,9 +21,6 @@ namespace fathom {
 // the machine (or on another) only those that were on the disk do.
 class WriteJournal {
  public:
-  // Array and number of a chunk.
-  using Chunk = std::pair<size_t, int64_t>;
-
   // Opens the file, or makes it, and keeps other processes from it. One with another plan is emptied. Throws
   // ConfigError when another process has it, RuntimeFault when it cannot be written.
   WriteJournal(std::string path, std::string_view plan);
@@ -33,26 +29,30 @@ class WriteJournal {
   WriteJournal& operator=(const WriteJournal&) = delete;
 
   // Of earlier attempts.
-  const std::map<Chunk, ChunkPlace>& chunks() const { return chunks_; }
+  const std::map<ChunkId, ChunkPlace>& chunks() const { return chunks_; }
   // Whether there was a file, of another plan.
   bool emptied() const { return emptied_; }
 
   // Thread-safe. Returns the number of chunks in the file.
-  int64_t add(const Chunk& chunk, const ChunkPlace& place);
+  int64_t add(const ChunkId& chunk, const ChunkPlace& place);
   void on_disk(int64_t chunks);
 
  private:
-  struct Reader;
-  void append(std::string line);
+  void append(std::string_view line);
   void read(std::string_view plan);
   [[noreturn]] void fail() const;
 
   std::string path_;
   int descriptor_ = -1;
   bool emptied_ = false;
-  std::map<Chunk, ChunkPlace> chunks_;
+  std::map<ChunkId, ChunkPlace> chunks_;
   std::mutex mutex_;
-  int64_t count_ = 0;  // of the chunks in the file
+  int64_t count_ = 0;   // of the chunks in the file
+  int64_t length_ = 0;  // of its whole lines
 };
+
+// The lines about one chunk and, in `out`, what such lines say, up to the first that is broken.
+std::string journal_line(const ChunkId& chunk, const ChunkPlace& place);
+void read_journal_lines(std::string_view text, std::map<ChunkId, ChunkPlace>& out);
 
 }  // namespace fathom

@@ -22,13 +22,13 @@ TEST(WriteJournal, AfterAStartOfTheMachineOnlyWhatWasOnTheDiskCounts) {
   const std::string path = folder.write("journal", before);
   {
     WriteJournal journal(path, "plan");
-    EXPECT_THAT(journal.chunks(), ElementsAre(Key(WriteJournal::Chunk(0, 0))));
+    EXPECT_THAT(journal.chunks(), ElementsAre(Key(ChunkId(0, 0))));
     EXPECT_EQ(journal.add({0, 1}, {.file = "d/b", .offset = 0, .length = 11}), 4);
     journal.on_disk(4);
   }
   // The lines that did not count then do not count now that a later one is on the disk.
   WriteJournal journal(path, "plan");
-  EXPECT_THAT(journal.chunks(), ElementsAre(Key(WriteJournal::Chunk(0, 0)), Key(WriteJournal::Chunk(0, 1))));
+  EXPECT_THAT(journal.chunks(), ElementsAre(Key(ChunkId(0, 0)), Key(ChunkId(0, 1))));
   EXPECT_EQ(journal.chunks().at({0, 1}).file, "d/b");
 }
 
@@ -41,7 +41,7 @@ TEST(WriteJournal, LineThatIsBrokenEndsIt) {
   for (size_t cut = 1; cut < end.size(); ++cut) {
     folder.write("journal", text + end.substr(0, end.size() - cut));
     WriteJournal journal(path, "plan");
-    EXPECT_THAT(journal.chunks(), ElementsAre(Key(WriteJournal::Chunk(1, 2))));
+    EXPECT_THAT(journal.chunks(), ElementsAre(Key(ChunkId(1, 2))));
     EXPECT_EQ(journal.chunks().at({1, 2}).bytes, std::string("\0\n\xff", 3));
     EXPECT_FALSE(journal.emptied());
   }

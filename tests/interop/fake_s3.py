@@ -91,6 +91,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         path, data = self.place(), self.body()
+        if self.server.allowed is not None and len(self.server.written) >= self.server.allowed:
+            return self.answer(403)
         if "uploadId" in self.query:
             self.server.parts[path, int(self.query["partNumber"])] = data
         elif self.key and not self.key.endswith("/"):  # one that ends so is a folder's marker
@@ -121,13 +123,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class FakeS3(http.server.ThreadingHTTPServer):
-    """`written`: the keys in the order in which they were written."""
+    """`written`: the keys in the order in which they were written; `allowed`: how many may be, or None."""
     daemon_threads = True
     request_queue_size = 100
 
     def __init__(self, root: pathlib.Path):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.root, self.written, self.parts = root, [], {}
+        self.root, self.written, self.parts, self.allowed = root, [], {}, None
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def environment(self):

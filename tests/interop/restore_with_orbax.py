@@ -35,19 +35,24 @@ def on_s3(writer: str, out: pathlib.Path, names: list):
                                   capture_output=True, text=True)
         for name in names:
             step = out / "s3/bucket/runs" / name / "0"
-            (step / "items").mkdir(parents=True)
-            (step / "items/left").write_text("by an attempt that ended")
+            step.mkdir(parents=True)
+            (step / "mine").write_text("")
             if "there is something already" not in write(name).stderr:
                 yield f"{name}: a folder on S3 that is not empty is not refused"
-            (step.parent / "0.unfinished").write_text("")
+            (step / "mine").unlink()
+
+            server.allowed = len(server.written) + 8  # then it refuses, and the attempt ends
+            if "s3://bucket" not in write(name).stderr or (step / "commit_success.txt").exists():
+                yield f"{name}: a write that S3 refuses is no error"
+            server.allowed = None
             said = write(name)
-            if said.returncode != 0:
+            kept = "goes on from an attempt of before" if name.startswith("ocdbt") else "removed what an attempt"
+            if said.returncode != 0 or kept not in said.stderr:
                 yield f"{name}: on S3: {said.stderr}"
-            elif server.written[-1] != f"runs/{name}/0/commit_success.txt":
+            if server.written[-1] != f"runs/{name}/0/commit_success.txt":
                 yield f"{name}: on S3 the last file is {server.written[-1]}"
-            for left in (step / "items/left", step.parent / "0.unfinished"):
-                if left.exists():
-                    yield f"{name}: {left} stays on S3"
+            if any((step.parent / "0.unfinished").glob("*")):
+                yield f"{name}: the journal stays on S3"
 
 
 def main():

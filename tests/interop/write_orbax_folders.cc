@@ -7,11 +7,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
-#include <thread>
 
 #include "base/array_slice.h"
 #include "base/host_array.h"
@@ -108,6 +108,7 @@ std::vector<Case> cases() {
   Case deep = {.name = "ocdbt_deep_tree"}, files = {.name = "ocdbt_many_files"};
   deep.options.max_node_bytes = 1000;
   files.options.data_file_bytes = 1 << 10;
+  files.options.sync_bytes = 1 << 12;
   out.push_back(std::move(deep));
   out.push_back(std::move(files));
   for (Case& one : out) {
@@ -132,15 +133,16 @@ void write(const std::string& folder, const OrbaxOptions& options, const std::ve
       for (int64_t axis = std::ssize(grid) - 1, rest = n; axis >= 0; rest /= grid[static_cast<size_t>(axis--)]) {
         place[static_cast<size_t>(axis)] = rest % grid[static_cast<size_t>(axis)];
       }
+      if (writer.has(i, place)) continue;
       const HostArray chunk = chunk_of(values[i], specs[i], place);
       writer.write(i, place, {chunk.data(), static_cast<size_t>(chunk.bytes())});
     }
   };
-  std::thread second([&] {
+  std::future<void> second = std::async(std::launch::async, [&] {
     for (size_t i = 1; i < specs.size(); i += 2) write_array(i);
   });
   for (size_t i = 0; i < specs.size(); i += 2) write_array(i);
-  second.join();
+  second.get();
   writer.finish();
 }
 
