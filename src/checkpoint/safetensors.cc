@@ -31,7 +31,7 @@ constexpr DTypeName kDTypeNames[] = {
 };
 
 // Types without a DType, as their bytes.
-constexpr std::string_view kByteTypes[] = {"F8_E8M0", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
+constexpr std::string_view kByteTypes[] = {"F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
 
 // The header of one file, with errors that say where in the file.
 class Header {
