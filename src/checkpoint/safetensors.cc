@@ -162,8 +162,7 @@ class Header {
     const std::optional<int64_t> expected = byte_count(info);
     if (expected == info.bytes) return;
     fail(name, fmt::format("shape [{}] of {} needs {} bytes, but data_offsets gives it {}", fmt::join(info.sizes, ", "),
-                           info.type, expected ? std::to_string(*expected) : "more than 2^63",
-                           info.bytes));
+                           info.type, expected ? std::to_string(*expected) : "more than 2^63", info.bytes));
   }
 
   const std::string& path_;

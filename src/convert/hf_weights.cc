@@ -137,7 +137,7 @@ void HfWeights::check_tensor(const HfPart& part, WeightFindings& findings) const
     findings.add("misshapen", fmt::format("{}: [{}] in the folder, [{}] in the model", part.name,
                                           fmt::join(sizes, ", "), fmt::join(part.sizes, ", ")));
   } else if (quantized == nullptr && !is_float(info->dtype)) {
-    findings.add("not floating-point", fmt::format("{}: {}", part.name, info->type));
+    findings.add("not floating-point", fmt::format("{}: {}", part.name, name(info->dtype)));
   }
 }
 

@@ -47,11 +47,15 @@ PreparedCheck absent(std::string reason);
 // The check fails, for this reason: its references are not whole.
 PreparedCheck failed(const std::string& reason);
 
+// Announces the rows; compares their logits.
+PreparedCheck compared_logits(VerifiedModel& model, std::vector<LogitsReference> references);
+
 PreparedCheck prepare_logits(CheckContext& context);
 PreparedCheck prepare_batch(CheckContext& context);
 PreparedCheck prepare_intermediates(CheckContext& context);
 PreparedCheck prepare_router(CheckContext& context);
 PreparedCheck prepare_bf16(CheckContext& context);
+PreparedCheck prepare_fp8(CheckContext& context);
 PreparedCheck prepare_gradients(CheckContext& context);
 PreparedCheck prepare_adamw(CheckContext& context);
 PreparedCheck prepare_encode(CheckContext& context);

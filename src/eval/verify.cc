@@ -35,7 +35,7 @@ constexpr Check kChecks[] = {
     {"adamw", prepare_adamw, ""},
     {"decode", nullptr, "decode.json"},
     {"bf16", prepare_bf16, ""},
-    {"fp8", nullptr, "logits_fp8.safetensors"},
+    {"fp8", prepare_fp8, ""},
     {"mtp", nullptr, "mtp.json"},
     {"indexer", nullptr, "indexer.json"},
     {"mmlu", nullptr, "mmlu_scores.jsonl"},

@@ -26,15 +26,6 @@ void compare_logits(Comparison& comparison, VerifiedModel& model, const LogitsRe
   }
 }
 
-PreparedCheck logits_check(VerifiedModel& model, std::vector<LogitsReference> references) {
-  for (const LogitsReference& r : references) model.want(r.row, false);
-  return [&model, references = std::move(references)] {
-    Comparison comparison(kLogitsTolerance);
-    for (const LogitsReference& r : references) compare_logits(comparison, model, r);
-    return CheckResult{{comparison}, ""};
-  };
-}
-
 bool of_router(const std::string& name) { return name.find(".router.") != std::string::npos; }
 
 // Floating-point numbers within the tolerance, integers exactly.
@@ -126,6 +117,15 @@ Intermediates read_intermediates_file(CheckContext& context) {
 
 }  // namespace
 
+PreparedCheck compared_logits(VerifiedModel& model, std::vector<LogitsReference> references) {
+  for (const LogitsReference& r : references) model.want(r.row, false);
+  return [&model, references = std::move(references)] {
+    Comparison comparison(kLogitsTolerance);
+    for (const LogitsReference& r : references) compare_logits(comparison, model, r);
+    return CheckResult{{comparison}, ""};
+  };
+}
+
 PreparedCheck prepare_logits(CheckContext& context) {
   std::vector<LogitsReference> references;
   if (context.has("golden_logits.jsonl")) references = read_golden_logits(context.path("golden_logits.jsonl"));
@@ -134,7 +134,7 @@ PreparedCheck prepare_logits(CheckContext& context) {
   }
   if (references.empty()) return absent("no prompts in golden_logits.jsonl or logits.safetensors");
   if (!context.has_weights("hf")) return failed("there are logits, but no weights in hf");
-  return logits_check(context.model("hf"), std::move(references));
+  return compared_logits(context.model("hf"), std::move(references));
 }
 
 PreparedCheck prepare_batch(CheckContext& context) {
@@ -142,13 +142,13 @@ PreparedCheck prepare_batch(CheckContext& context) {
   std::vector<LogitsReference> references = read_batch_logits(context.path("logits.safetensors"));
   if (references.empty()) return absent("no batch in logits.safetensors");
   if (!context.has_weights("hf")) return failed("there is a batch, but no weights in hf");
-  return logits_check(context.model("hf"), std::move(references));
+  return compared_logits(context.model("hf"), std::move(references));
 }
 
 PreparedCheck prepare_bf16(CheckContext& context) {
   if (!context.has("logits_bf16.safetensors")) return absent("no logits_bf16.safetensors");
   if (!context.has_weights("hf_bf16")) return failed("there are logits_bf16.safetensors, but no weights in hf_bf16");
-  return logits_check(context.model("hf_bf16"), {read_single_logits(context.path("logits_bf16.safetensors"))});
+  return compared_logits(context.model("hf_bf16"), {read_single_logits(context.path("logits_bf16.safetensors"))});
 }
 
 PreparedCheck prepare_intermediates(CheckContext& context) {

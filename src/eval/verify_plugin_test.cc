@@ -203,10 +203,18 @@ TEST(Verify, DeepseekV2PassesAndEachChangedReferenceFailsItsCheckAlone) {
 
 TEST(Verify, DeepseekV3PassesWithAndWithoutScanAndEachChangedReferenceFailsItsCheckAlone) {
   ModelCopy model("deepseek_v3", LayerForms::kBoth);
+  Names checks = kModelChecks;
+  checks.push_back("fp8");
   const std::vector<CheckRow> rows = model.run();
-  EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(kModelChecks)) << format_report(rows, {}, false);
+  EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(checks)) << format_report(rows, {}, false);
   change_forward_references(model);
   change_training_references(model);
+  const std::string numbers = "fp8_dequantized.safetensors", weight = "model.layers.1.mlp.experts.3.up_proj.weight";
+  const auto bits = SafetensorsFile::open(model / numbers)->tensor(weight).view<uint16_t>()[7];
+  model.tensor(numbers, weight, 7, static_cast<uint16_t>(bits ^ 1), {"fp8"});
+  model.tensor("logits_fp8.safetensors", "logits", 5, 99.0f, {"fp8"});
+  model.without_tensor(numbers, weight, {"fp8"});
+  for (const char* name : {"tokens", "logits"}) model.without_tensor("logits_fp8.safetensors", name, {"fp8"});
 }
 
 TEST(Verify, AReferenceWithoutWhatItIsComparedWithFails) {
@@ -214,6 +222,14 @@ TEST(Verify, AReferenceWithoutWhatItIsComparedWithFails) {
   fs::remove(model / "train_batch.safetensors");
   fs::remove(model / "hf_bf16");
   EXPECT_THAT(with_status(model.run(), CheckStatus::kFailed), ElementsAreArray({"gradients", "adamw", "bf16"}));
+}
+
+TEST(Verify, QuantizedNumbersOfASparseModelAreComparedWithoutItsLogits) {
+  ModelCopy model("deepseek_v32", LayerForms::kScanned);
+  EXPECT_THAT(with_status(model.run(), CheckStatus::kOk), ElementsAreArray({"fp8"}));
+  const std::string numbers = "fp8_dequantized.safetensors", weight = "model.layers.0.self_attn.indexer.wk.weight";
+  const auto bits = SafetensorsFile::open(model / numbers)->tensor(weight).view<uint16_t>()[7];
+  model.tensor(numbers, weight, 7, static_cast<uint16_t>(bits ^ 1), {"fp8"});
 }
 
 TEST(Verify, ATokenBeyondTheVocabularyOrBeyondItsTypeIsAnError) {
