@@ -8,7 +8,9 @@
 
 #include "base/error.h"
 #include "checkpoint/compare_weights.h"
+#include "checkpoint/safetensors_folder.h"
 #include "cli/commands.h"
+#include "convert/compare_models.h"
 
 namespace fathom {
 namespace {
@@ -130,13 +132,19 @@ int list_weights(const std::string& path, bool json) {
   return 0;
 }
 
-int compare(const std::string& path_a, const std::string& path_b, bool json) {
+// Folders of two formats are compared as the models that they hold; one of the two has the config.json.
+WeightsDifferences compare_forms(const std::string& a, const std::string& b, const Environment& environment) {
+  const std::string with_config = TensorFolder::is_model_folder(a) ? a : b;
+  const std::vector<std::string> words = {"model_name=auto", "run_name=inspect"};
+  const Config config =
+      command_config(words, environment, {.needs_data = false, .converts = true, .model_folder = with_config});
+  return compare_models(a, b, model_config(config));
+}
+
+int compare(const std::string& path_a, const std::string& path_b, bool json, const Environment& environment) {
   const StoredWeights a = StoredWeights::open(path_a), b = StoredWeights::open(path_b);
-  if (a.format() != b.format()) {
-    throw ConfigError(fmt::format("inspect --diff: {} is {}, {} is {}: only folders of one format are compared", path_a,
-                                  name(a.format()), path_b, name(b.format())));
-  }
-  const WeightsDifferences found = compare_weights(a, b);
+  const WeightsDifferences found =
+      a.format() == b.format() ? compare_weights(a, b) : compare_forms(path_a, path_b, environment);
   if (json) {
     fmt::print("{}\n",
                nlohmann::json{{"count", found.count}, {"differences", found.lines}, {"bytes", found.bytes}}.dump(
@@ -153,14 +161,14 @@ int compare(const std::string& path_a, const std::string& path_b, bool json) {
 
 }  // namespace
 
-int run_inspect(const CommandLine& line, const Environment&) {
+int run_inspect(const CommandLine& line, const Environment& environment) {
   if (!line.config.empty()) throw ConfigError("inspect takes no configuration, got '" + line.config[0] + "'");
   const bool json = line.has_bare("json"), diff = line.has_bare("diff");
   if (line.words.size() != (diff ? 2 : 1)) {
     throw ConfigError(fmt::format("inspect takes {}, got {}: fathom inspect PATH, fathom inspect --diff A B",
                                   diff ? "two folders or files" : "one folder or file", line.words.size()));
   }
-  return diff ? compare(line.words[0], line.words[1], json) : list_weights(line.words[0], json);
+  return diff ? compare(line.words[0], line.words[1], json, environment) : list_weights(line.words[0], json);
 }
 
 }  // namespace fathom

@@ -73,6 +73,9 @@ TEST_P(RoundTrip, ScannedAndUnscannedAndBackKeepEveryTensor) {
     EXPECT_TRUE(fs::exists(to + "/0/config.json"));
     EXPECT_TRUE(fs::exists(to + "/0/tokenizer.json"));
     EXPECT_TRUE(fs::exists(to + "/0/commit_success.txt"));
+    const Outcome same = run({"inspect", "--diff", from, to + "/0"});
+    EXPECT_EQ(same.exit_code, 0) << same.out << same.err;
+    EXPECT_THAT(same.out, HasSubstr("no difference"));
     expect_done({"to_huggingface", "model_name=auto", "load_parameters_path=" + to + "/0/items", scan,
                  "base_output_directory=" + back});
     expect_same_folders(from, back);
@@ -147,6 +150,17 @@ TEST(ToMaxtext, RouterBiasIsFloat32InBothPlacesWhateverIsSaved) {
   }
   EXPECT_EQ(biases, 4);  // of the stack and of the module for prediction, twice each
   EXPECT_EQ(folder.scan_layers(), true);
+}
+
+TEST(Inspect, FoldersOfTwoFormatsAreComparedNumberByNumber) {
+  const TemporaryFolder out;
+  const std::string from = "tests/data/deepseek_v3/hf";
+  expect_done({"to_maxtext", "model_name=auto", "--hf_model_path=" + from, "base_output_directory=" + out.path(),
+               "mtp_num_layers=0"});
+  const Outcome differs = run({"inspect", "--diff", out / "0/items", from});
+  EXPECT_EQ(differs.exit_code, 1);
+  EXPECT_THAT(differs.out, HasSubstr("model.layers.3.eh_proj.weight: only in " + from));
+  EXPECT_THAT(differs.out, HasSubstr("numbers differ, by"));
 }
 
 TEST(ToMaxtext, MistakesAreFoundBeforeAnythingIsWritten) {
