@@ -1,6 +1,8 @@
 #include "checkpoint/key_store.h"
 
 #include <cstring>
+#include <map>
+#include <mutex>
 
 #include "base/error.h"
 #include "base/remote_path.h"
@@ -8,7 +10,6 @@
 namespace fathom {
 namespace {
 
-// More files than this are not kept open: a process may have 1024.
 constexpr size_t kOpenFiles = 128;
 
 class FileKeys final : public KeyStore {
@@ -19,7 +20,7 @@ class FileKeys final : public KeyStore {
     if (!stays_in_folder(key)) return std::nullopt;
     const std::string path = join_path(folder_, key);
     if (file_store(path).kind(path) != PathKind::kFile) return std::nullopt;
-    return files_.open(path);
+    return files_.file(path, file_store(path).size(path));
   }
 
  private:
@@ -54,25 +55,65 @@ std::string StoredBytes::text(int64_t limit) const {
   return out;
 }
 
-StoredBytes OpenFiles::open(const std::string& path) const {
-  auto bytes_of = [&](const File& file) { return StoredBytes{.path = path, .size = file.size, .file = file.reader}; };
-  {
-    std::lock_guard lock(mutex_);
-    if (auto it = files_.find(path); it != files_.end()) {
-      it->second.used = ++uses_;
-      return bytes_of(it->second);
+// The readers of the files that were read last, and all sizes that were looked up.
+class OpenFiles::Cache {
+ public:
+  std::shared_ptr<const FileReader> reader(const std::string& path) {
+    {
+      std::lock_guard lock(mutex_);
+      if (auto it = open_.find(path); it != open_.end()) {
+        it->second.used = ++uses_;
+        return it->second.reader;
+      }
     }
+    std::shared_ptr<const FileReader> reader = file_store(path).open(path);
+    std::lock_guard lock(mutex_);
+    open_.insert_or_assign(path, Open{reader, ++uses_});
+    if (open_.size() > kOpenFiles) {
+      open_.erase(std::ranges::min_element(open_, {}, [](const auto& entry) { return entry.second.used; }));
+    }
+    return reader;
   }
-  const FileStore& store = file_store(path);
-  File file{.reader = store.open(path), .size = store.size(path)};
-  std::lock_guard lock(mutex_);
-  file.used = ++uses_;
-  files_.insert_or_assign(path, file);
-  if (files_.size() > kOpenFiles) {
-    files_.erase(std::ranges::min_element(files_, {}, [](const auto& entry) { return entry.second.used; }));
+
+  int64_t size(const std::string& path) {
+    {
+      std::lock_guard lock(mutex_);
+      if (auto it = sizes_.find(path); it != sizes_.end()) return it->second;
+    }
+    const int64_t size = file_store(path).size(path);
+    std::lock_guard lock(mutex_);
+    sizes_.insert_or_assign(path, size);
+    return size;
   }
-  return bytes_of(file);
+
+ private:
+  struct Open {
+    std::shared_ptr<const FileReader> reader;
+    int64_t used = 0;  // when
+  };
+  std::mutex mutex_;
+  std::map<std::string, Open> open_;
+  std::map<std::string, int64_t> sizes_;
+  int64_t uses_ = 0;
+};
+
+// A file that is opened again when it has been closed.
+class OpenFiles::Reader final : public FileReader {
+ public:
+  Reader(std::shared_ptr<Cache> cache, std::string path) : cache_(std::move(cache)), path_(std::move(path)) {}
+  void read(int64_t offset, std::span<std::byte> out) const override { cache_->reader(path_)->read(offset, out); }
+
+ private:
+  std::shared_ptr<Cache> cache_;
+  std::string path_;
+};
+
+std::shared_ptr<OpenFiles::Cache> OpenFiles::make_cache() { return std::make_shared<Cache>(); }
+
+StoredBytes OpenFiles::file(const std::string& path, int64_t size) const {
+  return {.path = path, .size = size, .file = std::make_shared<Reader>(cache_, path)};
 }
+StoredBytes OpenFiles::file(const std::string& path) const { return file(path, cache_->size(path)); }
 
 std::unique_ptr<const KeyStore> open_file_keys(const std::string& folder) { return std::make_unique<FileKeys>(folder); }
 

@@ -3,9 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,21 +29,20 @@ struct StoredBytes {
   std::string text(int64_t limit) const;
 };
 
-// Files that were opened lately, and their sizes. Thread-safe.
+// Files of which only those that were read lately stay open, however many are known: a process may have 1,024.
+// Thread-safe.
 class OpenFiles {
  public:
-  // The whole file. Throws FormatError when it is not there.
-  StoredBytes open(const std::string& path) const;
+  // The whole file, opened when it is read; of a file that is not there, an error then. It outlives the OpenFiles.
+  StoredBytes file(const std::string& path, int64_t size) const;
+  // The same with its size looked up. Throws FormatError when it is not there.
+  StoredBytes file(const std::string& path) const;
 
  private:
-  struct File {
-    std::shared_ptr<const FileReader> reader;
-    int64_t size = 0;
-    int64_t used = 0;  // when
-  };
-  mutable std::mutex mutex_;
-  mutable std::map<std::string, File> files_;
-  mutable int64_t uses_ = 0;
+  class Cache;
+  class Reader;
+  std::shared_ptr<Cache> cache_ = make_cache();
+  static std::shared_ptr<Cache> make_cache();
 };
 
 // All functions are thread-safe and throw FormatError naming the file.

@@ -168,7 +168,7 @@ class OcdbtKeys final : public KeyStore {
  private:
   // Bytes of a file of the folder, which must have them.
   StoredBytes in_file(const std::string& name, uint64_t offset, uint64_t size) const {
-    const StoredBytes file = open_files_.open(join_path(folder_, name));
+    const StoredBytes file = open_files_.file(join_path(folder_, name));
     const auto bytes = static_cast<uint64_t>(file.size);
     if (offset > bytes || size > bytes - offset) {
       throw FormatError(
@@ -179,7 +179,7 @@ class OcdbtKeys final : public KeyStore {
   }
 
   NodePlace read_manifest() {
-    const StoredBytes file = open_files_.open(join_path(folder_, kOcdbtManifest));
+    const StoredBytes file = open_files_.file(join_path(folder_, kOcdbtManifest));
     Body body(file.path, 0, open_frame(file, kOcdbtManifestMagic, kMaxManifestBytes));
     body.take(kOcdbtUuidBytes);
     if (uint64_t kind = body.varint(); kind != kOcdbtSingleManifest) {

@@ -13,7 +13,7 @@
 namespace fathom {
 namespace {
 
-constexpr int64_t kMaxTreeBytes = int64_t{256} << 20;
+constexpr int64_t kMaxTreeBytes = int64_t{64} << 20;
 constexpr int64_t kMaxArrayMetadata = int64_t{1} << 20;
 constexpr size_t kListed = 8;
 // What the folders of writers at work, or stopped, are called.

@@ -27,7 +27,7 @@ struct StoredArray {
 
 class OrbaxFolder {
  public:
-  // Whether open() would find a tree at a path: a step folder, or the folder of the tree in it.
+  // Whether a path is one of Orbax's folders: a step, or the folder of the tree in it. Nothing of it is read.
   static bool is_checkpoint(const std::string& path);
   // Reads and checks the metadata alone. Throws FormatError when the folder holds no finished checkpoint or several
   // trees (naming them), or when a file of it is not what it should be.

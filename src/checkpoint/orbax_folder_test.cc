@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <filesystem>
@@ -194,6 +195,37 @@ TEST(OrbaxFolder, TwoTreesAreNamed) {
   }
   EXPECT_THAT(message_of([&] { OrbaxFolder::open(folder.path()); }),
               HasSubstr("it holds several checkpoint trees: name one of ema, model"));
+}
+
+// An array of 600 chunks, each a file.
+void write_many_chunks(const TemporaryFolder& folder) {
+  folder.write("_METADATA", R"({"tree_metadata":{"w":{"key_metadata":[{"key":"w","key_type":2}],"value_metadata":)"
+                            R"({"value_type":"jax.Array","skip_deserialize":false}},"note":{"key_metadata":)"
+                            R"([{"key":"note"}],"value_metadata":{"value_type":"string","skip_deserialize":false}}},)"
+                            R"("use_ocdbt":false})");
+  folder.write("w/.zarray", R"({"chunks":[1],"compressor":null,"dtype":">i4","fill_value":null,"filters":null,)"
+                            R"("order":"C","shape":[600],"zarr_format":2})");
+  for (int i = 0; i < 600; ++i) {
+    folder.write(fmt::format("w/{}", i),
+                 std::string{'\0', '\0', static_cast<char>(i / 256), static_cast<char>(i % 256)});
+  }
+}
+
+TEST(OrbaxFolder, MoreChunksThanAProcessMayOpenFilesAreRead) {
+  TemporaryFolder folder;
+  write_many_chunks(folder);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{.rlim_cur = 200, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  const OrbaxFolder orbax = OrbaxFolder::open(folder.path());
+  const std::string message = message_of([&] {
+    const HostArray whole = orbax.whole(orbax.arrays()[0]);
+    for (int i = 0; i < 600; ++i) EXPECT_EQ(whole.view<int32_t>()[static_cast<size_t>(i)], i);
+  });
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(message, "no error");
+  EXPECT_EQ(orbax.arrays().size(), 1U);
 }
 
 }  // namespace

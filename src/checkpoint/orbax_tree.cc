@@ -48,7 +48,12 @@ OrbaxTree parse_orbax_tree(const std::string& path, std::string_view text) {
     throw FormatError(path, "it has no tree_metadata: not the metadata of an Orbax checkpoint");
   }
   OrbaxTree out;
-  for (const auto& [name, entry] : tree->items()) out.leaves.push_back(leaf(path, name, entry));
+  for (const auto& [name, entry] : tree->items()) {
+    OrbaxLeaf found = leaf(path, name, entry);
+    const Json* type = json_member(entry["value_metadata"], "value_type");
+    if (type != nullptr && *type == "string") continue;  // a text: in a file of its own, not an array
+    out.leaves.push_back(std::move(found));
+  }
   if (json_member(root, "use_ocdbt") != nullptr) out.use_ocdbt = flag(path, root, "use_ocdbt", true);
   out.use_zarr3 = flag(path, root, "use_zarr3", false);
   out.stores_every_chunk = flag(path, root, "store_array_data_equal_to_fill_value", false);

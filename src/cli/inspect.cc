@@ -153,8 +153,8 @@ int compare(const std::string& path_a, const std::string& path_b, bool json, con
     for (const std::string& line : found.lines) fmt::print("{}\n", line);
     const auto more = found.count - std::ssize(found.lines);
     if (more > 0) fmt::print("and {} more\n", more);
-    fmt::print("inspect: {} in {} bytes\n",
-               found.count == 0 ? "no difference" : fmt::format("{} differences", found.count), found.bytes);
+    fmt::print("inspect: {} {}, {} bytes compared\n", found.count, found.count == 1 ? "difference" : "differences",
+               found.bytes);
   }
   return found.count == 0 ? 0 : kExitFault;
 }
