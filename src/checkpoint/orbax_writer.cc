@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/remote_path.h"
+#include "base/waiting.h"
 #include "checkpoint/chunk_store.h"
 #include "checkpoint/local_file.h"
 #include "checkpoint/ocdbt_writer.h"
@@ -392,6 +393,7 @@ void OrbaxWriter::Attempt::finish() {
   put_file("_CHECKPOINT_METADATA", checkpoint_metadata(options_.scan_layers, begun_, nanoseconds_now()));
   put_file("commit_success.txt", whole);
   if (partial_) {
+    const Waiting waiting(step_folder_ + ": waiting for the disk");
     partial_->commit();
   } else {
     remote_->remove();
