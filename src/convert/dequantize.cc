@@ -35,7 +35,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET != HWY_SCALAR
 // Whole vectors of codes of one scale that is in range: gives how many codes that are. Those that are NaN come out as
 // numbers; `nan` says that there are any.
-HWY_ATTR int64_t fp8_vectors(const Fp8Scale& scale, const uint8_t* codes, int64_t count, uint16_t* out, bool& nan) {
+HWY_ATTR HWY_INLINE int64_t fp8_vectors(const Fp8Scale& scale, const uint8_t* codes, int64_t count, uint16_t* out,
+                                        bool& nan) {
   const hn::CappedTag<uint8_t, 32> d;
   const hn::Repartition<uint16_t, decltype(d)> d16;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
