@@ -2,8 +2,9 @@
 
 Makes a model folder of about `--gb` GB of FP8 (shapes of DeepSeek-V3, random codes) in `--folder` (a tmpfs, for the
 rate of the program and not of a disk), then runs in each round: `fathom deepseek_fp8_to_bf16`, a loop that copies with
-two threads, and, where PyTorch is there, the same work as a vectorised loop in float32. Bytes are those read and
-written; the copy moves as many. Prints one JSON object a round and the medians.
+two threads, and, where PyTorch is there, the same work in float32 on two threads: a matrix at a time (`torch`), and a
+block at a time (`blocks`), as MaxText's script does it. Bytes are those read and written; the copy moves as many. Prints
+one JSON object a round and the medians.
 
     python3 bench/fp8_bench.py --fathom=build/release/fathom [--torch=PYTHON] [--gb=4] [--rounds=3]
 """
@@ -87,7 +88,7 @@ def copy_bytes(source, target, moved):
             while left > 0:
                 with open(files[at % len(files)], "rb", buffering=0) as file:
                     while left > 0:
-                        data = file.read(min(left, 1 << 20))
+                        data = file.read(min(left, 1 << 18))
                         if not data:
                             break
                         left -= to.write(data)
@@ -106,7 +107,7 @@ TORCH = """
 import json, sys, time, os, torch
 from safetensors.torch import load_file, save_file
 torch.set_num_threads(2)
-source, target = sys.argv[1:]
+source, target, by_block = sys.argv[1], sys.argv[2], sys.argv[3] == "blocks"
 os.makedirs(target)
 start = time.perf_counter()
 for name in sorted(f for f in os.listdir(source) if f.endswith(".safetensors")):
@@ -115,8 +116,16 @@ for name in sorted(f for f in os.listdir(source) if f.endswith(".safetensors")):
         if key.endswith("_scale_inv"):
             continue
         scale = tensors[key + "_scale_inv"]
-        scale = scale.repeat_interleave(128, 0)[: codes.shape[0]].repeat_interleave(128, 1)[:, : codes.shape[1]]
-        out[key] = (codes.to(torch.float32) * scale).to(torch.bfloat16)
+        if by_block:
+            result = torch.empty(codes.shape, dtype=torch.bfloat16)
+            for i in range(scale.shape[0]):
+                for j in range(scale.shape[1]):
+                    place = slice(128 * i, 128 * i + 128), slice(128 * j, 128 * j + 128)
+                    result[place] = (codes[place].to(torch.float32) * scale[i, j]).to(torch.bfloat16)
+            out[key] = result
+        else:
+            scale = scale.repeat_interleave(128, 0)[: codes.shape[0]].repeat_interleave(128, 1)[:, : codes.shape[1]]
+            out[key] = (codes.to(torch.float32) * scale).to(torch.bfloat16)
     save_file(out, os.path.join(target, name))
 print(time.perf_counter() - start)
 """
@@ -149,7 +158,8 @@ def main():
             seconds["copy"] = copy_bytes(source, target, moved)
             shutil.rmtree(target)
             if options.torch:
-                seconds["torch"] = float(measured([options.torch, "-c", TORCH, source, target], target))
+                for form in ("torch", "blocks"):
+                    seconds[form] = float(measured([options.torch, "-c", TORCH, source, target, form], target))
             row = {f"{key}_gb_s": round(moved / value / 1e9, 3) for key, value in seconds.items()}
             row |= {f"over_{key}": round(value / seconds["fathom"], 3) for key, value in seconds.items() if key != "fathom"}
             results.append(row)

@@ -33,35 +33,41 @@ namespace fathom::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET != HWY_SCALAR
-// Whole vectors of codes of one scale that is in range: gives how many codes that are, and whether one is NaN in `nan`.
-HWY_ATTR int64_t fp8_vectors(const Fp8Scale& scale, const uint8_t* codes, int64_t count, uint16_t* out, bool& nan) {
-  const hn::ScalableTag<uint16_t> d;
-  const hn::Repartition<uint8_t, decltype(d)> bytes;
-  const hn::Rebind<uint8_t, decltype(d)> narrow;
-  const auto low = hn::LoadDup128(bytes, scale.low().data());
-  const auto high = hn::LoadDup128(bytes, scale.high().data());
-  const auto magnitude = hn::Set(d, kMagnitude), sign_bit = hn::Set(d, kSignBit), eight = hn::Set(d, 8);
-  auto any_nan = hn::Zero(d);
+// Whole vectors of codes of one scale that is in range: gives how many codes that are. Those that are NaN come out as
+// numbers; `nan` says that there are any.
+HWY_ATTR HWY_INLINE int64_t fp8_vectors(const Fp8Scale& scale, const uint8_t* codes, int64_t count, uint16_t* out,
+                                        bool& nan) {
+  const hn::CappedTag<uint8_t, 32> d;
+  const hn::Repartition<uint16_t, decltype(d)> d16;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto low = hn::LoadDup128(d, scale.low().data());
+  const auto high = hn::LoadDup128(d, scale.high().data());
+  const auto sign_bit = hn::Set(d, kSignBit), eight = hn::Set(d, 8), zero = hn::Zero(d);
+  auto any_nan = zero;
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    const auto code = hn::PromoteTo(d, hn::LoadU(narrow, codes + i));
+    const auto code = hn::LoadU(d, codes + i);
     const auto exponent = hn::And(code, hn::Set(d, 0x78));  // eight times it
-    const auto subnormal = hn::VecFromMask(d, hn::Eq(exponent, hn::Zero(d)));
+    const auto subnormal = hn::VecFromMask(d, hn::Eq(exponent, zero));
     const auto index = hn::Or(hn::And(code, hn::Set(d, 7)), hn::And(subnormal, eight));
-    // A byte with its high bit set looks up a 0: the low bytes of the lanes come from one table, the high ones from the
-    // other.
-    const auto from_low = hn::TableLookupBytesOr0(low, hn::BitCast(bytes, hn::Or(index, hn::Set(d, 0x8000))));
-    const auto from_high =
-        hn::TableLookupBytesOr0(high, hn::BitCast(bytes, hn::Or(hn::ShiftLeft<8>(index), hn::Set(d, 0x80))));
-    const auto first = hn::BitCast(d, hn::Or(from_low, from_high));
-    const auto scaled = hn::Add(first, hn::ShiftLeft<4>(hn::SaturatedSub(exponent, eight)));
-    const auto sign = hn::ShiftLeft<8>(hn::And(code, sign_bit));
-    const auto is_nan = hn::VecFromMask(d, hn::Eq(hn::And(code, magnitude), magnitude));
-    any_nan = hn::Or(any_nan, is_nan);
-    hn::StoreU(hn::Xor(hn::IfVecThenElse(is_nan, hn::Set(d, kQuietNan), scaled), sign), d, out + i);
+    const auto low_bytes = hn::TableLookupBytes(low, index);
+    const auto high_bytes = hn::Xor(hn::TableLookupBytes(high, index), hn::And(code, sign_bit));
+    const auto powers = hn::SaturatedSub(exponent, eight);
+    any_nan = hn::Or(any_nan, hn::VecFromMask(d, hn::Eq(hn::Or(code, sign_bit), hn::Set(d, 0xff))));
+    // Of each 128 bits the lower and the upper eight codes.
+    auto add = [&](auto bytes, auto eighths)
+                   HWY_ATTR { return hn::Add(hn::BitCast(d16, bytes), hn::ShiftLeft<4>(hn::BitCast(d16, eighths))); };
+    const auto first = add(hn::InterleaveLower(d, low_bytes, high_bytes), hn::InterleaveLower(d, powers, zero));
+    const auto second = add(hn::InterleaveUpper(d, low_bytes, high_bytes), hn::InterleaveUpper(d, powers, zero));
+    if constexpr (hn::MaxLanes(d) > 16) {
+      hn::StoreU(hn::ConcatLowerLower(d16, second, first), d16, out + i);
+      hn::StoreU(hn::ConcatUpperUpper(d16, second, first), d16, out + i + lanes / 2);
+    } else {
+      hn::StoreU(first, d16, out + i);
+      hn::StoreU(second, d16, out + i + lanes / 2);
+    }
   }
-  nan = nan || !hn::AllTrue(d, hn::Eq(any_nan, hn::Zero(d)));
+  nan = !hn::AllTrue(d, hn::Eq(any_nan, zero));
   return i;
 }
 #endif
@@ -74,7 +80,9 @@ HWY_ATTR bool fp8_row(const ScaledRow& row, const uint8_t* codes, const Fp8Scale
     const Fp8Scale& scale = scales[column / row.block];
     const int64_t end = std::min(row.count, i + row.block - column % row.block);
 #if HWY_TARGET != HWY_SCALAR
-    if (scale.in_range()) i += fp8_vectors(scale, codes + i, end - i, out + i, nan);
+    bool among = false;
+    const int64_t done = scale.in_range() ? fp8_vectors(scale, codes + i, end - i, out + i, among) : 0;
+    i += among ? 0 : done;
 #endif
     for (; i < end; ++i) {
       out[i] = scaled_code(codes[i], scale.scale());

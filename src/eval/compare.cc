@@ -35,7 +35,7 @@ std::string sizes_differ(const std::string& where, size_t got, size_t want) {
 
 void Comparison::note(double difference, std::string where) {
   ++count_;
-  if (where_.empty() || !(difference <= worst_)) {
+  if (failure_.empty() && (where_.empty() || !(difference <= worst_))) {
     worst_ = std::isnan(difference) ? kNotComparable : difference;
     where_ = std::move(where);
   }

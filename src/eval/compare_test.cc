@@ -60,5 +60,14 @@ TEST(Comparison, OneWrongChoiceFailsWhateverTheTolerance) {
   EXPECT_FALSE(c.ok());
 }
 
+TEST(Comparison, AFailureStaysTheWorstWhateverIsComparedAfterIt) {
+  Comparison comparison(1e-3);
+  comparison.fail("a: is missing");
+  const std::vector<float> one = {1.0F};
+  comparison.absolute(one, one, "b");
+  EXPECT_GT(comparison.severity(), 1);
+  EXPECT_EQ(comparison.where(), "a: is missing");
+}
+
 }  // namespace
 }  // namespace fathom
