@@ -84,11 +84,13 @@ class Comparison {
   WeightsDifferences result() const {
     WeightsDifferences out{.count = std::ssize(found_), .lines = {}, .bytes = bytes_};
     for (const auto& [name, d] : found_) {
-      if (out.lines.size() == kListedDifferences) break;
-      out.lines.push_back(d.only_in.empty()
-                              ? fmt::format("{}: {} numbers differ, by {:g} at most", name, d.numbers, d.largest)
-                              : fmt::format("{}: only in {}", name, d.only_in));
+      if (!d.only_in.empty()) out.lines.push_back(fmt::format("{}: only in {}", name, d.only_in));
     }
+    for (const auto& [name, d] : found_) {
+      if (!d.only_in.empty()) continue;
+      out.lines.push_back(fmt::format("{}: {} numbers differ, by {:g} at most", name, d.numbers, d.largest));
+    }
+    if (out.lines.size() > kListedDifferences) out.lines.resize(kListedDifferences);
     return out;
   }
 

@@ -8,6 +8,7 @@
 
 #include "base/listed.h"
 #include "base/log.h"
+#include "convert/conversion.h"
 #include "convert/weight_source.h"
 #include "program/initial_values.h"
 
@@ -88,6 +89,7 @@ std::vector<size_t> load_parameters(const Session& session, const Config& config
                             .scan_axis = config.param_scan_axis,
                             .may_miss = parameters_named("init_missing_parameters", config.init_missing_parameters)});
   weights->warn_of_other_copies();
+  ConversionProgress progress("loading " + folder, 0);
   const std::set<size_t> missing(weights->missing().begin(), weights->missing().end());
   std::vector<size_t> out;
   std::vector<std::string> names;
@@ -99,7 +101,12 @@ std::vector<size_t> load_parameters(const Session& session, const Config& config
       continue;
     }
     state[i] = session.fill({entry.type.dtype, entry.type.shape.sizes(), entry.sharding},
-                            [&](std::span<const SliceMemory> slices) { weights->fill(entry.array, slices); });
+                            [&](std::span<const SliceMemory> slices) {
+                              weights->fill(entry.array, slices);
+                              for (const SliceMemory& s : slices) {
+                                progress.add(s.slice.elements() * byte_size(entry.type.dtype));
+                              }
+                            });
   }
   if (!out.empty()) log_info("{}: not there, and initialised as in a fresh run: {}", folder, listed(names, 8));
   return out;

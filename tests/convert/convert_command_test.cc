@@ -154,7 +154,7 @@ TEST(ToMaxtext, RouterBiasIsFloat32InBothPlacesWhateverIsSaved) {
 
 TEST(Inspect, FoldersOfTwoFormatsAreComparedNumberByNumber) {
   const TemporaryFolder out;
-  const std::string from = "tests/data/deepseek_v3/hf";
+  const std::string from = "tests/data/deepseek_v3/hf";  // in float32
   expect_done({"to_maxtext", "model_name=auto", "--hf_model_path=" + from, "base_output_directory=" + out.path(),
                "mtp_num_layers=0"});
   const Outcome differs = run({"inspect", "--diff", out / "0/items", from});
