@@ -4,7 +4,7 @@
 #include <string>
 
 #include "checkpoint/compare_weights.h"
-#include "model/model_config.h"
+#include "model/params.h"
 
 namespace fathom {
 
