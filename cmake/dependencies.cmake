@@ -75,12 +75,11 @@ target_link_libraries(fathom::arrow INTERFACE fathom::arrow_headers fathom::libp
 # Flags of our own code: warnings are errors; third-party headers are system headers.
 add_library(fathom_flags INTERFACE)
 target_compile_options(fathom_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wno-missing-field-initializers)
-# The warnings are those of GCC, with which the tree is built; Clang builds the fuzzers alone.
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  # The warnings are those of GCC, with which the tree is built; Clang builds the fuzzers alone.
   target_compile_options(fathom_flags INTERFACE -Wno-error)
-endif()
-# GCC's analysis of uninitialised values is thrown off by the sanitizers' instrumentation (in libstdc++'s <regex>, gcc
-# bug 105562); the other builds keep the warning.
-if("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_DEBUG}" MATCHES "-fsanitize")
+elseif("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_DEBUG}" MATCHES "-fsanitize")
+  # GCC's analysis of uninitialised values is thrown off by the sanitizers' instrumentation (in libstdc++'s <regex>, gcc
+  # bug 105562); the other builds keep the warning.
   target_compile_options(fathom_flags INTERFACE -Wno-maybe-uninitialized)
 endif()

@@ -252,7 +252,10 @@ bool SafetensorsFile::read_plain_header(std::string_view header) {
       });
     }
     TensorInfo info;
-    return read_plain_entry(json, info) && tensors_.emplace(name, std::move(info)).second;
+    if (!read_plain_entry(json, info)) return false;
+    const size_t before = tensors_.size();
+    tensors_.emplace_hint(tensors_.end(), name, std::move(info));  // most headers are sorted
+    return tensors_.size() > before;
   });
   if (is_plain && json.at_end()) return true;
   metadata_.clear();

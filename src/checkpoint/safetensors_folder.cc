@@ -60,7 +60,9 @@ bool read_plain_index(std::string_view text, ShardIndex& index) {
       return json.object([&](std::string_view tensor) {
         std::string_view file;
         if (!json.string(file) || !is_file_name(file)) return false;
-        return index.weight_map.emplace(tensor, file).second;
+        const size_t before = index.weight_map.size();
+        index.weight_map.emplace_hint(index.weight_map.end(), tensor, file);  // most are sorted
+        return index.weight_map.size() > before;
       });
     }
     if (key != "metadata" || std::exchange(has_metadata, true)) return false;
@@ -133,7 +135,7 @@ TensorFolder TensorFolder::open(const std::string& path, const SafetensorsFile::
     for (const auto& [tensor, file] : index.weight_map) {
       if (shards[file]->find(tensor) == nullptr) absent.push_back(fmt::format("'{}' (should be in {})", tensor, file));
       folder.names_.push_back(tensor);
-      folder.tensors_.emplace(tensor, shards[file]);
+      folder.tensors_.emplace_hint(folder.tensors_.end(), tensor, shards[file]);
     }
     if (!absent.empty()) {
       throw FormatError(index_path, "tensors that the index lists are not in their files: " + listed(absent, kListed));

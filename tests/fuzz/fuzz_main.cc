@@ -1,5 +1,4 @@
-// libFuzzer's entry for the target that FATHOM_FUZZ_TARGET names.
-#include <algorithm>
+// libFuzzer's entry for the target whose function FATHOM_FUZZ_TARGET names.
 #include <cstddef>
 #include <cstdint>
 
@@ -8,7 +7,6 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const auto target = std::ranges::find(fathom::fuzz_targets(), FATHOM_FUZZ_TARGET, &fathom::FuzzTarget::name);
-  target->run({reinterpret_cast<const char*>(data), size});
+  fathom::FATHOM_FUZZ_TARGET({reinterpret_cast<const char*>(data), size});
   return 0;
 }

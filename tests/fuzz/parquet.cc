@@ -1,0 +1,17 @@
+#include <algorithm>
+
+#include "data/documents.h"
+#include "targets.h"
+
+namespace fathom {
+
+void fuzz_parquet(std::string_view input) {
+  const std::string path = fuzz_folder().write("x.parquet", input);
+  expect_error_at_most([&] {
+    const std::unique_ptr<DocumentSource> source = open_parquet({path}, {.cache_bytes = kFuzzRead});
+    const int64_t documents = std::min<int64_t>(source->size(), 100);
+    for (int64_t i = 0; i < documents; ++i) source->text(i);
+  });
+}
+
+}  // namespace fathom
