@@ -113,6 +113,9 @@ class OrbaxWriter::Attempt {
   std::vector<int64_t> place(const Array& array, int64_t number) const;
   std::string chunk_key(const Array& array, int64_t number) const;
   ChunkPlace store(const ChunkId& id, std::span<const std::byte> elements);
+  // Calls `sync`. When it throws, nobody knows what the disk has: the attempt cannot go on, another one can.
+  void on_disk(const std::function<void()>& sync);
+  void require_disk() const;
   void require_all() const;
   void write_database(std::vector<std::pair<std::string, ChunkPlace>> places) const;
   // A file of the step folder.
@@ -132,6 +135,7 @@ class OrbaxWriter::Attempt {
   mutable std::mutex mutex_;  // of the states, the encoders and `unsynced_`
   std::vector<std::unique_ptr<ChunkEncoder>> encoders_;
   int64_t unsynced_ = 0;
+  bool disk_failed_ = false;
   int64_t whole_ = 0;  // chunks
 };
 
@@ -286,6 +290,7 @@ void OrbaxWriter::Attempt::write(size_t array, std::span<const int64_t> place, s
     throw std::invalid_argument(fmt::format("'{}': chunk [{}] comes with {} bytes and has {}", a.name,
                                             fmt::join(place, ", "), elements.size(), chunk_bytes(a.layout)));
   }
+  require_disk();
   Chunk& chunk = a.chunks[static_cast<size_t>(n)];
   {
     std::lock_guard lock(mutex_);
@@ -304,7 +309,7 @@ void OrbaxWriter::Attempt::write(size_t array, std::span<const int64_t> place, s
     if (journal_ == nullptr || unsynced_ < options_.sync_bytes) return;
     unsynced_ = 0;
     lock.unlock();
-    chunks_->sync();
+    on_disk([&] { chunks_->sync(); });
     journal_->on_disk(in_journal);
   } catch (...) {
     std::lock_guard lock(mutex_);
@@ -329,6 +334,24 @@ ChunkPlace OrbaxWriter::Attempt::store(const ChunkId& id, std::span<const std::b
   std::lock_guard lock(mutex_);
   encoders_.push_back(std::move(encoder));
   return place;
+}
+
+void OrbaxWriter::Attempt::on_disk(const std::function<void()>& sync) {
+  try {
+    sync();
+  } catch (const RuntimeFault&) {
+    {
+      std::lock_guard lock(mutex_);
+      disk_failed_ = true;
+    }
+    journal_->disk_failed();
+    throw;
+  }
+}
+
+void OrbaxWriter::Attempt::require_disk() const {
+  std::lock_guard lock(mutex_);
+  if (disk_failed_) throw RuntimeFault(step_folder_ + ": cannot write: the disk failed before");
 }
 
 // Manifest and nodes: where the chunks and descriptions of all arrays lie.
@@ -373,6 +396,7 @@ void OrbaxWriter::Attempt::require_all() const {
 }
 
 void OrbaxWriter::Attempt::finish() {
+  require_disk();
   require_all();
   std::vector<std::pair<std::string, ChunkPlace>> places;
   for (const Array& array : arrays_) {
@@ -394,6 +418,7 @@ void OrbaxWriter::Attempt::finish() {
   put_file("commit_success.txt", whole);
   if (partial_) {
     const Waiting waiting(step_folder_ + ": waiting for the disk");
+    on_disk([&] { partial_->sync(); });
     partial_->commit();
   } else {
     remote_->remove();

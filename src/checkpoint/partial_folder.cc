@@ -61,8 +61,9 @@ void PartialFolder::keep(const std::map<std::string, int64_t>& bytes) const {
   for (const fs::path& path : stale) remove_tree(path);
 }
 
+void PartialFolder::sync() const { sync_tree(content()); }
+
 void PartialFolder::commit() const {
-  sync_tree(content());
   if (::rename(content().c_str(), name_.c_str()) != 0) fail(name_, "cannot make it", std::strerror(errno));
   sync_folder(fs::absolute(name_).parent_path());
   remove_tree(partial_);

@@ -19,7 +19,9 @@ class PartialFolder {
   std::string content() const { return partial_ + "/whole"; }
   // Removes what an attempt of before left but for these files of the content, cut to what they are known to hold.
   void keep(const std::map<std::string, int64_t>& bytes) const;
-  // Waits until all is on the disk, and gives the folder its name.
+  // Waits until all of the content is on the disk.
+  void sync() const;
+  // Gives the content its name.
   void commit() const;
   // Removes all, and the folders that were made for it.
   void discard() const;

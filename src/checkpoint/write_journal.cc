@@ -196,6 +196,11 @@ void WriteJournal::on_disk(int64_t chunks) {
   if (::fdatasync(descriptor_) != 0) fail();
 }
 
+void WriteJournal::disk_failed() {
+  std::lock_guard lock(mutex_);
+  append(fmt::format("{} {}", kBoot, fresh_file_name()));
+}
+
 std::string journal_line(const ChunkId& chunk, const ChunkPlace& place) { return with_checksum(line_of(chunk, place)); }
 
 void read_journal_lines(std::string_view text, std::map<ChunkId, ChunkPlace>& out) {

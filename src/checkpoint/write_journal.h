@@ -13,7 +13,7 @@ namespace fathom {
 
 // A text file of lines, each with its checksum; what follows the first line that is broken is cut off. Lines:
 //   fathom PLAN                    the first: what is being written
-//   boot ID                        an attempt begins, since this start of the machine
+//   boot ID                        an attempt begins, since this start of the machine; or the disk failed (any ID)
 //   chunk ARRAY NUMBER FILE OFFSET LENGTH
 //   inline ARRAY NUMBER BYTES      in hexadecimal digits
 //   disk N                         the first N chunks of the file are on the disk
@@ -36,6 +36,8 @@ class WriteJournal {
   // Thread-safe. Returns the number of chunks in the file.
   int64_t add(const ChunkId& chunk, const ChunkPlace& place);
   void on_disk(int64_t chunks);
+  // The disk did not take what the system had taken: of the chunks so far, only those on the disk count from now on.
+  void disk_failed();
 
  private:
   void append(std::string_view line);

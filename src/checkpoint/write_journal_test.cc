@@ -32,6 +32,19 @@ TEST(WriteJournal, AfterAStartOfTheMachineOnlyWhatWasOnTheDiskCounts) {
   EXPECT_EQ(journal.chunks().at({0, 1}).file, "d/b");
 }
 
+TEST(WriteJournal, AfterADiskFailedOnlyWhatWasOnItCounts) {
+  TemporaryFolder folder;
+  const std::string path = folder / "journal";
+  {
+    WriteJournal journal(path, "plan");
+    journal.on_disk(journal.add({0, 0}, {.file = "d/a", .length = 1}));
+    journal.add({0, 1}, {.file = "d/a", .offset = 1, .length = 1});
+    journal.disk_failed();
+    journal.add({0, 2}, {.file = "d/a", .offset = 2, .length = 1});
+  }
+  EXPECT_THAT(WriteJournal(path, "plan").chunks(), ElementsAre(Key(ChunkId(0, 0))));
+}
+
 TEST(WriteJournal, LineThatIsBrokenEndsIt) {
   TemporaryFolder folder;
   const std::string path = folder / "journal";

@@ -47,7 +47,7 @@ std::vector<StoredArraySpec> arrays() {
   out.push_back(array({"params", "params", "rows"}, kHalf, {12, 8}, {4, 8}, {1, 8}));
   out.push_back(array({"params", "params", "columns"}, kHalf, {12, 8}, {4, 8}, {4, 2}));
   out.push_back(array({"params", "params", "over the edge"}, kWhole, {10, 7}, {4, 4}, {2, 1}));
-  out.push_back(array({"params", "params", "far over"}, kWhole, {3}, {16}, {4}));
+  out.push_back(array({"params", "params", "it's far over"}, kWhole, {3}, {16}, {4}));
   // As stacks of layers and experts are: [in, layers, out], [experts, layers, in, out].
   out.push_back(array({"params", "params", "layers", "kernel"}, kHalf, {64, 5, 24}, {64, 1, 24}, {8, 1, 24}));
   out.push_back(array({"params", "params", "experts", "wi"}, kHalf, {6, 5, 16, 24}, {1, 1, 16, 24}, {1, 1, 4, 24}));
