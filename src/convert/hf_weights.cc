@@ -71,7 +71,8 @@ void note_quantization(const TensorFolder& folder, const Dequantizer& dequantize
 }
 
 // Whether two tensors are equal, read a piece at a time.
-bool same_numbers(const TensorFolder& folder, const std::string& a, const std::string& b) {
+bool same_numbers(const TensorFolder& folder, const Dequantizer& dequantizer, const std::string& a,
+                  const std::string& b) {
   constexpr int64_t kPiece = int64_t{1} << 20;  // elements
   const TensorInfo &x = *folder.find(a), &y = *folder.find(b);
   if (x.sizes != y.sizes) return false;
@@ -80,6 +81,11 @@ bool same_numbers(const TensorFolder& folder, const std::string& a, const std::s
   parallel_for((elements + kPiece - 1) / kPiece, [&](int64_t i) {
     const int64_t first = i * kPiece, count = std::min(kPiece, elements - first);
     auto numbers = [&](const std::string& name, const TensorInfo& info) {
+      if (const QuantizedTensor* quantized = dequantizer.find(name)) {
+        HostArray out = HostArray::allocate(DType::kBF16, {count});
+        quantized->read(first, out.mutable_view<uint16_t>());
+        return convert(out, DType::kF32);
+      }
       const int64_t width = byte_size(info.dtype);
       HostArray out = HostArray::allocate(info.dtype, {count});
       folder.file_of(name).read(info.offset + first * width, {out.mutable_data(), static_cast<size_t>(count * width)});
@@ -179,7 +185,7 @@ HfWeights::HfWeights(TensorFolder folder, const WantedWeights& wanted)
 
 void HfWeights::warn_of_other_copies() const {
   for (const auto& [copy, original] : copies_) {
-    if (same_numbers(folder_, copy, original)) continue;
+    if (same_numbers(folder_, dequantizer_, copy, original)) continue;
     log_warning("{}: {} differs from {}, which is used in its place", folder_.path(), copy, original);
   }
 }

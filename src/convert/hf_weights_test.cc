@@ -315,6 +315,20 @@ TEST_F(HfWeightsTest, OnlyWhatTheSlicesNeedIsRead) {
   EXPECT_LT(used, part[0].bytes() / 2 + 1000);
 }
 
+TEST_F(HfWeightsTest, AQuantizedCopyIsComparedByItsNumbers) {
+  config_.prediction_layers = 1;
+  set_up(DType::kBF16, DType::kBF16);
+  const std::string name = "model.embed_tokens.weight", copy = "model.layers.4.embed_tokens.weight";
+  tensors_[copy] = tensors_[name];
+  auto written = quantize(tensors_, copy);
+  written[name] = tensors_[copy];
+  tensors_ = written;
+  write();
+  testing::internal::CaptureStderr();
+  open().warn_of_other_copies();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), Not(HasSubstr("embed_tokens")));
+}
+
 TEST_F(HfWeightsTest, ModulesForPredictionAreReadWithTheCopiesThatReleasesHold) {
   set_up(DType::kBF16, DType::kBF16);
   const auto without = tensors_;
