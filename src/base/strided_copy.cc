@@ -64,7 +64,7 @@ void transpose(const T* source, int64_t from, T* target, int64_t to, int64_t row
   }
 }
 
-// A tile of the source and of the target fit into a core's first cache together.
+// A tile of the source and what it becomes fit into a core's first cache together.
 constexpr int64_t kTile = 64;
 
 template <class T>
@@ -98,9 +98,19 @@ class Copy {
     }
     for (int64_t k = 0; k < row_->size; k += kTile) {
       for (int64_t i = 0; i < column_->size; i += kTile) {
-        transpose(source + k * row_->from + i, row_->from, target + i * column_->to + k, column_->to,
-                  std::min(kTile, row_->size - k), std::min(kTile, column_->size - i));
+        move_tile(source + k * row_->from + i, target + i * column_->to + k, std::min(kTile, row_->size - k),
+                  std::min(kTile, column_->size - i));
       }
+    }
+  }
+
+  // By way of memory of its own: rows of the target often lie a power of two apart, where few of them can be in a cache
+  // at a time, so each of their lines is written once and whole.
+  void move_tile(const T* source, T* target, int64_t rows, int64_t columns) const {
+    alignas(64) T tile[kTile * kTile];
+    transpose(source, row_->from, tile, kTile, rows, columns);
+    for (int64_t i = 0; i < columns; ++i) {
+      std::memcpy(target + i * column_->to, tile + i * kTile, sizeof(T) * static_cast<size_t>(rows));
     }
   }
 

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/parallel_for.h"
 #include "base/remote_path.h"
+#include "base/scratch.h"
 #include "base/strided_copy.h"
 #include "checkpoint/safetensors_folder.h"
 #include "checkpoint/safetensors_writer.h"
@@ -218,10 +219,11 @@ class ToHuggingFace::Plan {
     });
     if (all_whole) return progress.keep(2 * bytes);
     ByteBudget::Share share(memory_, bytes);
-    HostArray values = HostArray::allocate(dtype, task.box.sizes);
-    const SliceMemory memory{task.box, values.mutable_data()};
+    thread_local Scratch kept;
+    Scratch own;  // of a large task
+    std::byte* data = (bytes > 2 * kTaskBytes ? own : kept).of(static_cast<size_t>(bytes));
+    const SliceMemory memory{task.box, data};
     source.fill(task.array, {&memory, 1});
-    const std::byte* data = values.data();
     for_each_matrix(task, [&](const ArraySlice& one) {
       write(task.array, one, {data, static_cast<size_t>(one.elements() * byte_size(dtype))});
       data += one.elements() * byte_size(dtype);

@@ -4,19 +4,19 @@
 #include <numeric>
 #include <sstream>
 
-#include "base/host_array.h"
 #include "base/parallel_for.h"
+#include "base/scratch.h"
 #include "base/strided_copy.h"
 #include "checkpoint/orbax_writer.h"
 #include "checkpoint/zarr_writer.h"
-#include "convert/byte_budget.h"
 #include "convert/chunk_grid.h"
 #include "convert/peer_places.h"
 
 namespace fathom {
 namespace {
 
-constexpr int64_t kMemory = int64_t{1} << 30;
+// Each keeps a chunk and what is read of it; more would not be faster than a disk.
+constexpr int kMostThreads = 16;
 
 std::vector<std::string> path_of(const std::string& name) {
   std::vector<std::string> out;
@@ -75,29 +75,50 @@ int64_t product(const std::vector<int64_t>& sizes) {
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
 }
 
-// The chunk's part of our array, and its elements moved into the checkpoint's order of axes.
-HostArray make_chunk(const WeightSource& source, const Written& array, const Task& task) {
+// What is read at once of a slice: as much as stays in a core's cache until it is moved into the chunk, in whole grains
+// of the source; cut along the slowest axis that has more than one grain.
+std::pair<size_t, int64_t> steps_of(const ArraySlice& slice, const std::vector<int64_t>& grain, int64_t width) {
+  constexpr int64_t kBytes = int64_t{512} << 10;
+  size_t axis = 0;
+  while (axis + 1 < slice.sizes.size() && slice.sizes[axis] <= grain[axis]) ++axis;
+  if (slice.sizes.empty()) return {0, 1};
+  const int64_t bytes = slice.elements() / slice.sizes[axis] * grain[axis] * width;  // of one grain
+  return {axis, grain[axis] * std::max<int64_t>(kBytes / std::max<int64_t>(bytes, 1), 1)};
+}
+
+// Fills the memory of a chunk with its part of our array, moved into the checkpoint's order of axes.
+std::span<const std::byte> make_chunk(const WeightSource& source, const Written& array, const Task& task) {
+  thread_local Scratch part_memory, chunk_memory;
+  const int64_t width = byte_size(array.dtype);
   ArraySlice slice{std::vector<int64_t>(array.ours.size()), std::vector<int64_t>(array.ours.size())};
+  std::vector<int64_t> to(array.ours.size());  // strides in the chunk of our axes
+  const std::vector<int64_t> strides = row_major_strides(array.grid.chunk);
   for (size_t i = 0; i < task.start.size(); ++i) {
     const auto axis = static_cast<size_t>(array.place.axes[i]);
     slice.start[axis] = task.start[i];
     slice.sizes[axis] = task.sizes[i];
+    to[axis] = strides[i];
   }
-  HostArray part = HostArray::allocate(array.dtype, slice.sizes);
-  const SliceMemory memory{slice, part.mutable_data()};
-  source.fill(array.index, {&memory, 1});
-  HostArray chunk = HostArray::allocate(array.dtype, array.grid.chunk);
-  if (task.sizes != array.grid.chunk) {
-    std::fill_n(chunk.mutable_data(), static_cast<size_t>(chunk.bytes()), std::byte{0});
+  const auto bytes = static_cast<size_t>(product(array.grid.chunk) * width);
+  std::byte* chunk = chunk_memory.of(bytes);
+  if (task.sizes != array.grid.chunk) std::fill_n(chunk, bytes, std::byte{0});
+  const auto [cut, step] = steps_of(slice, source.grain(array.index), width);
+  const int64_t length = slice.sizes.empty() ? 1 : slice.sizes[cut];
+  for (int64_t at = 0; at < length; at += step) {
+    ArraySlice part = slice;
+    if (!slice.sizes.empty()) {
+      part.start[cut] += at;
+      part.sizes[cut] = std::min(step, length - at);
+    }
+    std::byte* memory = part_memory.of(static_cast<size_t>(part.elements() * width));
+    const SliceMemory target{part, memory};
+    source.fill(array.index, {&target, 1});
+    const std::vector<int64_t> from = row_major_strides(part.sizes);
+    std::vector<StridedAxis> axes;
+    for (size_t i = 0; i < to.size(); ++i) axes.push_back({part.sizes[i], from[i], to[i]});
+    strided_copy(width, memory, chunk + (slice.sizes.empty() ? 0 : at * to[cut] * width), axes);
   }
-  const std::vector<int64_t> from = row_major_strides(slice.sizes), to = row_major_strides(array.grid.chunk);
-  std::vector<StridedAxis> axes(slice.sizes.size());
-  for (size_t i = 0; i < task.start.size(); ++i) {
-    const auto axis = static_cast<size_t>(array.place.axes[i]);
-    axes[axis] = {slice.sizes[axis], from[axis], to[i]};
-  }
-  strided_copy(byte_size(array.dtype), part.data(), chunk.mutable_data(), axes);
-  return chunk;
+  return {chunk, bytes};
 }
 
 // Of all arrays, in the order of the list.
@@ -145,10 +166,10 @@ int64_t estimated_orbax_bytes(const WeightSource& source, const WantedWeights& w
     at += bytes;
     if (!sampled) continue;
     const auto [part, sample] = beginning_of(array, task);
-    const HostArray chunk = make_chunk(source, part, sample);
+    const std::span<const std::byte> chunk = make_chunk(source, part, sample);
     const ZarrLayout layout{.dtype = array.dtype, .sizes = sample.sizes, .chunk = sample.sizes, .inner = sample.sizes};
-    encoder.encode(layout, {chunk.data(), static_cast<size_t>(chunk.bytes())}, packed);
-    tried += chunk.bytes();
+    encoder.encode(layout, chunk, packed);
+    tried += std::ssize(chunk);
   }
   const double ratio = tried == 0 ? 1 : static_cast<double>(packed.bytes()) / static_cast<double>(tried);
   constexpr double kMargin = 1.05;
@@ -182,15 +203,13 @@ void write_orbax(const WeightSource& source, const WantedWeights& wanted, const 
                       .compress = to.compress,
                       .scan_layers = wanted.config.scan_layers,
                       .source = to.source});
-  ByteBudget memory(kMemory);
+  const ThreadLimit threads(std::min(parallel_threads(), kMostThreads));
   parallel_for(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
     const Task& task = tasks[static_cast<size_t>(i)];
     const Written& array = arrays[task.array];
     const int64_t bytes = 2 * product(task.sizes) * byte_size(array.dtype);  // read and written
     if (writer.has(task.array, task.place)) return progress.keep(bytes);
-    ByteBudget::Share share(memory, 3 * product(array.grid.chunk) * byte_size(array.dtype));
-    const HostArray chunk = make_chunk(source, array, task);
-    writer.write(task.array, task.place, {chunk.data(), static_cast<size_t>(chunk.bytes())});
+    writer.write(task.array, task.place, make_chunk(source, array, task));
     progress.add(bytes);
   });
   constexpr int64_t kStep = 0;

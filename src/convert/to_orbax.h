@@ -27,7 +27,7 @@ int64_t orbax_bytes(const WantedWeights& wanted);
 int64_t estimated_orbax_bytes(const WeightSource& source, const WantedWeights& wanted, const ToOrbax& to);
 
 // Writes every array chunk by chunk as its parts are read, with the step (0) and an empty state of the optimizer, as
-// MaxText's converters do. Memory: three chunks a thread, and at most a gigabyte or three chunks in all. Nothing
+// MaxText's converters do. Memory: 64 MiB and a grain of the source a thread, of which there are 16 at most. Nothing
 // carries the folder's name before it is whole; an attempt that was ended goes on. Throws as WeightSource::fill and
 // OrbaxWriter do.
 void write_orbax(const WeightSource& source, const WantedWeights& wanted, const ToOrbax& to,
