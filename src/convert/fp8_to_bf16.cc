@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <filesystem>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -46,8 +48,10 @@ struct Shard {
   const SafetensorsFile* source = nullptr;
   std::vector<std::string> tensors = {};
   std::unique_ptr<SafetensorsShard> target = nullptr;
-  bool whole = false;             // there already
-  std::atomic<int64_t> left = 0;  // tasks that have not ended
+  bool whole = false;  // there already
+  std::vector<Task> tasks = {};
+  std::atomic<int64_t> next = 0, left = 0;  // the task that nobody has taken; those that have not ended
+  int threads = 0;                          // that have come to it
 };
 
 // Tells two shards apart though their tensors have the same names and shapes: their headers and some of their bytes.
@@ -251,43 +255,52 @@ class Conversion {
     return out;
   }
 
-  // Threads work on several shards at once: only one of them at a time can write to a file.
+  // Each thread has a shard of its own as long as there are any: only one at a time can write to a file.
   void convert_all(ConversionProgress& progress) {
-    constexpr int kMost = 8;  // begun at once, and lost when the process is killed
-    const auto together = static_cast<size_t>(std::min(parallel_threads(), kMost));
-    std::vector<Shard*> some;
     for (auto& [name, shard] : shards_) {
       if (shard.whole) {
         progress.keep(bytes_moved_for(shard));
-        continue;
+      } else {
+        waiting_.push_back(&shard);
       }
-      some.push_back(&shard);
-      if (some.size() == together) convert_some(std::exchange(some, {}), progress);
     }
-    convert_some(some, progress);
+    std::atomic<bool> failed = false;
+    parallel_for(parallel_threads(), [&](int64_t) {
+      try {
+        while (Shard* shard = failed ? nullptr : next_shard()) convert(*shard, failed, progress);
+      } catch (...) {
+        failed = true;
+        throw;
+      }
+    });
   }
 
-  void convert_some(const std::vector<Shard*>& shards, ConversionProgress& progress) {
-    std::vector<std::vector<Task>> of_shards;
-    size_t longest = 0;
-    for (Shard* shard : shards) {
-      of_shards.push_back(tasks_of(*shard));
-      longest = std::max(longest, of_shards.back().size());
-      shard->left = static_cast<int64_t>(of_shards.back().size());
+  // One that nobody has begun, unless many are under way; then the one with tasks left that fewest threads are at.
+  Shard* next_shard() {
+    constexpr size_t kMost = 8;  // under way, and lost when the process is killed
+    const std::lock_guard lock(mutex_);
+    std::erase_if(begun_, [](const Shard* shard) { return shard->next >= std::ssize(shard->tasks); });
+    if (!waiting_.empty() && begun_.size() < kMost) {
+      Shard* shard = waiting_.front();
+      waiting_.pop_front();
+      shard->tasks = tasks_of(*shard);
+      shard->left = std::ssize(shard->tasks);
       shard->target->begin();
       if (shard->left == 0) shard->target->finish();
+      begun_.push_back(shard);
     }
-    std::vector<std::pair<Shard*, Task>> tasks;
-    for (size_t i = 0; i < longest; ++i) {
-      for (size_t s = 0; s < shards.size(); ++s) {
-        if (i < of_shards[s].size()) tasks.emplace_back(shards[s], of_shards[s][i]);
-      }
+    if (begun_.empty()) return nullptr;
+    Shard* shard = *std::ranges::min_element(begun_, {}, &Shard::threads);
+    ++shard->threads;
+    return shard;
+  }
+
+  // Takes its tasks until none is left.
+  void convert(Shard& shard, const std::atomic<bool>& failed, ConversionProgress& progress) {
+    for (int64_t i = shard.next++; i < std::ssize(shard.tasks) && !failed; i = shard.next++) {
+      convert(shard, shard.tasks[static_cast<size_t>(i)], progress);
+      if (--shard.left == 0) shard.target->finish();
     }
-    parallel_for(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
-      auto& [shard, task] = tasks[static_cast<size_t>(i)];
-      convert(*shard, task, progress);
-      if (--shard->left == 0) shard->target->finish();
-    });
   }
 
   void convert(Shard& shard, const Task& task, ConversionProgress& progress) {
@@ -326,6 +339,9 @@ class Conversion {
   Dequantizer dequantizer_;
   std::map<std::string, Shard> shards_;  // by name
   std::vector<FolderFile> files_;
+  std::mutex mutex_;
+  std::deque<Shard*> waiting_;
+  std::vector<Shard*> begun_;
   std::string index_;  // text of the output's; empty when there is none
   std::atomic<int64_t> nan_codes_ = 0, nan_scaled_ = 0;
 };
