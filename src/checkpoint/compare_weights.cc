@@ -74,8 +74,8 @@ std::optional<std::string> header_difference(const std::string& name, const Stor
     return fmt::format("shape [{}] in {}, [{}] in {}", fmt::join(left->sizes, ", "), a.path(),
                        fmt::join(right->sizes, ", "), b.path());
   }
-  if (left->dtype == right->dtype) return std::nullopt;
-  return fmt::format("{} in {}, {} in {}", fathom::name(left->dtype), a.path(), fathom::name(right->dtype), b.path());
+  if (left->type == right->type) return std::nullopt;
+  return fmt::format("{} in {}, {} in {}", left->type, a.path(), right->type, b.path());
 }
 
 }  // namespace

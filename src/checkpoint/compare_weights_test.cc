@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -147,6 +148,15 @@ TEST(CompareWeights, BoxesCoverATensorInOrder) {
   }
   EXPECT_THAT(boxes_of({.name = "none", .sizes = {3, 0}}, 100), IsEmpty());
   EXPECT_EQ(boxes_of({.name = "scalar", .bytes = 4}, 100).size(), 1U);
+}
+
+TEST(StoredWeights, NameATypeThatIsNoneOfOursAsTheFileDoes) {
+  const StoredWeights weights = StoredWeights::open("tests/data/fp8/folder");
+  std::set<std::string_view> types;
+  for (const StoredTensor& tensor : weights.tensors()) types.insert(tensor.type);
+  EXPECT_TRUE(types.contains("F8_E8M0"));
+  EXPECT_TRUE(types.contains("float8_e4m3fn"));
+  EXPECT_FALSE(types.contains("F8_E4M3"));
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ namespace fathom {
 namespace {
 
 StoredTensor stored(const std::string& name, const TensorInfo& info) {
-  return {.name = name, .dtype = info.dtype, .sizes = info.sizes, .bytes = info.bytes};
+  const std::string_view type = info.type == safetensors_name(info.dtype) ? fathom::name(info.dtype) : info.type;
+  return {.name = name, .dtype = info.dtype, .sizes = info.sizes, .bytes = info.bytes, .type = type};
 }
 
 void read_box(const SafetensorsFile& file, const TensorInfo& info, const ArraySlice& box, std::span<std::byte> out) {
@@ -61,7 +62,7 @@ StoredWeights StoredWeights::open(const std::string& path) {
   } else if (OrbaxFolder::is_checkpoint(path)) {
     out.orbax_ = OrbaxFolder::open(path);
     for (const StoredArray& array : out.orbax_->arrays()) {
-      out.tensors_.push_back({array.name, array.dtype, array.sizes, array.bytes()});
+      out.tensors_.push_back({array.name, array.dtype, array.sizes, array.bytes(), fathom::name(array.dtype)});
     }
   } else {
     throw ConfigError(

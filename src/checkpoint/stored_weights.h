@@ -20,6 +20,8 @@ struct StoredTensor {
   DType dtype = DType::kF32;
   std::vector<int64_t> sizes;
   int64_t bytes = 0;
+  // "bfloat16"; the file's own spelling where dtype stands for bytes alone ("F8_E8M0").
+  std::string_view type = {};
 };
 
 enum class WeightsFormat : uint8_t { kSafetensors, kOrbax };

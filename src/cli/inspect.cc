@@ -73,7 +73,7 @@ void print_text(const StoredWeights& weights, const std::map<std::string, Total>
   std::vector<std::vector<std::string>> rows = {{"name", "dtype", "shape", "bytes"}};
   for (const StoredTensor& t : weights.tensors()) {
     rows.push_back(
-        {t.name, std::string(name(t.dtype)), fmt::format("[{}]", fmt::join(t.sizes, ", ")), std::to_string(t.bytes)});
+        {t.name, std::string(t.type), fmt::format("[{}]", fmt::join(t.sizes, ", ")), std::to_string(t.bytes)});
   }
   print_table(rows, 3);
   rows = {{"group", "tensors", "elements", "bytes"}};
@@ -101,8 +101,8 @@ void print_json(const StoredWeights& weights, const std::map<std::string, Total>
   fmt::format_to(add, R"({{"path":{},"format":"{}","tensors":[)", quoted(weights.path()), name(weights.format()));
   const char* before = "";
   for (const StoredTensor& t : weights.tensors()) {
-    fmt::format_to(add, R"({}{{"name":{},"dtype":"{}","shape":[{}],"bytes":{}}})", before, quoted(t.name),
-                   name(t.dtype), fmt::join(t.sizes, ","), t.bytes);
+    fmt::format_to(add, R"({}{{"name":{},"dtype":"{}","shape":[{}],"bytes":{}}})", before, quoted(t.name), t.type,
+                   fmt::join(t.sizes, ","), t.bytes);
     before = ",\n";
   }
   fmt::format_to(add, "],\n\"groups\":[");
