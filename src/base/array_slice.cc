@@ -4,10 +4,24 @@
 
 namespace fathom {
 
-int64_t ArraySlice::elements() const {
+int64_t element_count(std::span<const int64_t> sizes) {
   int64_t n = 1;
   for (int64_t s : sizes) n *= s;
   return n;
+}
+
+int64_t ArraySlice::elements() const { return element_count(sizes); }
+
+std::optional<ArraySlice> intersection(const ArraySlice& a, const ArraySlice& b) {
+  ArraySlice out;
+  for (size_t i = 0; i < a.start.size(); ++i) {
+    const int64_t start = std::max(a.start[i], b.start[i]);
+    const int64_t end = std::min(a.start[i] + a.sizes[i], b.start[i] + b.sizes[i]);
+    if (end <= start) return std::nullopt;
+    out.start.push_back(start);
+    out.sizes.push_back(end - start);
+  }
+  return out;
 }
 
 SliceRuns::SliceRuns(const std::vector<int64_t>& whole, const ArraySlice& slice) {

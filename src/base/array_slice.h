@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "base/host_array.h"
@@ -17,6 +19,12 @@ struct ArraySlice {
   int64_t elements() const;
   friend auto operator<=>(const ArraySlice&, const ArraySlice&) = default;
 };
+
+// What two boxes of one array share; nothing when that is empty.
+std::optional<ArraySlice> intersection(const ArraySlice& a, const ArraySlice& b);
+
+// Elements of an array of these sizes; 1 for rank 0.
+int64_t element_count(std::span<const int64_t> sizes);
 
 // A slice and the memory for its elements, row-major.
 struct SliceMemory {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/write_all.h"
 
 namespace fathom {
 
@@ -50,13 +51,7 @@ PartialFile::~PartialFile() {
 void PartialFile::fail(int error) const { throw RuntimeFault(path_ + ": cannot write: " + std::strerror(error)); }
 
 void PartialFile::write(int64_t offset, std::string_view bytes) const {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(errno);
-    bytes.remove_prefix(static_cast<size_t>(n));
-    offset += n;
-  }
+  if (!write_all_at(descriptor_, offset, bytes)) fail(errno);
 }
 
 void PartialFile::resize(int64_t bytes) const {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/write_all.h"
 
 namespace fathom {
 namespace {
@@ -41,13 +42,7 @@ void LocalFile::fail(std::string_view what) const {
 }
 
 void LocalFile::write(std::string_view bytes, int64_t offset) const {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail("cannot write");
-    bytes.remove_prefix(static_cast<size_t>(n));
-    offset += n;
-  }
+  if (!write_all_at(descriptor_, offset, bytes)) fail("cannot write");
 }
 
 void LocalFile::sync() const {

@@ -8,6 +8,7 @@
 #include "base/listed.h"
 #include "base/parallel_for.h"
 #include "base/remote_path.h"
+#include "base/scratch.h"
 #include "checkpoint/byte_stream.h"
 
 namespace fathom {
@@ -37,31 +38,12 @@ struct Task {
   int64_t begin = 0, end = 0;  // elements of the stored chunk
 };
 
-int64_t product(std::span<const int64_t> sizes) {
-  int64_t out = 1;
-  for (int64_t size : sizes) out *= size;
-  return out;
-}
-
 // The place of number `index` in a grid, row-major.
 std::vector<int64_t> place_in(std::span<const int64_t> grid, int64_t index) {
   std::vector<int64_t> out(grid.size());
   for (size_t i = grid.size(); i-- > 0;) {
     out[i] = index % grid[i];
     index /= grid[i];
-  }
-  return out;
-}
-
-// What two boxes share; nothing when that is empty.
-std::optional<ArraySlice> meet(const ArraySlice& a, const ArraySlice& b) {
-  ArraySlice out;
-  for (size_t i = 0; i < a.start.size(); ++i) {
-    const int64_t start = std::max(a.start[i], b.start[i]);
-    const int64_t end = std::min(a.start[i] + a.sizes[i], b.start[i] + b.sizes[i]);
-    if (end <= start) return std::nullopt;
-    out.start.push_back(start);
-    out.sizes.push_back(end - start);
   }
   return out;
 }
@@ -85,14 +67,14 @@ std::vector<int64_t> boxes_met(const std::vector<int64_t>& origin, std::span<con
   ArraySlice all{origin, {}};
   for (size_t i = 0; i < grid.size(); ++i) all.sizes.push_back(grid[i] * size[i]);
   for (const ArraySlice& box : wanted) {
-    const std::optional<ArraySlice> part = meet(box, all);
+    const std::optional<ArraySlice> part = intersection(box, all);
     if (!part) continue;
     std::vector<int64_t> from, counts;
     for (size_t i = 0; i < grid.size(); ++i) {
       from.push_back((part->start[i] - origin[i]) / size[i]);
       counts.push_back((part->start[i] + part->sizes[i] - 1 - origin[i]) / size[i] - from[i] + 1);
     }
-    const int64_t count = product(counts);
+    const int64_t count = element_count(counts);
     for (int64_t k = 0; k < count; ++k) {
       const std::vector<int64_t> place = place_in(counts, k);
       int64_t number = 0;
@@ -105,22 +87,10 @@ std::vector<int64_t> boxes_met(const std::vector<int64_t>& origin, std::span<con
   return out;
 }
 
-// Memory for pieces of one thread, aligned for any element.
-struct Buffer {
-  std::byte* get(int64_t bytes) {
-    if (bytes > size) {
-      memory = std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(bytes));
-      size = bytes;
-    }
-    return memory.get();
-  }
-  std::unique_ptr<std::byte[]> memory;
-  int64_t size = 0;
-};
-
-Buffer& thread_buffer() {
-  thread_local Buffer buffer;
-  return buffer;
+// Memory for pieces of one thread.
+std::byte* thread_buffer(int64_t bytes) {
+  thread_local Scratch buffer;
+  return buffer.of(static_cast<size_t>(bytes));
 }
 
 void swap_bytes(std::byte* data, int64_t count, int64_t width) {
@@ -136,7 +106,7 @@ class Reading {
         wanted_(wanted),
         visit_(visit),
         width_(byte_size(array_.dtype)),
-        elements_(product(array_.stored_chunk())) {}
+        elements_(element_count(array_.stored_chunk())) {}
 
   void run() {
     const std::vector<int64_t> origin(array_.sizes.size(), 0), grid = array_.grid();
@@ -156,7 +126,7 @@ class Reading {
   // Outer chunks that are looked up at once.
   size_t batch() const {
     if (!array_.shards) return kPlannedChunks;
-    const auto inner = static_cast<size_t>(product(inner_grid()));
+    const auto inner = static_cast<size_t>(element_count(inner_grid()));
     return std::max<size_t>(kPlannedChunks / std::max<size_t>(inner, 1), 1);
   }
   std::vector<int64_t> inner_grid() const {
@@ -213,7 +183,7 @@ class Reading {
     const std::vector<int64_t> grid = inner_grid();
     const std::vector<int64_t> numbers = boxes_met(shard.box.start, grid, array_.shards->inner, wanted_);
     if (!shard.bytes) return {shard};
-    const std::string index = read_index(shard, static_cast<size_t>(product(grid)));
+    const std::string index = read_index(shard, static_cast<size_t>(element_count(grid)));
     std::vector<Chunk> out;
     for (int64_t number : numbers) {
       const std::vector<int64_t> place = place_in(grid, number);
@@ -296,7 +266,7 @@ class Reading {
   std::vector<SliceRuns> wanted_runs(const Chunk& chunk) const {
     std::vector<SliceRuns> out;
     for (const ArraySlice& box : wanted_) {
-      std::optional<ArraySlice> part = meet(box, chunk.box);
+      std::optional<ArraySlice> part = intersection(box, chunk.box);
       if (!part) continue;
       for (size_t i = 0; i < part->start.size(); ++i) part->start[i] -= chunk.box.start[i];
       out.emplace_back(array_.stored_chunk(), *part);
@@ -306,7 +276,7 @@ class Reading {
 
   void fill_chunk(const Chunk& chunk) const {
     const int64_t count = chunk.box.elements(), step = kPieceBytes / width_;
-    std::byte* data = thread_buffer().get(kPieceBytes);
+    std::byte* data = thread_buffer(kPieceBytes);
     for (int64_t i = 0; i < std::min(count, step); ++i) {
       std::memcpy(data + i * width_, array_.fill.data(), static_cast<size_t>(width_));
     }
@@ -350,7 +320,7 @@ class Reading {
         const int64_t from = parts[i].first;
         int64_t to = parts[i].second;
         for (++i; i < parts.size() && parts[i].first - to <= gap; ++i) to = std::max(to, parts[i].second);
-        std::byte* data = thread_buffer().get((to - from) * width_);
+        std::byte* data = thread_buffer((to - from) * width_);
         task.chunk->bytes->read(from * width_, {data, static_cast<size_t>((to - from) * width_)});
         deliver(*task.chunk, from, to, data);
       }
@@ -411,11 +381,11 @@ class Reading {
     int64_t end = 0;  // of the last wanted element
     for (const SliceRuns& r : wanted_runs(chunk)) end = std::max(end, r.place(r.count() - 1) + r.length());
     for (const ArraySlice& box : wanted_) {
-      if (meet(box, chunk.box) == chunk.box) end = elements_;
+      if (intersection(box, chunk.box) == chunk.box) end = elements_;
     }
     const ByteStreamPtr stream = decoded(chunk);
     const int64_t step = kPieceBytes / width_;
-    std::byte* data = thread_buffer().get(kPieceBytes);
+    std::byte* data = thread_buffer(kPieceBytes);
     for (int64_t at = 0; at < end; at += step) {
       const int64_t count = std::min(step, end - at);
       const auto bytes = static_cast<size_t>(count * width_);
@@ -449,7 +419,7 @@ class Reading {
       stride *= whole[order[i]];
     }
     const int64_t step = kPieceBytes / width_;
-    std::byte* data = thread_buffer().get(kPieceBytes);
+    std::byte* data = thread_buffer(kPieceBytes);
     int64_t from = 0;
     for (int64_t begin = 0; begin < elements_; begin += step) {
       const int64_t end = std::min(begin + step, elements_);
@@ -483,7 +453,7 @@ void read_zarr(const ZarrSource& source, std::span<const ArraySlice> wanted, con
 void require_chunks(const ZarrSource& source) {
   if (source.may_be_absent) return;
   const std::vector<int64_t> grid = source.array->grid();
-  const int64_t count = product(grid);
+  const int64_t count = element_count(grid);
   std::vector<std::string> missing;
   int64_t more = 0;
   for (int64_t k = 0; k < count; ++k) {

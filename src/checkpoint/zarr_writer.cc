@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "base/array_slice.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
 
@@ -59,12 +60,6 @@ Json codec(std::string_view name, Json configuration) {
   return {{"name", name}, {"configuration", std::move(configuration)}};
 }
 
-int64_t product(std::span<const int64_t> sizes) {
-  int64_t n = 1;
-  for (int64_t size : sizes) n *= size;
-  return n;
-}
-
 // Offsets of all elements of a box of `sizes`, row-major, when a step along each axis is that many bytes.
 std::vector<int64_t> places_of(std::span<const int64_t> sizes, std::span<const int64_t> steps) {
   std::vector<int64_t> out = {0};
@@ -86,7 +81,7 @@ void append_index(std::string& index, int64_t offset, int64_t length) {
 
 }  // namespace
 
-int64_t chunk_bytes(const ZarrLayout& layout) { return product(layout.chunk) * byte_size(layout.dtype); }
+int64_t chunk_bytes(const ZarrLayout& layout) { return element_count(layout.chunk) * byte_size(layout.dtype); }
 
 std::string_view zarr_description_name(int version) { return version == 3 ? "zarr.json" : ".zarray"; }
 
@@ -135,7 +130,7 @@ struct ChunkEncoder::InnerGrid {
     const size_t rank = layout.chunk.size();
     size_t split = rank;  // a + 1
     while (split > 0 && layout.chunk[split - 1] == layout.inner[split - 1]) --split;
-    bytes = product(layout.inner) * byte_size(layout.dtype);
+    bytes = element_count(layout.inner) * byte_size(layout.dtype);
     if (split == 0) {
       run = bytes;
       return;

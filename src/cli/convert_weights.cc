@@ -114,7 +114,6 @@ int write_maxtext(const Job& job) {
   to.beside = [&](const std::string& folder) { copy_companions(companions(job, job.from, folder)); };
   require_free_space(job.to, estimated_orbax_bytes(*source, wanted, to) - bytes_under(to.step_folder + ".partial"));
   ConversionProgress progress(job.command, 2 * orbax_bytes(wanted));
-  source->warn_of_other_copies();
   write_orbax(*source, wanted, to, progress);
   progress.finish();
   log_info("load_parameters_path={}/items takes it", to.step_folder);
@@ -133,7 +132,6 @@ int write_folder(const Job& job, const std::string& home) {
   ToHuggingFace to(wanted, job.to, source_identity(job.from));
   require_free_space(job.to, to.bytes_to_write());
   ConversionProgress progress(job.command, 2 * to.bytes());
-  source->warn_of_other_copies();
   to.write(*source, progress);
   copy_companions(companions(job, home, job.to));
   to.write_index();

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <optional>
 
+#include "base/array_slice.h"
+
 namespace fathom {
 namespace {
 
@@ -12,7 +14,7 @@ constexpr int64_t kReaders = 128;
 // Smaller chunks cost more as a place to look up than they save.
 constexpr int64_t kLeastInnerBytes = 4096;
 
-// The smallest number of equal parts of an axis, none above `most`; 0 where the axis has none.
+// The smallest number of equal parts of an axis that is at least `least_parts`.
 int64_t parts_of_axis(int64_t size, int64_t least_parts) {
   for (int64_t parts = least_parts; parts <= size; ++parts) {
     if (size % parts == 0) return parts;
@@ -37,9 +39,7 @@ ChunkGrid chunk_grid(const Param& param, const ParamArray& array, const PeerPlac
     others.push_back(i);
   }
   const std::optional<size_t> split = embedding ? embedding : first_long;
-  auto bytes = [&](const std::vector<int64_t>& sizes) {
-    return std::accumulate(sizes.begin(), sizes.end(), byte_size(array.type.dtype), std::multiplies<>());
-  };
+  auto bytes = [&](const std::vector<int64_t>& sizes) { return element_count(sizes) * byte_size(array.type.dtype); };
   if (bytes(out.chunk) > kMostBytes) {
     // The longest axis beside the one that inner chunks split.
     if (others.size() > 1) std::erase(others, split.value_or(place.axes.size()));

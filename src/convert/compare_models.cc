@@ -31,7 +31,7 @@ std::vector<Piece> pieces_of(const WantedWeights& wanted) {
     const Param& row = wanted.table[array.row];
     const std::vector<int64_t> sizes = array.type.shape.sizes();
     const std::vector<HfPart> parts = hf_parts(wanted.config, row, array);
-    const size_t leading = (sizes.size() > row.type.shape.sizes().size() ? 1 : 0) + (row.routed ? 1 : 0);
+    const size_t leading = axes_of_parts(row, array);
     for (size_t k = 0; k < parts.size(); ++k) {
       ArraySlice box{std::vector<int64_t>(sizes.size()), sizes};
       auto rest = static_cast<int64_t>(k);

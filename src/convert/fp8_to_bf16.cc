@@ -20,6 +20,7 @@
 #include "checkpoint/safetensors_shard.h"
 #include "convert/folder_files.h"
 #include "convert/quantized.h"
+#include "convert/source_folder.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -80,12 +81,6 @@ const ConfigChanges& without_quantization() {
   return changes;
 }
 
-std::string canonical(const std::string& path) {
-  std::error_code none;
-  fs::path out = fs::weakly_canonical(fs::absolute(path, none), none);
-  return (out.has_filename() ? out : out.parent_path()).string();
-}
-
 class Conversion {
  public:
   Conversion(const std::string& input, std::string output, const ConversionOptions& options)
@@ -127,11 +122,7 @@ class Conversion {
     }
     std::error_code none;
     if (fs::exists(output_, none) && !fs::is_directory(output_, none)) throw ConfigError(output_ + ": not a folder");
-    if (is_remote(input)) return;
-    const std::string from = canonical(input), to = canonical(output_);
-    if (to == from || to.starts_with(from + "/")) {
-      throw ConfigError(fmt::format("{}: the output may be neither the input {} nor a folder in it", output_, input));
-    }
+    require_other_place(input, output_);
   }
 
   void plan() {

@@ -70,6 +70,18 @@ void note_quantization(const TensorFolder& folder, const Dequantizer& dequantize
   log_warning("{}: quantization_config: no tensor of the folder is quantized; they are read as they are", path);
 }
 
+// The elements of an array between the first and the last (exclusive) that one of the slices holds.
+std::pair<int64_t, int64_t> extent(const std::vector<int64_t>& sizes, std::span<const SliceMemory> slices) {
+  int64_t first = element_count(sizes), last = 0;
+  for (const SliceMemory& memory : slices) {
+    const SliceRuns runs(sizes, memory.slice);
+    if (runs.count() == 0) continue;
+    first = std::min(first, runs.place(0));
+    last = std::max(last, runs.place(runs.count() - 1) + runs.length());
+  }
+  return {first, last};
+}
+
 // Whether two tensors are equal, read a piece at a time.
 bool same_numbers(const TensorFolder& folder, const Dequantizer& dequantizer, const std::string& a,
                   const std::string& b) {
@@ -109,6 +121,10 @@ std::vector<HfPart> hf_parts(const ModelConfig& config, const Param& param, cons
     out.push_back({std::move(name), param.hf_sizes, offset, elements});
   });
   return out;
+}
+
+size_t axes_of_parts(const Param& param, const ParamArray& array) {
+  return static_cast<size_t>(array.type.shape.rank() - param.type.shape.rank()) + (param.routed ? 1 : 0);
 }
 
 std::vector<HfPart> stacked_parts(const ModelConfig& config, const Param& param, const ParamArray& array) {
@@ -192,8 +208,14 @@ void HfWeights::warn_of_other_copies() const {
 
 void HfWeights::fill(size_t index, std::span<const SliceMemory> slices) const {
   const auto& [array, parts] = arrays_[index];
-  SliceReader reader(array.type.dtype, array.type.shape.sizes(), slices);
-  for (const HfPart& part : parts) {
+  const std::vector<int64_t> sizes = array.type.shape.sizes();
+  SliceReader reader(array.type.dtype, sizes, slices);
+  // A stack of experts has thousands of parts, and a converter asks for one or less of them at a time.
+  const auto [first, last] = extent(sizes, slices);
+  auto part_at =
+      std::ranges::partition_point(parts, [&, f = first](const HfPart& p) { return p.offset + p.elements <= f; });
+  for (; part_at != parts.end() && part_at->offset < last; ++part_at) {
+    const HfPart& part = *part_at;
     reader.add({.tensor = part.name,
                 .file = &folder_.file_of(part.name),
                 .info = folder_.find(part.name),

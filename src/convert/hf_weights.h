@@ -27,6 +27,8 @@ struct HfPart {
 
 // The tensors that make up an array, in memory order: one a layer of a stack, and one an expert.
 std::vector<HfPart> hf_parts(const ModelConfig& config, const Param& param, const ParamArray& array);
+// How many axes of an array count layers and experts: those that choose one of its parts, which stand in their order.
+size_t axes_of_parts(const Param& param, const ParamArray& array);
 // The same where a layer's experts are stacked, as transformers 5 has them in memory: "mlp.experts.gate_up_proj"
 // [e 2f d], the gate's rows before the other's, and "mlp.experts.down_proj" [e d f]. Nothing for a parameter that is no
 // matrix of experts.

@@ -21,16 +21,6 @@ namespace {
 
 constexpr std::string_view kParams = "params.params.";
 
-std::optional<ArraySlice> common(const ArraySlice& a, const ArraySlice& b) {
-  ArraySlice out = a;
-  for (size_t i = 0; i < a.start.size(); ++i) {
-    out.start[i] = std::max(a.start[i], b.start[i]);
-    out.sizes[i] = std::min(a.start[i] + a.sizes[i], b.start[i] + b.sizes[i]) - out.start[i];
-    if (out.sizes[i] <= 0) return std::nullopt;
-  }
-  return out;
-}
-
 // The part of a stored array that a slice of ours comes from; nothing where it needs none of it.
 std::optional<ArraySlice> stored_slice(const PeerPlace& place, const ArraySlice& slice) {
   if (place.our_layer >= 0 &&
@@ -59,7 +49,7 @@ class Target {
 
   // Takes what it wants of a box of elements at `from`, which lie `strides` apart.
   void take(const ArraySlice& box, std::span<const int64_t> strides, const std::byte* from, int64_t width) const {
-    const std::optional<ArraySlice> part = common(box, stored_);
+    const std::optional<ArraySlice> part = intersection(box, stored_);
     if (!part) return;
     std::vector<StridedAxis> axes;
     int64_t source = 0, target = offset_;
@@ -151,6 +141,8 @@ OrbaxWeights::OrbaxWeights(OrbaxFolder folder, const WantedWeights& wanted) : fo
         if (!wrong) wrong = std::move(misfits);
         continue;
       }
+      // A square bias fits either order of its axes: the same array is no copy of itself.
+      if (!out.sources.empty() && out.sources[0].place.name == form[0].name) continue;
       std::vector<Source>& sources = out.sources.empty() ? out.sources : out.copy;
       if (!sources.empty()) continue;
       for (const PeerPlace& place : form) sources.push_back({folder_.find(place.name), place});
@@ -210,8 +202,8 @@ void OrbaxWeights::warn_of_other_copies() const {
   for (const Array& array : arrays_) {
     if (array.copy.empty()) continue;
     const std::vector<int64_t> sizes = array.array.type.shape.sizes();
-    HostArray used = HostArray::allocate(array.array.type.dtype, sizes), other = used;
-    other = HostArray::allocate(array.array.type.dtype, sizes);
+    HostArray used = HostArray::allocate(array.array.type.dtype, sizes);
+    HostArray other = HostArray::allocate(array.array.type.dtype, sizes);
     const ArraySlice whole{std::vector<int64_t>(sizes.size(), 0), sizes};
     const SliceMemory into_used{whole, used.mutable_data()}, into_other{whole, other.mutable_data()};
     read(array, array.sources, {&into_used, 1});
@@ -224,16 +216,15 @@ void OrbaxWeights::warn_of_other_copies() const {
 
 std::vector<int64_t> OrbaxWeights::grain(size_t index) const {
   const Array& array = arrays_[index];
-  std::vector<int64_t> out(array.array.type.shape.sizes().size(), 1);
+  const std::vector<int64_t> sizes = array.array.type.shape.sizes();
+  std::vector<int64_t> out(sizes.size(), 1);
   for (const Source& source : array.sources) {
     for (size_t i = 0; i < source.place.axes.size(); ++i) {
-      const int axis = source.place.axes[i];
-      if (axis < 0) continue;
-      int64_t& length = out[static_cast<size_t>(axis)];
-      length = std::lcm(length, source.stored->chunk[i]);
+      if (source.place.axes[i] < 0) continue;
+      const auto axis = static_cast<size_t>(source.place.axes[i]);
+      out[axis] = std::min(std::lcm(out[axis], std::min(source.stored->chunk[i], sizes[axis])), sizes[axis]);
     }
   }
-  for (size_t i = 0; i < out.size(); ++i) out[i] = std::min(out[i], array.array.type.shape.sizes()[i]);
   return out;
 }
 

@@ -253,6 +253,23 @@ TEST(OrbaxWeights, TwoBiasesThatDifferAreSaid) {
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("gate.bias differs from params.MoEBiasVar"));
 }
 
+// Experts and layers of one number: the bias fits in both orders of its axes.
+TEST(OrbaxWeights, ASquareBiasIsNoCopyOfItself) {
+  ModelConfig m = tiny_v3();
+  m.experts = 8;
+  m.layers = 9;
+  const TemporaryFolder folder;
+  write(made(m), folder.path());
+  const Made expected = made(m);
+  const OrbaxWeights weights(OrbaxFolder::open(folder.path() + "/0"), wanted_of(expected));
+  testing::internal::CaptureStderr();
+  weights.warn_of_other_copies();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  auto index = std::ranges::find(expected.arrays(), "decoder.moe_layers.moe.router_bias", &ParamArray::name);
+  const auto bias = static_cast<size_t>(index - expected.arrays().begin());
+  EXPECT_TRUE(same(read(weights, bias, *index, all_of(*index)), expected.whole(bias)));
+}
+
 TEST(OrbaxWeights, NumbersThatAreNotFiniteAreRefusedByName) {
   const TemporaryFolder folder;
   write_bias(folder.path(), {{"params.params", false}}, std::numeric_limits<float>::infinity());

@@ -6,7 +6,6 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -28,10 +27,6 @@ constexpr int64_t kShardBytes = 5'000'000'000;
 constexpr int64_t kTaskBytes = int64_t{32} << 20;
 constexpr int64_t kMostTaskBytes = int64_t{1} << 30;
 constexpr int64_t kMemory = int64_t{2} << 30;
-
-int64_t product(std::span<const int64_t> sizes) {
-  return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
-}
 
 // A shard that is begun when its first part comes and gets its name with the last.
 class Shard {
@@ -106,6 +101,7 @@ class ToHuggingFace::Plan {
     if (fault) throw RuntimeFault(folder_ + ": cannot make the folder: " + fault.message());
     const bool all_whole = std::ranges::all_of(shards_, [](const auto& s) { return s.second->whole(); });
     if (!all_whole) std::filesystem::remove(join_path(folder_, kModelIndex), fault);
+    source.warn_of_other_copies();
     std::vector<Task> tasks;
     for (size_t i = 0; i < wanted_.arrays.size(); ++i) add_tasks(source, i, tasks);
     std::ranges::stable_sort(tasks, {}, &Task::order);
@@ -135,12 +131,9 @@ class ToHuggingFace::Plan {
     }
   }
 
-  // The axes of an array that count layers and experts.
   size_t leading(size_t index) const {
     const ParamArray& array = wanted_.arrays[index];
-    const Param& row = wanted_.table[array.row];
-    const bool stacked = array.type.shape.rank() > row.type.shape.rank();
-    return (stacked ? 1 : 0) + (row.routed ? 1 : 0);
+    return axes_of_parts(wanted_.table[array.row], array);
   }
 
   // The matrix at the beginning of a box that holds one layer and expert.
@@ -179,7 +172,7 @@ class ToHuggingFace::Plan {
     const size_t rows = leading(index);  // the axis of rows
     std::vector<int64_t> out = sizes;
     for (size_t i = 0; i < sizes.size() && i <= rows; ++i) out[i] = grain[i];
-    auto bytes = [&] { return product(out) * byte_size(wanted_.arrays[index].type.dtype); };
+    auto bytes = [&] { return element_count(out) * byte_size(wanted_.arrays[index].type.dtype); };
     // From the slowest axis on: what is cut smaller than the chunks is read several times.
     for (size_t i = 0; i < sizes.size() && i <= rows; ++i) {
       while (out[i] > 1 && bytes() > kMostTaskBytes) out[i] = (out[i] + 1) / 2;
@@ -196,7 +189,7 @@ class ToHuggingFace::Plan {
     const size_t axes = leading(task.array);
     ArraySlice one = task.box;
     for (size_t i = 0; i < axes; ++i) one.sizes[i] = 1;
-    const int64_t count = product(std::span(task.box.sizes).first(axes));
+    const int64_t count = element_count(std::span(task.box.sizes).first(axes));
     for (int64_t k = 0; k < count; ++k) {
       int64_t rest = k;
       for (size_t i = axes; i-- > 0; rest /= task.box.sizes[i]) {

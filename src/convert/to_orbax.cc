@@ -1,7 +1,6 @@
 #include "convert/to_orbax.h"
 
 #include <algorithm>
-#include <numeric>
 #include <sstream>
 
 #include "base/parallel_for.h"
@@ -71,10 +70,6 @@ void add_tasks(size_t index, const Written& array, std::vector<Task>& tasks) {
   }
 }
 
-int64_t product(const std::vector<int64_t>& sizes) {
-  return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
-}
-
 // What is read at once of a slice: as much as stays in a core's cache until it is moved into the chunk, in whole grains
 // of the source; cut along the slowest axis that has more than one grain.
 std::pair<size_t, int64_t> steps_of(const ArraySlice& slice, const std::vector<int64_t>& grain, int64_t width) {
@@ -99,7 +94,7 @@ std::span<const std::byte> make_chunk(const WeightSource& source, const Written&
     slice.sizes[axis] = task.sizes[i];
     to[axis] = strides[i];
   }
-  const auto bytes = static_cast<size_t>(product(array.grid.chunk) * width);
+  const auto bytes = static_cast<size_t>(element_count(array.grid.chunk) * width);
   std::byte* chunk = chunk_memory.of(bytes);
   if (task.sizes != array.grid.chunk) std::fill_n(chunk, bytes, std::byte{0});
   const auto [cut, step] = steps_of(slice, source.grain(array.index), width);
@@ -142,7 +137,7 @@ std::pair<Written, Task> beginning_of(const Written& array, const Task& task) {
   constexpr int64_t kElements = int64_t{1} << 17;
   std::pair<Written, Task> out{array, task};
   for (int64_t& size : out.second.sizes) {
-    const int64_t others = product(out.second.sizes) / size;
+    const int64_t others = element_count(out.second.sizes) / size;
     size = std::clamp<int64_t>(kElements / std::max<int64_t>(others, 1), 1, size);
   }
   out.first.grid.chunk = out.second.sizes;
@@ -161,7 +156,7 @@ int64_t estimated_orbax_bytes(const WeightSource& source, const WantedWeights& w
   Counter packed;
   for (const Task& task : tasks_of(arrays)) {
     const Written& array = arrays[task.array];
-    const int64_t bytes = product(task.sizes) * byte_size(array.dtype);
+    const int64_t bytes = element_count(task.sizes) * byte_size(array.dtype);
     const bool sampled = at * kSamples / all != (at + bytes) * kSamples / all;
     at += bytes;
     if (!sampled) continue;
@@ -178,7 +173,7 @@ int64_t estimated_orbax_bytes(const WeightSource& source, const WantedWeights& w
 
 int64_t orbax_bytes(const WantedWeights& wanted) {
   int64_t bytes = 0;
-  for (const Written& array : arrays_to_write(wanted)) bytes += product(array.ours) * byte_size(array.dtype);
+  for (const Written& array : arrays_to_write(wanted)) bytes += element_count(array.ours) * byte_size(array.dtype);
   return bytes;
 }
 
@@ -203,11 +198,12 @@ void write_orbax(const WeightSource& source, const WantedWeights& wanted, const 
                       .compress = to.compress,
                       .scan_layers = wanted.config.scan_layers,
                       .source = to.source});
+  source.warn_of_other_copies();  // reads a lot: whatever else may be wrong comes first
   const ThreadLimit threads(std::min(parallel_threads(), kMostThreads));
   parallel_for(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
     const Task& task = tasks[static_cast<size_t>(i)];
     const Written& array = arrays[task.array];
-    const int64_t bytes = 2 * product(task.sizes) * byte_size(array.dtype);  // read and written
+    const int64_t bytes = 2 * element_count(task.sizes) * byte_size(array.dtype);  // read and written
     if (writer.has(task.array, task.place)) return progress.keep(bytes);
     writer.write(task.array, task.place, make_chunk(source, array, task));
     progress.add(bytes);

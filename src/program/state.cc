@@ -42,22 +42,18 @@ size_t likeness(const std::string& mask, const std::string& path) {
 // The paths that one of a key's expressions matches. Each must match one.
 std::set<std::string> matched_paths(const char* key, const std::vector<std::string>& masks,
                                     const std::vector<Param>& table) {
-  std::vector<std::string> paths;
-  for (const Param& row : table) paths.push_back(path_of(row));
   std::set<std::string> out;
   for (const std::string& mask : masks) {
     bool any = false;
-    try {
-      const PythonRegex expression(mask);
-      for (const std::string& path : paths) {
-        if (!expression.search(path)) continue;
-        any = true;
-        out.insert(path);
-      }
-    } catch (const PatternError& e) {
-      throw ConfigError(fmt::format("{}: '{}': {}", key, mask, e.what()));
+    const auto matches = parameters_named(key, {mask});
+    for (const Param& row : table) {
+      if (!matches(row)) continue;
+      any = true;
+      out.insert(path_of(row));
     }
     if (any) continue;
+    std::vector<std::string> paths;
+    for (const Param& row : table) paths.push_back(path_of(row));
     std::stable_sort(paths.begin(), paths.end(),
                      [&](const std::string& a, const std::string& b) { return likeness(mask, a) > likeness(mask, b); });
     throw ConfigError(fmt::format("{}: '{}' matches no parameter; the nearest are {}", key, mask, listed(paths, 3)));
@@ -104,14 +100,23 @@ void add_moments(StateSpec& spec, const Config& config) {
 }  // namespace
 
 std::function<bool(const Param&)> parameters_named(const char* key, const std::vector<std::string>& expressions) {
+  auto said = [key](const std::string& text, const PatternError& e) {
+    return ConfigError(fmt::format("{}: '{}': {}", key, text, e.what()));
+  };
   std::vector<std::shared_ptr<PythonRegex>> compiled;
-  for (const std::string& text : expressions) compiled.push_back(std::make_shared<PythonRegex>(text));
-  return [key, expressions, compiled](const Param& row) {
+  for (const std::string& text : expressions) {
+    try {
+      compiled.push_back(std::make_shared<PythonRegex>(text));
+    } catch (const PatternError& e) {
+      throw said(text, e);
+    }
+  }
+  return [said, expressions, compiled](const Param& row) {
     for (size_t i = 0; i < compiled.size(); ++i) {
       try {
         if (compiled[i]->search(path_of(row))) return true;
       } catch (const PatternError& e) {
-        throw ConfigError(fmt::format("{}: '{}': {}", key, expressions[i], e.what()));
+        throw said(expressions[i], e);
       }
     }
     return false;

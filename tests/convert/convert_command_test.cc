@@ -194,7 +194,36 @@ TEST(ToMaxtext, MistakesAreFoundBeforeAnythingIsWritten) {
   }
 }
 
-TEST(ToHuggingface, AFolderOfAnotherModelStaysAndAWholeOneIsKept) {
+// The peer's own checkpoint, which has no config.json beside it, against a Hugging Face folder that was made of it by
+// another program.
+TEST(ToHuggingFace, ACheckpointOfThePeerGivesTheTensorsThatAnotherConverterGave) {
+  const TemporaryFolder out;
+  expect_done({"to_huggingface",
+               "model_name=deepseek3-671b",
+               "override_model_config=True",
+               "base_emb_dim=32",
+               "base_mlp_dim=48",
+               "base_moe_mlp_dim=16",
+               "base_num_decoder_layers=4",
+               "first_num_dense_layers=1",
+               "vocab_size=96",
+               "num_experts=4",
+               "num_experts_per_tok=2",
+               "base_num_query_heads=2",
+               "base_num_kv_heads=2",
+               "q_lora_rank=24",
+               "kv_lora_rank=16",
+               "qk_nope_head_dim=16",
+               "qk_rope_head_dim=8",
+               "v_head_dim=16",
+               "load_parameters_path=tests/data/checkpoints/scanned/dual_bias/items",
+               "base_output_directory=" + out.path(),
+               "--save_dtype=float32"});
+  expect_same_folders("tests/data/maxtext/hf", out.path());
+  EXPECT_EQ(config_of(out.path())["num_hidden_layers"], 4);
+}
+
+TEST(ToHuggingFace, AFolderOfAnotherModelStaysAndAWholeOneIsKept) {
   const TemporaryFolder out;
   const std::string from = "tests/data/deepseek_v2/hf";
   expect_done({"to_maxtext", "model_name=auto", "--hf_model_path=" + from, "base_output_directory=" + out / "a",

@@ -1,7 +1,7 @@
 // The config.json of every release of the family, and of the forms that are met in the wild: the keys and the number of
 // parameters that they must give.
 #include <fmt/format.h>
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -18,7 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using testing::HasSubstr;
 
 constexpr const char* kConfigs = "tests/data/configs";
 
@@ -97,20 +96,34 @@ INSTANTIATE_TEST_SUITE_P(All, Release, testing::ValuesIn(folders()), [](const au
   return name;
 });
 
+// The fields in which a config.json differs from V3's: what is wrong in it is one of them.
+std::vector<std::string> fields_unlike_v3(const json& config) {
+  const json v3 = json::parse(read_file(fmt::format("{}/DeepSeek-V3/config.json", kConfigs)));
+  std::vector<std::string> out;
+  for (const json& side : {config, v3}) {
+    for (const auto& [field, value] : side.items()) {
+      if (config.value(field, json()) != v3.value(field, json())) out.push_back(field);
+    }
+  }
+  return out;
+}
+
 TEST(RefusedConfig, OneErrorNamesTheField) {
   const json cases = json::parse(read_file(fmt::format("{}/refused/expected.json", kConfigs)));
   ASSERT_FALSE(cases.empty());
   for (const json& one : cases) {
     const TemporaryFolder folder;
     const std::string file = one["file"].get<std::string>();
-    fs::copy_file(fmt::format("{}/refused/{}", kConfigs, file), folder.path() + "/config.json");
-    // "...: tie_word_embeddings true": the first word that names a field.
-    const std::string text = one["refusal"].get<std::string>();
+    const std::string path = fmt::format("{}/refused/{}", kConfigs, file);
+    fs::copy_file(path, folder.path() + "/config.json");
+    const std::vector<std::string> wrong = fields_unlike_v3(json::parse(read_file(path)));
     try {
       config_of(folder.path());
       ADD_FAILURE() << file << " is accepted";
     } catch (const ConfigError& e) {
-      EXPECT_THAT(e.what(), HasSubstr("config.json: ")) << file << ": " << text;
+      const std::string said = e.what();
+      EXPECT_TRUE(std::ranges::any_of(wrong, [&](const std::string& f) { return said.find(f) != said.npos; }))
+          << file << ": " << one["refusal"] << ": " << said;
     }
   }
 }
