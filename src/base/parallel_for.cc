@@ -1,5 +1,9 @@
 #include "base/parallel_for.h"
 
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -47,6 +51,7 @@ class Loop {
 };
 
 std::atomic<int> limit = 0;  // 0: the cores
+constexpr int kLowestPriority = 19;
 
 }  // namespace
 
@@ -74,6 +79,21 @@ void parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
       // No further thread to be had: those that are there do the work.
     }
     loop.take_all();
+  }
+  loop.rethrow();
+}
+
+void parallel_for_in_background(int64_t count, int threads, const std::function<void(int64_t)>& task) {
+  Loop loop(count, task);
+  {
+    std::vector<std::jthread> helpers;
+    for (int64_t i = 0; i < std::min<int64_t>(threads, count); ++i) {
+      helpers.emplace_back([&] {
+        // Of this thread alone, as Linux has it.
+        ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowestPriority);
+        loop.take_all();
+      });
+    }
   }
   loop.rethrow();
 }

@@ -12,6 +12,10 @@ namespace fathom {
 // thread alone.
 void parallel_for(int64_t count, const std::function<void(int64_t)>& task);
 
+// The same on `threads` threads of the lowest priority, which take what others leave of the cores; the calling thread
+// waits.
+void parallel_for_in_background(int64_t count, int threads, const std::function<void(int64_t)>& task);
+
 // While one lives, every parallel_for that begins in this process uses at most so many threads; 0: as many as there are
 // cores. More than there are cores may be asked for. The limit before it comes back at the end.
 class ThreadLimit {

@@ -1,5 +1,8 @@
 #include "checkpoint/orbax_metadata.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace fathom {
@@ -7,7 +10,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kDictionaryKey = 2;  // a node's name in a dictionary; 1 would be a place in a list
+constexpr int kListPlace = 1, kDictionaryKey = 2;  // what the key of a node is in the one above it
 // Every revision of MaxText finds its reader by this name.
 constexpr const char* kHandler = "orbax.checkpoint._src.handlers.pytree_checkpoint_handler.PyTreeCheckpointHandler";
 
@@ -29,9 +32,16 @@ std::string python_tuple(const std::vector<std::string>& path) {
   return out + (path.size() == 1 ? ",)" : ")");
 }
 
-void add_node(Json& tree, const std::vector<std::string>& path, Json value) {
+using Paths = std::vector<std::vector<std::string>>;
+
+void add_node(Json& tree, const Paths& lists, const std::vector<std::string>& path, Json value) {
   Json keys = Json::array();
-  for (const std::string& key : path) keys.push_back({{"key", key}, {"key_type", kDictionaryKey}});
+  std::vector<std::string> above;
+  for (const std::string& key : path) {
+    const bool numbered = std::ranges::find(lists, above) != lists.end();
+    keys.push_back({{"key", key}, {"key_type", numbered ? kListPlace : kDictionaryKey}});
+    above.push_back(key);
+  }
   tree[python_tuple(path)] = {{"key_metadata", std::move(keys)}, {"value_metadata", std::move(value)}};
 }
 
@@ -42,10 +52,15 @@ std::string tree_metadata(const std::vector<StoredArraySpec>& arrays, const Orba
   for (const StoredArraySpec& array : arrays) {
     Json value = {{"value_type", array.scalar ? "scalar" : "jax.Array"}, {"skip_deserialize", false}};
     if (!array.scalar) value["write_shape"] = array.chunk;
-    add_node(tree, array.path, std::move(value));
+    add_node(tree, options.lists, array.path, std::move(value));
   }
-  for (const auto& path : options.empty) add_node(tree, path, {{"value_type", "Dict"}, {"skip_deserialize", true}});
-  for (const auto& path : options.none) add_node(tree, path, {{"value_type", "None"}, {"skip_deserialize", true}});
+  auto add_empty = [&](const Paths& paths, const char* type) {
+    for (const auto& path : paths) {
+      add_node(tree, options.lists, path, {{"value_type", type}, {"skip_deserialize", true}});
+    }
+  };
+  add_empty(options.empty, "Dict");
+  add_empty(options.none, "None");
   return Json{{"tree_metadata", std::move(tree)},
               {"use_ocdbt", options.ocdbt},
               {"use_zarr3", options.zarr3},

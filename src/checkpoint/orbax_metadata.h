@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/orbax_writer.h"
+#include "checkpoint/orbax_plan.h"
 
 namespace fathom {
 

@@ -4,40 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "base/dtype.h"
+#include "checkpoint/orbax_plan.h"
 
 namespace fathom {
-
-// An array that is going to be written.
-struct StoredArraySpec {
-  std::vector<std::string> path;  // keys of the tree: {"params", "params", "decoder", "decoder_norm", "scale"}
-  DType dtype = DType::kF32;
-  std::vector<int64_t> sizes;
-  std::vector<int64_t> chunk;  // elements of a chunk along each axis; the last ones may stand over the array's end
-  std::vector<int64_t> inner;  // of the inner chunks, each packed for itself; divides `chunk`; empty: as `chunk`
-  bool scalar = false;         // comes back as a number of Python's
-};
-
-struct OrbaxOptions {
-  bool ocdbt = true;     // else a file for each chunk
-  bool zarr3 = true;     // else zarr 2, which has no inner chunks
-  bool compress = true;  // zstd, level 1
-  // What the writer of the folder says about the layers; nothing: nothing.
-  std::optional<bool> scan_layers = std::nullopt;
-  std::vector<std::vector<std::string>> empty = {{"opt_state"}};  // nodes that are {}
-  std::vector<std::vector<std::string>> none = {};                // nodes that are None
-  // Names what the numbers come from (a folder, its files' sizes and times). An attempt of before is gone on with only
-  // where it was of the same source.
-  std::string source = {};
-  int64_t data_file_bytes = int64_t{2} << 30;  // of the data files of OCDBT, about; at most 64 MB on gs:// and s3://
-  int64_t sync_bytes = int64_t{256} << 20;     // so much is lost when the machine stops, or an upload
-  int64_t max_node_bytes = 100'000'000;        // of a node of OCDBT's tree
-};
 
 // Local: all is written under "<step_folder>.partial", and finish() gives it its name. On gs:// and s3:// chunks are
 // written where they stay, "<step_folder>.unfinished" says that they are not all, and the marker that makes them a

@@ -284,6 +284,9 @@ struct Config {
   bool save_checkpoint_on_start = true;
   bool save_checkpoint_on_completion = true;
   int64_t max_num_checkpoints_to_keep = -1;  // -1 = all
+  int64_t checkpoint_storage_target_data_file_size_bytes = 0;
+  bool checkpoint_storage_use_ocdbt = true;
+  bool checkpoint_storage_use_zarr3 = true;
 
   // --- Decoding.
   std::string prompt;

@@ -4,6 +4,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <limits>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -127,15 +129,21 @@ void ConversionProgress::finish() {
   }
 }
 
-void require_free_space(const std::string& folder, int64_t bytes) {
-  if (is_remote(folder)) return;
+int64_t free_space(const std::string& folder) {
+  constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
+  if (is_remote(folder)) return kUnknown;
   std::error_code fault;
   fs::path place = fs::absolute(folder, fault);
   while (!fs::exists(place, fault) && place.has_relative_path()) place = place.parent_path();
   const fs::space_info space = fs::space(place, fault);
-  if (fault || space.available >= static_cast<uintmax_t>(std::max<int64_t>(bytes, 0))) return;
+  return fault ? kUnknown : static_cast<int64_t>(std::min<uintmax_t>(space.available, kUnknown));
+}
+
+void require_free_space(const std::string& folder, int64_t bytes) {
+  const int64_t free = free_space(folder);
+  if (free >= bytes) return;
   throw ConfigError(fmt::format("{}: {} ({} bytes) are needed, but only {} ({} bytes) are free there", folder,
-                                gigabytes(bytes), bytes, gigabytes(space.available), space.available));
+                                gigabytes(bytes), bytes, gigabytes(free), free));
 }
 
 int64_t peak_memory_bytes() { return std::max<int64_t>(process_memory("VmHWM") - process_memory("RssFile"), 0); }

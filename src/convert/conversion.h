@@ -63,6 +63,9 @@ class ConversionProgress {
   std::thread thread_;
 };
 
+// Bytes that are free on the file system of `folder`, which need not be there yet; the most there can be where nobody
+// knows (object stores).
+int64_t free_space(const std::string& folder);
 // Throws ConfigError with both numbers unless the file system of `folder`, which need not be there yet, has room for
 // `bytes` more. Object stores have room.
 void require_free_space(const std::string& folder, int64_t bytes);

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <numeric>
 #include <optional>
@@ -12,102 +11,12 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/strided_copy.h"
-#include "convert/checked_copy.h"
 #include "convert/weight_findings.h"
 
 namespace fathom {
 namespace {
 
 constexpr std::string_view kParams = "params.params.";
-
-// The part of a stored array that a slice of ours comes from; nothing where it needs none of it.
-std::optional<ArraySlice> stored_slice(const PeerPlace& place, const ArraySlice& slice) {
-  if (place.our_layer >= 0 &&
-      (place.our_layer < slice.start[0] || place.our_layer >= slice.start[0] + slice.sizes[0])) {
-    return std::nullopt;
-  }
-  ArraySlice out;
-  for (int axis : place.axes) {
-    out.start.push_back(axis < 0 ? place.layer : slice.start[static_cast<size_t>(axis)]);
-    out.sizes.push_back(axis < 0 ? 1 : slice.sizes[static_cast<size_t>(axis)]);
-  }
-  if (std::ranges::find(out.sizes, 0) != out.sizes.end()) return std::nullopt;
-  return out;
-}
-
-// A slice of ours, and where its elements stand in a stored array.
-class Target {
- public:
-  Target(const PeerPlace& place, const SliceMemory& memory, ArraySlice stored)
-      : data_(memory.data), stored_(std::move(stored)) {
-    const std::vector<int64_t> ours = row_major_strides(memory.slice.sizes);
-    for (int axis : place.axes) strides_.push_back(axis < 0 ? 0 : ours[static_cast<size_t>(axis)]);
-    if (place.our_layer >= 0) offset_ = (place.our_layer - memory.slice.start[0]) * ours[0];
-  }
-  const ArraySlice& stored() const { return stored_; }
-
-  // Takes what it wants of a box of elements at `from`, which lie `strides` apart.
-  void take(const ArraySlice& box, std::span<const int64_t> strides, const std::byte* from, int64_t width) const {
-    const std::optional<ArraySlice> part = intersection(box, stored_);
-    if (!part) return;
-    std::vector<StridedAxis> axes;
-    int64_t source = 0, target = offset_;
-    for (size_t i = 0; i < strides.size(); ++i) {
-      axes.push_back({part->sizes[i], strides[i], strides_[i]});
-      source += (part->start[i] - box.start[i]) * strides[i];
-      target += (part->start[i] - stored_.start[i]) * strides_[i];
-    }
-    strided_copy(width, from + source * width, data_ + target * width, axes);
-  }
-
- private:
-  std::byte* data_;
-  ArraySlice stored_;
-  std::vector<int64_t> strides_;  // in the slice's memory, for each stored axis
-  int64_t offset_ = 0;
-};
-
-// The elements of a piece in the wanted type; false when one of them is not finite. `memory` keeps those converted.
-bool as_wanted(const StoredPiece& piece, DType stored, DType wanted, std::vector<std::byte>& memory,
-               const std::byte*& data) {
-  data = piece.data;
-  if (stored == wanted) return all_finite(stored, piece.data, piece.count);
-  memory.resize(static_cast<size_t>(piece.count * byte_size(wanted)));
-  data = memory.data();
-  return copy_checked(stored, piece.data, wanted, memory.data(), piece.count);
-}
-
-void scatter(const StoredPiece& piece, const std::byte* data, int64_t width, std::span<const Target> targets) {
-  const std::vector<int64_t> strides = row_major_strides(piece.box->sizes);
-  for_each_box_of_run(piece.box->sizes, piece.first, piece.count,
-                      [&](std::span<const int64_t> start, std::span<const int64_t> sizes) {
-                        ArraySlice box{{start.begin(), start.end()}, {sizes.begin(), sizes.end()}};
-                        int64_t at = -piece.first;
-                        for (size_t i = 0; i < strides.size(); ++i) {
-                          at += start[i] * strides[i];
-                          box.start[i] += piece.box->start[i];
-                        }
-                        for (const Target& t : targets) t.take(box, strides, data + at * width, width);
-                      });
-}
-
-// What is wrong with the stored arrays of one form; nothing when they fit.
-std::optional<std::string> misfit(const OrbaxFolder& folder, const PeerForm& form) {
-  for (const PeerPlace& place : form) {
-    const StoredArray& stored = *folder.find(place.name);
-    if (stored.sizes != place.sizes) {
-      return fmt::format("{}: [{}] in the checkpoint, [{}] in the model", place.name, fmt::join(stored.sizes, ", "),
-                         fmt::join(place.sizes, ", "));
-    }
-    if (!is_float(stored.dtype)) return fmt::format("{}: {} is not floating-point", place.name, name(stored.dtype));
-  }
-  return std::nullopt;
-}
-
-bool is_there(const OrbaxFolder& folder, const PeerForm& form) {
-  return std::ranges::all_of(form, [&](const PeerPlace& p) { return folder.find(p.name) != nullptr; });
-}
 
 // All names that a checkpoint of the model may hold among its parameters, parts that this run leaves off included.
 std::set<std::string> known_names(const OrbaxFolder& folder, const WantedWeights& wanted) {
@@ -135,7 +44,7 @@ OrbaxWeights::OrbaxWeights(OrbaxFolder folder, const WantedWeights& wanted) : fo
     const std::vector<PeerForm> forms = peer_forms(wanted.config, row, array, wanted.scan_axis);
     std::optional<std::string> wrong;
     for (const PeerForm& form : forms) {
-      if (!is_there(folder_, form)) continue;
+      if (!holds(folder_, form)) continue;
       std::optional<std::string> misfits = misfit(folder_, form);
       if (misfits) {
         if (!wrong) wrong = std::move(misfits);
@@ -143,9 +52,9 @@ OrbaxWeights::OrbaxWeights(OrbaxFolder folder, const WantedWeights& wanted) : fo
       }
       // A square bias fits either order of its axes: the same array is no copy of itself.
       if (!out.sources.empty() && out.sources[0].place.name == form[0].name) continue;
-      std::vector<Source>& sources = out.sources.empty() ? out.sources : out.copy;
+      std::vector<PlacedArray>& sources = out.sources.empty() ? out.sources : out.copy;
       if (!sources.empty()) continue;
-      for (const PeerPlace& place : form) sources.push_back({folder_.find(place.name), place});
+      sources = sources_of(folder_, form);
     }
     if (!out.sources.empty()) continue;
     if (wrong) {
@@ -168,34 +77,7 @@ OrbaxWeights::OrbaxWeights(OrbaxFolder folder, const WantedWeights& wanted) : fo
 
 void OrbaxWeights::fill(size_t index, std::span<const SliceMemory> slices) const {
   const Array& array = arrays_[index];
-  read(array, array.sources, slices);
-}
-
-void OrbaxWeights::read(const Array& array, std::span<const Source> sources,
-                        std::span<const SliceMemory> slices) const {
-  const DType wanted = array.array.type.dtype;
-  for (const Source& source : sources) {
-    std::vector<Target> targets;
-    std::vector<ArraySlice> boxes;
-    for (const SliceMemory& memory : slices) {
-      std::optional<ArraySlice> stored = stored_slice(source.place, memory.slice);
-      if (!stored) continue;
-      boxes.push_back(*stored);
-      targets.emplace_back(source.place, memory, std::move(*stored));
-    }
-    if (targets.empty()) continue;
-    std::atomic<bool> finite = true;
-    folder_.read(*source.stored, boxes, [&](const StoredPiece& piece) {
-      thread_local std::vector<std::byte> memory;
-      const std::byte* data = nullptr;
-      if (!as_wanted(piece, source.stored->dtype, wanted, memory, data)) finite = false;
-      scatter(piece, data, byte_size(wanted), targets);
-    });
-    if (!finite) {
-      throw FormatError(folder_.path(), fmt::format("{} ({}) holds numbers that are not finite", array.array.name,
-                                                    source.stored->name));
-    }
-  }
+  read_places(folder_, array.array, array.sources, slices);
 }
 
 void OrbaxWeights::warn_of_other_copies() const {
@@ -206,8 +88,8 @@ void OrbaxWeights::warn_of_other_copies() const {
     HostArray other = HostArray::allocate(array.array.type.dtype, sizes);
     const ArraySlice whole{std::vector<int64_t>(sizes.size(), 0), sizes};
     const SliceMemory into_used{whole, used.mutable_data()}, into_other{whole, other.mutable_data()};
-    read(array, array.sources, {&into_used, 1});
-    read(array, array.copy, {&into_other, 1});
+    read_places(folder_, array.array, array.sources, {&into_used, 1});
+    read_places(folder_, array.array, array.copy, {&into_other, 1});
     if (std::memcmp(used.data(), other.data(), static_cast<size_t>(used.bytes())) == 0) continue;
     log_warning("{}: {} differs from {}, which is used", folder_.path(), array.copy[0].place.name,
                 array.sources[0].place.name);
@@ -218,7 +100,7 @@ std::vector<int64_t> OrbaxWeights::grain(size_t index) const {
   const Array& array = arrays_[index];
   const std::vector<int64_t> sizes = array.array.type.shape.sizes();
   std::vector<int64_t> out(sizes.size(), 1);
-  for (const Source& source : array.sources) {
+  for (const PlacedArray& source : array.sources) {
     for (size_t i = 0; i < source.place.axes.size(); ++i) {
       if (source.place.axes[i] < 0) continue;
       const auto axis = static_cast<size_t>(source.place.axes[i]);

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "checkpoint/orbax_folder.h"
-#include "convert/peer_places.h"
+#include "convert/placed_arrays.h"
 #include "convert/weight_source.h"
 
 namespace fathom {
@@ -21,17 +21,11 @@ class OrbaxWeights : public WeightSource {
   std::vector<int64_t> grain(size_t index) const override;
 
  private:
-  struct Source {
-    const StoredArray* stored = nullptr;
-    PeerPlace place;
-  };
   struct Array {
     ParamArray array;
-    std::vector<Source> sources;
-    std::vector<Source> copy;  // another place that holds the same
+    std::vector<PlacedArray> sources;
+    std::vector<PlacedArray> copy;  // another place that holds the same
   };
-
-  void read(const Array& array, std::span<const Source> sources, std::span<const SliceMemory> slices) const;
 
   OrbaxFolder folder_;
   std::vector<Array> arrays_;

@@ -72,15 +72,20 @@ Param unfixed(Param param) {
   return param;
 }
 
+void add_forms(std::string_view collection, const ModelConfig& config, const Param& param, const ParamArray& array,
+               int64_t scan_axis, std::vector<PeerForm>& out) {
+  const Forms forms(config, param, array);
+  out.push_back(forms.same(collection, scan_axis));
+  if (forms.has_other()) out.push_back(forms.other(collection, scan_axis));
+}
+
 }  // namespace
 
 std::vector<PeerForm> peer_forms(const ModelConfig& config, const Param& param, const ParamArray& array,
                                  int64_t scan_axis) {
   std::vector<PeerForm> out;
   auto add = [&](std::string_view collection, const Param& row) {
-    const Forms forms(config, row, array);
-    out.push_back(forms.same(collection, scan_axis));
-    if (forms.has_other()) out.push_back(forms.other(collection, scan_axis));
+    add_forms(collection, config, row, array, scan_axis, out);
   };
   if (param.peer_layer_axis >= 0) {
     add(kBiases, param);
@@ -91,11 +96,27 @@ std::vector<PeerForm> peer_forms(const ModelConfig& config, const Param& param, 
   return out;
 }
 
+std::vector<PeerForm> peer_forms_in(std::string_view collection, const ModelConfig& config, const Param& param,
+                                    const ParamArray& array, int64_t scan_axis) {
+  std::vector<PeerForm> out;
+  add_forms(collection, config, unfixed(param), array, scan_axis, out);
+  return out;
+}
+
+PeerPlace peer_place_in(std::string_view collection, const ModelConfig& config, const Param& param,
+                        const ParamArray& array, int64_t scan_axis) {
+  return Forms(config, unfixed(param), array).same(collection, scan_axis)[0];
+}
+
 std::vector<PeerPlace> written_places(const ModelConfig& config, const Param& param, const ParamArray& array,
-                                      int64_t scan_axis) {
-  const Param row = unfixed(param);
-  std::vector<PeerPlace> out = Forms(config, row, array).same(kParams, scan_axis);
-  if (param.peer_layer_axis >= 0) out.push_back(Forms(config, param, array).same(kBiases, scan_axis)[0]);
+                                      int64_t scan_axis, PeerFolder folder) {
+  std::vector<PeerPlace> out = {peer_place_in(kParams, config, param, array, scan_axis)};
+  if (param.peer_layer_axis < 0) return out;
+  auto add = [&](std::string_view collection) {
+    out.push_back(Forms(config, param, array).same(collection, scan_axis)[0]);
+  };
+  add(kBiases);
+  if (folder == PeerFolder::kTrainingState) add(kAuxiliary);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/params.h"
@@ -28,9 +29,19 @@ using PeerForm = std::vector<PeerPlace>;
 std::vector<PeerForm> peer_forms(const ModelConfig& config, const Param& param, const ParamArray& array,
                                  int64_t scan_axis);
 
-// The places that a converter writes an array to, in the form of the array: every revision of MaxText finds the
-// router's bias in one of its two.
+// The same below one collection of arrays ("opt_state.0.mu.params."), where the router's bias has the axes of others.
+std::vector<PeerForm> peer_forms_in(std::string_view collection, const ModelConfig& config, const Param& param,
+                                    const ParamArray& array, int64_t scan_axis);
+
+// The place of an array in such a collection, in the form of the array.
+PeerPlace peer_place_in(std::string_view collection, const ModelConfig& config, const Param& param,
+                        const ParamArray& array, int64_t scan_axis);
+
+enum class PeerFolder : uint8_t { kWeights, kTrainingState };
+
+// The places that a parameter is written to, in the form of the array: every revision of MaxText finds the router's
+// bias in one of them; in a training state, which the newest asks for it in nnx_aux, there is one more.
 std::vector<PeerPlace> written_places(const ModelConfig& config, const Param& param, const ParamArray& array,
-                                      int64_t scan_axis);
+                                      int64_t scan_axis, PeerFolder folder = PeerFolder::kWeights);
 
 }  // namespace fathom

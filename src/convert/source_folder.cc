@@ -58,20 +58,27 @@ std::string canonical(const std::string& path) {
 
 }  // namespace
 
-void copy_companions(const CompanionCopy& copy) {
+std::map<std::string, std::string> companions(const CompanionCopy& copy) {
   const std::string home = home_of(copy.from);
-  const FileStore &source = file_store(home), &target = file_store(copy.to);
+  const FileStore& source = file_store(home);
   if (source.kind(join_path(home, kModelConfig)) != PathKind::kFile) {
-    return target.write_atomically(join_path(copy.to, kModelConfig), copy.made_config);
+    return {{std::string(kModelConfig), copy.made_config}};
   }
+  std::map<std::string, std::string> out;
   for (const FolderEntry& entry : source.list(home)) {
     if (!is_companion(entry)) continue;
     const std::string path = join_path(home, entry.name);
     const FileBytes file = source.read(path);
     const bool is_config = entry.name == kModelConfig;
-    const std::string text =
+    out[entry.name] =
         is_config ? changed_config(path, file.bytes, changes_of(path, file.bytes, copy)) : std::string(file.bytes);
-    target.write_atomically(join_path(copy.to, entry.name), text);
+  }
+  return out;
+}
+
+void copy_companions(const CompanionCopy& copy) {
+  for (const auto& [name, text] : companions(copy)) {
+    file_store(copy.to).write_atomically(join_path(copy.to, name), text);
   }
 }
 

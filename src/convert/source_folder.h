@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "base/dtype.h"
@@ -16,9 +17,10 @@ struct CompanionCopy {
   std::string made_config;  // config.json where `from` has none
 };
 
-// Copies config.json, which then says what was written (no quantization), the tokenizer and what else stands beside the
-// weights, files of up to 64 MB; nothing of folders in it. Where there is no config.json, one is made and nothing
-// copied.
+// By name: config.json, which then says what is written (no quantization), the tokenizer and what else stands beside the
+// weights, files of up to 64 MB; nothing of folders in it. Where there is no config.json, the one that was made alone.
+std::map<std::string, std::string> companions(const CompanionCopy& copy);
+// Writes them.
 void copy_companions(const CompanionCopy& copy);
 
 // Tells a folder from others, and from itself once a file of it has changed: a hash of names, sizes and times.

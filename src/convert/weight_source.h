@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "base/array_slice.h"
+#include "convert/array_source.h"
 #include "model/params.h"
 
 namespace fathom {
@@ -23,19 +23,12 @@ struct WantedWeights {
   std::function<bool(const Param&)> may_miss = [](const Param&) { return false; };
 };
 
-class WeightSource {
+// Fills in one pass on all cores; beside the slices it takes a few megabytes a core. Throws FormatError that names the
+// parameter for a number that is not finite, or the file when it was cut short meanwhile.
+class WeightSource : public ArraySource {
  public:
-  virtual ~WeightSource() = default;
-
-  // Fills slices of array `index`, which do not overlap, with its numbers in its dtype, in one pass on all cores;
-  // beside the slices it takes a few megabytes a core. Throws FormatError that names the parameter for a number that is
-  // not finite, or the file when it was cut short meanwhile. Thread-safe.
-  virtual void fill(size_t index, std::span<const SliceMemory> slices) const = 0;
   // Indices of arrays that are not there and may be missing.
   virtual const std::vector<size_t>& missing() const = 0;
-  // The parts of an array that are best read together, each on its own: along each axis of the array the length that
-  // chunks of the folder are whole multiples of, at most the axis's own.
-  virtual std::vector<int64_t> grain(size_t index) const = 0;
   // Says which tensors that the folder holds twice differ, and which of them is used.
   virtual void warn_of_other_copies() const = 0;
 };

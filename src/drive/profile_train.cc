@@ -110,13 +110,13 @@ Profile profile_train(Trainer& trainer, int64_t warm_up) {
 }
 
 TrainOutcome run_with_profiler(Trainer& trainer, const Config& config) {
-  if (config.profiler.empty()) return trainer.run();
+  if (config.profiler.empty() || trainer.first_step() >= config.steps) return trainer.run();
   if (config.hardware != Hardware::kCpu) {
     log_warning("profiler={} has no effect: only training on the CPU is profiled", config.profiler);
     return trainer.run();
   }
   StepProfiler profiler(trainer);
-  int64_t first = config.skip_first_n_steps_for_profiler;
+  int64_t first = trainer.first_step() + config.skip_first_n_steps_for_profiler;
   auto write = [&](int64_t steps) {
     Profile profile = profiler.end(steps);
     write_file_atomically(config.run_directory + "/profile.txt", profile_text(profile));

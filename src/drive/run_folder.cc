@@ -31,7 +31,7 @@ MadeFolders::~MadeFolders() {
   for (size_t i = made_.size(); i-- > 0;) fs::remove(made_[i], none);
 }
 
-RunFolder::RunFolder(const Config& config) : config_(config) {
+RunFolder::RunFolder(const Config& config, bool goes_on) : config_(config), goes_on_(goes_on) {
   require_writable("base_output_directory", config.run_directory + "/metrics.jsonl");
   if (!config.metrics_file.empty()) require_writable("metrics_file", config.metrics_file);
   made_ = std::make_unique<MadeFolders>(config.run_directory);
@@ -39,11 +39,13 @@ RunFolder::RunFolder(const Config& config) : config_(config) {
                                                                   .copy = config.metrics_file,
                                                                   .first_step = 0,
                                                                   .overwrite = config.overwrite,
+                                                                  .own = goes_on,
                                                                   .tensorboard = config.enable_tensorboard,
                                                                   .tensorboard_flush_steps = config.log_period});
 }
 
-void RunFolder::begin(int64_t parameters) {
+void RunFolder::begin(int64_t parameters, int64_t first_step) {
+  if (goes_on_) metrics_->go_on(first_step);
   write_file_atomically(config_.run_directory + "/config.yml", to_yaml(config_));
   metrics_->write_text("num_model_parameters", std::to_string(parameters));
 }

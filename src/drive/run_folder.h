@@ -31,14 +31,16 @@ class RunFolder {
  public:
   // Makes the folder and locks its metrics. Throws ConfigError when the folder or metrics_file cannot be written, when
   // another process has it, or when it holds the metrics of another run and the configuration does not say overwrite.
-  explicit RunFolder(const Config& config);
+  // `goes_on`: they are this run's own.
+  RunFolder(const Config& config, bool goes_on);
 
-  // Writes config.yml and opens the files of metrics.
-  void begin(int64_t parameters);
+  // Writes config.yml and opens the files of metrics; what an earlier run wrote of `first_step` and later ones goes.
+  void begin(int64_t parameters, int64_t first_step);
   MetricsWriter& metrics() { return *metrics_; }
 
  private:
   const Config& config_;
+  const bool goes_on_;
   std::unique_ptr<MadeFolders> made_;
   std::unique_ptr<MetricsWriter> metrics_;  // goes first: what it leaves empty it removes
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
+#include "base/listed.h"
 #include "base/log.h"
 #include "base/stop_signals.h"
 #include "drive/memory_check.h"
@@ -25,20 +27,29 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
   check_batch_split(config_, session_.mesh());
   require_state_memory(config_, spec_, session_);
   require_batch_memory(config_, sizes_, session_);
-  if (session_.writes() && options.writes) folder_.emplace(config_);
+  const bool saves = config_.enable_checkpointing && options.writes;
+  const bool goes_on = saves && may_go_on(config_);
+  if (session_.writes() && options.writes) folder_.emplace(config_, goes_on);
+  if (saves) {
+    checkpoints_.emplace(config_, spec_,
+                         StepShare{session_.client()->process_index(), session_.client()->process_count()});
+    find_start();
+    if (first_step_ >= config_.steps) return;
+    checkpoints_->require_space();
+  }
   auto share = [&](int64_t rows) {
     return row_share(*session_.assignment(), batch_argument(spec_, {rows, config_.max_target_length}));
   };
   share_ = share(sizes_.to_train);
   const RowShare eval_share = share(sizes_.eval);
   data_ = open_training_data(config_, share_, eval_share);
-  // A wish to stop that is given into a step is followed after the next one.
-  const size_t ahead = stop_.alone() ? 0 : 2;
-  feed_.emplace(*data_.train, config_.reuse_example_batch > 0, ahead);
   SummaryFacts facts{.parameters = count_params(spec_.model, spec_.table).parameters, .device = session_.description()};
   log_info("{}", summarize(config_, session_.mesh(), facts));
   // Weights that do not fit are found before the long compilation.
-  state_ = make_state(session_, config_, spec_);
+  make_start();
+  // A wish to stop that is given into a step is followed after the next one.
+  const size_t ahead = stop_.alone() ? 0 : 2;
+  feed_.emplace(*data_.train, config_.reuse_example_batch > 0, ahead);
   step_ = session_.compile(
       [&] {
         return train_step(config_, spec_, {sizes_.to_train, config_.max_target_length});
@@ -46,7 +57,41 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
       config_.compiled_trainstep_file);
   require_work_space(config_, step_->executable.program().memory_stats(), session_.mesh().devices());
   if (data_.eval) evaluation_.emplace(session_, config_, spec_, *data_.eval, eval_share);
-  if (folder_) folder_->begin(facts.parameters);
+  if (folder_) folder_->begin(facts.parameters, first_step_);
+  if (checkpoints_) checkpoints_->begin();
+}
+
+void Trainer::find_start() {
+  const std::optional<int64_t> done = checkpoints_->steps_done();
+  if (!done) return;
+  first_step_ = *done;
+  for (const auto& [key, path] : {std::pair("load_parameters_path", &config_.load_parameters_path),
+                                  std::pair("load_full_state_path", &config_.load_full_state_path)}) {
+    if (!path->empty()) log_info("{} is not read: the run has a checkpoint of its own", key);
+  }
+}
+
+void Trainer::make_start() {
+  if (checkpoints_ && checkpoints_->any()) {
+    SavedRun saved = checkpoints_->load(session_);
+    first_step_ = saved.step;
+    state_ = std::move(saved.state);
+    if (saved.data) {
+      data_.train->restore(*saved.data);
+    } else {
+      log_warning("{} does not say where the data stood: it is read from its beginning", saved.folder);
+    }
+    log_info("going on after step {}, from {}", first_step_ - 1, saved.folder);
+    return;
+  }
+  if (config_.load_full_state_path.empty()) {
+    state_ = make_state(session_, config_, spec_);
+    return;
+  }
+  const StateFolder folder(OrbaxFolder::open(config_.load_full_state_path), config_, spec_);
+  state_ = load_state(session_, config_, spec_, folder);
+  first_step_ = folder.step();
+  log_info("{}: begins with step {}; the data is read from its beginning", folder.path(), first_step_);
 }
 
 Trainer::~Trainer() = default;
@@ -105,12 +150,45 @@ bool Trainer::evaluate(int64_t step) {
   return true;
 }
 
-TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses) {
-  StopWish signals;
-  bar_.emplace(0, config_.steps);
+void Trainer::save(int64_t step) {
+  settle();
+  std::vector<std::string> broken;
+  for (const auto& [array, squares] : parameter_squares_) {
+    if (!std::isfinite(squares)) broken.push_back(array);
+  }
+  if (!broken.empty()) {
+    const std::string text = fmt::format("step {}: not saved, for parameters are not finite after it: {}", step,
+                                         listed(broken, 4));
+    if (config_.abort_on_nan_loss) throw RuntimeFault(text);
+    return log_warning("{}", text);
+  }
+  // What the files of metrics say reaches as far as the checkpoint, whenever the process is killed.
+  write_held();
+  if (folder_) folder_->metrics().flush();
+  checkpoints_->save(step, state_, feed_->state());
   last_done_ = Clock::now();
-  for (int64_t step = 0; step < config_.steps; ++step) {
+}
+
+void Trainer::save_end(bool stopped) {
+  const int64_t last = outcome_.steps - 1;
+  const bool wanted = stopped || config_.save_checkpoint_on_completion;
+  if (wanted && last >= first_step_ && checkpoints_->last() != last) save(last);
+  checkpoints_->wait();
+}
+
+TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses) {
+  outcome_.steps = first_step_;
+  if (first_step_ >= config_.steps) {
+    log_info("the run has done {} of steps={}: nothing is left to do; a larger steps goes on", first_step_,
+             config_.steps);
+    return outcome_;
+  }
+  StopWish signals;
+  bar_.emplace(first_step_, config_.steps);
+  last_done_ = Clock::now();
+  for (int64_t step = first_step_; step < config_.steps; ++step) {
     stop_.wish(signals.signal());
+    if (checkpoints_) checkpoints_->check();
     if (stop_.leaves() != 0) break;
     if (auto pause = pauses.find(step); pause != pauses.end()) {
       settle();
@@ -126,17 +204,19 @@ TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses
     }
     // Said in time, so that no step is made of padding.
     if (feed_->near_end()) stop_.wish(StopAgreement::kDataEnded);
-    if (step == 0) last_done_ = Clock::now();
+    if (step == first_step_) last_done_ = Clock::now();
     LaunchedStep launched = launch(step, *batch);
     settle();
     under_way_ = std::move(launched);
     if (evaluation_ && evaluation_->due(step) && evaluate(step)) break;
+    if (checkpoints_ && checkpoints_->due(step)) save(step);
   }
   settle();
   write_held();
   if (folder_) folder_->metrics().flush();
   bar_.reset();
   const int32_t why = stop_.leaves();
+  if (checkpoints_) save_end(why != 0 && why != StopAgreement::kDataEnded);
   if (why == StopAgreement::kDataEnded) log_info("{}", data_.train->end_message());
   outcome_.signal = why == StopAgreement::kDataEnded ? 0 : why;
   return outcome_;

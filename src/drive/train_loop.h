@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "drive/checkpoints.h"
 #include "drive/evaluation.h"
 #include "drive/run_folder.h"
 #include "drive/step_report.h"
@@ -18,28 +19,30 @@
 namespace fathom {
 
 struct TrainOutcome {
-  int64_t steps = 0;  // completed
+  int64_t steps = 0;  // completed, those before this start of the run included
   int signal = 0;     // the signal that stopped it, here or in another process, or 0
   float last_loss = 0;
 };
 
 struct TrainerOptions {
-  bool writes = true;          // the run's folder; without it the metrics are only printed
+  bool writes = true;          // the run's folder; without it the metrics are only printed and nothing is saved
   WishExchange exchange = {};  // see StopAgreement
 };
 
 class Trainer {
  public:
-  // Opens the data, stages and compiles the programs, makes the state; everything that can be wrong with the input is
-  // found here, before the first step and in the order of cost.
+  // Opens the data, makes the state or goes on from the run's newest checkpoint, stages and compiles the programs;
+  // everything that can be wrong with the input is found here, before the first step and in the order of cost.
   explicit Trainer(const Config& config, const TrainerOptions& options = {});
   ~Trainer();
 
-  // Steps until `steps`, the end of the data, the target of the evaluation or a signal. Throws RuntimeFault when the
+  // Steps until `steps`, the end of the data, the target of the evaluation or a signal, and saves. Throws RuntimeFault when the
   // loss is not finite, naming the step and the arrays that are not. Each of `pauses` is called before its step, when
   // the device is idle.
   TrainOutcome run(const std::map<int64_t, std::function<void()>>& pauses = {});
 
+  // The first step that is to be done; `steps` or more when nothing is left of the run, and nothing was compiled.
+  int64_t first_step() const { return first_step_; }
   const Session& session() const { return session_; }
   const StateSpec& spec() const { return spec_; }
   const Compiled& step_program() const { return *step_; }
@@ -48,6 +51,9 @@ class Trainer {
   State& state() { return state_; }
 
  private:
+  // What the run goes on from.
+  void find_start();
+  void make_start();
   LaunchedStep launch(int64_t step, const Batch& batch);
   // Waits for the step under way, if there is one; prints, writes and checks its metrics.
   void settle();
@@ -55,6 +61,10 @@ class Trainer {
   void write_held(const EvalMetrics* evaluation = nullptr);
   // Whether the run ends with it.
   bool evaluate(int64_t step);
+  // Saves the state after a step, which is the last that was launched.
+  void save(int64_t step);
+  // The last save, when one is due.
+  void save_end(bool stopped);
 
   Config config_;
   Session session_;
@@ -68,6 +78,8 @@ class Trainer {
   std::optional<Evaluation> evaluation_;
   StopAgreement stop_;
   std::optional<RunFolder> folder_;  // of process 0
+  std::optional<Checkpoints> checkpoints_;
+  int64_t first_step_ = 0;
   std::optional<ProgressBar> bar_;
   std::optional<LaunchedStep> under_way_;
   Clock::time_point last_done_;      // completion of the step before, or the launch of the first

@@ -54,7 +54,7 @@ TrainingData open_training_data(const Config& config, const RowShare& train, con
 }
 
 BatchFeed::BatchFeed(BatchStream& stream, bool reuse, size_t ahead)
-    : stream_(stream), reuse_(reuse), ahead_(reuse ? 0 : ahead) {
+    : stream_(stream), reuse_(reuse), ahead_(reuse ? 0 : ahead), state_(stream.state()) {
   read();
 }
 
@@ -63,17 +63,18 @@ void BatchFeed::read() {
   while (!ended_ && batches_.size() <= ahead_) {
     std::optional<Batch> batch = stream_.next();
     ended_ = !batch;
-    if (batch) batches_.push_back(std::move(*batch));
+    if (batch) batches_.push_back({std::move(*batch), stream_.state()});
   }
 }
 
 std::optional<Batch> BatchFeed::next() {
-  if (reuse_) return batches_.empty() ? std::nullopt : std::optional(batches_.front());
+  if (reuse_) return batches_.empty() ? std::nullopt : std::optional(batches_.front().batch);
   read();
   if (batches_.empty()) return std::nullopt;
-  Batch batch = std::move(batches_.front());
+  Ready ready = std::move(batches_.front());
   batches_.pop_front();
-  return batch;
+  state_ = ready.after;
+  return std::move(ready.batch);
 }
 
 }  // namespace fathom

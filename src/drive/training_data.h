@@ -31,6 +31,8 @@ class BatchFeed {
   std::optional<Batch> next();
   // Whether it is seen already that less than `ahead` batches come after the one given last.
   bool near_end() const { return ended_ && batches_.size() < ahead_; }
+  // Where the data stands after the batch given last.
+  const DataState& state() const { return state_; }
 
  private:
   void read();
@@ -38,8 +40,13 @@ class BatchFeed {
   BatchStream& stream_;
   bool reuse_;
   size_t ahead_;
-  std::deque<Batch> batches_;  // read, not given yet; with reuse_ the first alone
+  struct Ready {
+    Batch batch;
+    DataState after;  // where the stream stood behind it
+  };
+  std::deque<Ready> batches_;  // read, not given yet; with reuse_ the first alone
   bool ended_ = false;
+  DataState state_;
 };
 
 }  // namespace fathom

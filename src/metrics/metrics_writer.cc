@@ -7,7 +7,7 @@ namespace fathom {
 namespace {
 
 RecordFile::Options record_file(std::string key, std::string path, const MetricsWriterOptions& options) {
-  return {std::move(key), std::move(path), options.first_step, options.overwrite};
+  return {std::move(key), std::move(path), options.first_step, options.overwrite, options.own};
 }
 
 }  // namespace
@@ -15,6 +15,12 @@ RecordFile::Options record_file(std::string key, std::string path, const Metrics
 MetricsWriter::MetricsWriter(const MetricsWriterOptions& options)
     : options_(options), records_(record_file("run_name", options.folder + "/metrics.jsonl", options)) {
   if (!options.copy.empty()) copy_.emplace(record_file("metrics_file", options.copy, options));
+}
+
+void MetricsWriter::go_on(int64_t first_step) {
+  options_.first_step = first_step;
+  records_.go_on(first_step);
+  if (copy_) copy_->go_on(first_step);
 }
 
 TensorBoardWriter& MetricsWriter::tensorboard() {

@@ -18,6 +18,7 @@ struct MetricsWriterOptions {
   std::string copy;        // a second file for the records of metrics.jsonl; empty for none
   int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
   bool overwrite = false;  // all of them may be dropped
+  bool own = false;        // what is there is this run's own: go_on() says what of it stays
   bool tensorboard = true;
   int64_t tensorboard_flush_steps = 100;
 };
@@ -28,6 +29,9 @@ class MetricsWriter {
   // Opens and locks the files of records; the first record alone touches what an earlier run left. Throws as RecordFile
   // does.
   explicit MetricsWriter(const MetricsWriterOptions& options);
+
+  // Before the first record: those of this and later steps are dropped, those before stay, and TensorBoard's likewise.
+  void go_on(int64_t first_step);
 
   // One line {"step": 1, "learning/loss": 5.5, ...}, in the file when the call returns; an evaluation after the step
   // goes into the same object. See json_number for values that are not finite.

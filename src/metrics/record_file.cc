@@ -80,6 +80,7 @@ void RecordFile::lock() {
     throw ConfigError(fmt::format("{}: another process is writing {}; wait for its end, or write elsewhere (run_name)",
                                   options_.key, path));
   }
+  if (options_.own) return;
   const bool empty = std::filesystem::file_size(path) == 0;
   keep_ = empty ? 0 : bytes_to_keep(path, options_.first_step);
   if (!empty && keep_ == 0 && !options_.overwrite) {
@@ -93,6 +94,12 @@ void RecordFile::lock() {
 RecordFile::~RecordFile() {
   if (made_ && !begun_) ::unlink(options_.path.c_str());
   ::close(descriptor_);
+}
+
+void RecordFile::go_on(int64_t first_step) {
+  options_.first_step = first_step;
+  if (!regular_) return;
+  keep_ = std::filesystem::file_size(options_.path) == 0 ? 0 : bytes_to_keep(options_.path, first_step);
 }
 
 void RecordFile::begin() {

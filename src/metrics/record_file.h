@@ -18,6 +18,7 @@ class RecordFile {
     std::string path;        // a file, made with its folder if need be, or a device
     int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
     bool overwrite = false;  // all of them may be dropped
+    bool own = false;        // what is there is this run's own: go_on() says what of it stays
   };
 
   // Opens the file and locks it against other processes. What is in it stays until the first line is appended; a file
@@ -28,6 +29,10 @@ class RecordFile {
   ~RecordFile();
   RecordFile(const RecordFile&) = delete;
   RecordFile& operator=(const RecordFile&) = delete;
+
+  // Before the first line: records of this and later steps are dropped, those before stay. Throws FormatError when the
+  // file holds something else.
+  void go_on(int64_t first_step);
 
   // Adds a line, its line break included; it is in the file when the call returns. Throws RuntimeFault when it cannot
   // be written, or when the file has been removed.

@@ -131,8 +131,9 @@ Event Buffer::ready_event() const {
   return {client_, args.event};
 }
 
-HostCopy Buffer::to_host_async() const {
-  HostArray array = HostArray::allocate(dtype(), sizes());
+HostCopy Buffer::to_host_async() const { return to_host_async(HostArray::allocate(dtype(), sizes())); }
+
+HostCopy Buffer::to_host_async(HostArray array) const {
   // Without a layout the plugin would copy the device's own, which on a TPU may be permuted.
   std::vector<int64_t> minor_to_major(array.sizes().size());
   std::iota(minor_to_major.rbegin(), minor_to_major.rend(), 0);

@@ -66,6 +66,8 @@ class Buffer {
   Event ready_event() const;
   // Row-major, whatever the layout on the device. The transfer outlives this buffer and, if need be, the HostCopy.
   HostCopy to_host_async() const;
+  // The same into memory that HostArray::allocate() made for an array of this type and these sizes.
+  HostCopy to_host_async(HostArray into) const;
   HostArray to_host() const;
 
   // For calls into the plugin. Throws PjrtError when the buffer is empty.

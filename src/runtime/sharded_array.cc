@@ -158,6 +158,20 @@ ArraySlice ShardedArray::slice(size_t i) const {
   return slice_at(layout_.sizes, layout_.sharding, assignment_->mesh(), assignment_->addressable()[i].position);
 }
 
+std::vector<size_t> ShardedArray::first_copies() const {
+  const Mesh& mesh = assignment_->mesh();
+  std::set<ArraySlice> seen;
+  std::vector<size_t> out;
+  size_t next = 0;  // of the addressable devices, which stand in mesh order
+  for (int64_t position = 0; next < shards_.size(); ++position) {
+    const bool fresh = seen.insert(slice_at(layout_.sizes, layout_.sharding, mesh, position)).second;
+    if (assignment_->addressable()[next].position != position) continue;
+    if (fresh) out.push_back(next);
+    ++next;
+  }
+  return out;
+}
+
 bool ShardedArray::complete() const {
   std::set<ArraySlice> distinct;
   for (size_t i = 0; i < shards_.size(); ++i) distinct.insert(slice(i));

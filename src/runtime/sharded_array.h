@@ -59,6 +59,9 @@ class ShardedArray {
   const std::vector<Buffer>& shards() const { return shards_; }
   // What addressable()[i] holds.
   ArraySlice slice(size_t i) const;
+  // The shards of this process that no device before theirs holds in the mesh: over all processes every element comes
+  // once.
+  std::vector<size_t> first_copies() const;
   // Whether the devices of this process hold every element.
   bool complete() const;
 

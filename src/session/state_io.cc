@@ -126,4 +126,34 @@ State make_state(const Session& session, const Config& config, const StateSpec& 
   return state;
 }
 
+State load_state(const Session& session, const Config& config, const StateSpec& spec, const StateFolder& folder) {
+  State state(spec);
+  ConversionProgress progress("loading " + folder.path(), 0);
+  const std::set<size_t> missing(folder.missing().begin(), folder.missing().end());
+  std::set<std::string> drawn;
+  for (size_t i = 0; i < spec.entries.size(); ++i) {
+    const StateEntry& entry = spec.entries[i];
+    if (entry.role == StateRole::kCounter) {
+      HostArray step = HostArray::allocate(entry.type.dtype, {});
+      step.mutable_view<int32_t>()[0] = static_cast<int32_t>(folder.step());
+      state[i] = session.upload(step, entry.sharding);
+    } else if (missing.contains(i)) {
+      drawn.insert(entry.name);
+    } else {
+      state[i] = session.fill({entry.type.dtype, entry.type.shape.sizes(), entry.sharding},
+                              [&](std::span<const SliceMemory> slices) {
+                                folder.fill(i, slices);
+                                for (const SliceMemory& s : slices) {
+                                  progress.add(s.slice.elements() * byte_size(entry.type.dtype));
+                                }
+                              });
+    }
+  }
+  if (drawn.empty()) return state;
+  log_info("{}: not there, and begun as in a fresh run: {}", folder.path(),
+           listed(std::vector<std::string>(drawn.begin(), drawn.end()), 8));
+  draw(session, config, spec, [&](const StateEntry& entry) { return drawn.contains(entry.name); }, state);
+  return state;
+}
+
 }  // namespace fathom

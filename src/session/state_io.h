@@ -8,6 +8,7 @@
 #include "base/batch_fields.h"
 #include "program/programs.h"
 #include "session/session.h"
+#include "session/state_folder.h"
 
 namespace fathom {
 
@@ -52,5 +53,9 @@ std::vector<size_t> load_parameters(const Session& session, const Config& config
 // All entries: parameters from load_parameters_path when it is set, else drawn with init_weights_seed, and so are those
 // that init_missing_parameters names and the folder lacks; zero moments, step 0. Throws as load_parameters does.
 State make_state(const Session& session, const Config& config, const StateSpec& spec);
+
+// All entries from a training state; those that it lacks and init_missing_parameters names begin as in a fresh run.
+// Throws as StateFolder::fill does.
+State load_state(const Session& session, const Config& config, const StateSpec& spec, const StateFolder& folder);
 
 }  // namespace fathom

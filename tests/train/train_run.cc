@@ -54,6 +54,7 @@ Words base_keys() {
           "learning_rate_schedule_steps=12",
           "warmup_steps_fraction=0.25",
           "z_loss_multiplier=1e-3",
+          "enable_checkpointing=false",
           "enable_tensorboard=false"};
 }
 

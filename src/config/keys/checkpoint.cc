@@ -10,7 +10,11 @@ namespace {
 using enum KeyClass;
 using enum KeyType;
 
-constexpr std::string_view kNoSaving = "detail of saving: training writes no checkpoint";
+constexpr std::string_view kPeriod = "checkpoints are written every checkpoint_period steps";
+constexpr std::string_view kRemoved = "old checkpoints are removed where they are";
+constexpr std::string_view kWriter = "belongs to the peer's writer of checkpoints";
+constexpr std::string_view kReader = "each process reads its own slices";
+constexpr std::string_view kMemory = "saving takes one copy of the state and a chunk a thread";
 constexpr std::string_view kLayout = "the layout is found from the folder";
 constexpr std::string_view kTiers = "checkpoints on local disks are not built";
 constexpr std::string_view kTierDetail = "detail of checkpoints on local disks, which are not built";
@@ -25,28 +29,33 @@ constexpr KeyRow kRows[] = {
      "weights to start from: a folder of safetensors or an Orbax checkpoint, a path or a name in the Hub's cache"},
     {"init_missing_parameters", bind<&Config::init_missing_parameters>, "[]", kBuilt,
      "expressions of parameter paths that load_parameters_path may lack: these begin as in a fresh run"},
-    {"load_full_state_path", bind<&Config::load_full_state_path>, "", kRefused,
-     "starting from a training state is not built"},
-    {"enable_checkpointing", bind<&Config::enable_checkpointing>, "true", kIgnored, "training writes no checkpoint"},
-    {"async_checkpointing", bind<&Config::async_checkpointing>, "true", kIgnored, "training writes no checkpoint"},
-    {"checkpoint_period", bind<&Config::checkpoint_period>, "10000", kIgnored, "training writes no checkpoint", kSize},
-    {"save_checkpoint_on_start", bind<&Config::save_checkpoint_on_start>, "true", kIgnored,
-     "training writes no checkpoint"},
-    {"save_checkpoint_on_completion", bind<&Config::save_checkpoint_on_completion>, "true", kIgnored,
-     "training writes no checkpoint"},
-    {"max_num_checkpoints_to_keep", bind_optional_int<&Config::max_num_checkpoints_to_keep>, "null", kIgnored,
-     "training writes no checkpoint", kSizeOrNone},
-    {"enable_continuous_checkpointing", kBool, "false", kIgnored, kNoSaving},
-    {"checkpoint_todelete_subdir", kString, "", kIgnored, kNoSaving},
-    {"checkpoint_todelete_full_path", kString, "", kIgnored, kNoSaving},
-    {"colocated_python_checkpointing", kBool, "false", kIgnored, kNoSaving},
-    {"enable_orbax_v1", kBool, "false", kIgnored, kNoSaving},
-    {"enable_single_replica_ckpt_restoring", kBool, "false", kIgnored, kNoSaving},
-    {"checkpoint_storage_target_data_file_size_bytes", kInt, "2147483648", kIgnored, kNoSaving},
-    {"checkpoint_storage_use_ocdbt", kBool, "true", kIgnored, kNoSaving},
-    {"checkpoint_storage_use_zarr3", kBool, "true", kIgnored, kNoSaving},
-    {"checkpoint_storage_concurrent_gb", kInt, "96", kIgnored, kNoSaving},
-    {"checkpoint_storage_device_host_concurrent_gb", kOptInt, "8", kIgnored, kNoSaving},
+    {"load_full_state_path", bind<&Config::load_full_state_path>, "", kBuilt,
+     "training state to start from, MaxText's or ours: parameters, moments, step; a checkpoint of the run itself comes "
+     "first"},
+    {"enable_checkpointing", bind<&Config::enable_checkpointing>, "true", kBuilt,
+     "save training states under <run>/checkpoints, and go on from the newest"},
+    {"async_checkpointing", bind<&Config::async_checkpointing>, "true", kBuilt,
+     "write while training goes on, from a copy of the state in the host's memory"},
+    {"checkpoint_period", bind<&Config::checkpoint_period>, "10000", kBuilt, "steps from one save to the next", kSize},
+    {"save_checkpoint_on_start", bind<&Config::save_checkpoint_on_start>, "true", kBuilt, "save after step 0 as well"},
+    {"save_checkpoint_on_completion", bind<&Config::save_checkpoint_on_completion>, "true", kBuilt,
+     "save after the last step as well; a run that a signal ends is saved whatever this says"},
+    {"max_num_checkpoints_to_keep", bind_optional_int<&Config::max_num_checkpoints_to_keep>, "null", kBuilt,
+     "older checkpoints are removed when a new one is whole; none = keep all", kSize},
+    {"checkpoint_storage_target_data_file_size_bytes", bind<&Config::checkpoint_storage_target_data_file_size_bytes>,
+     "2147483648", kBuilt, "a data file of a checkpoint that is as large is followed by another one", kBytes},
+    {"checkpoint_storage_use_ocdbt", bind<&Config::checkpoint_storage_use_ocdbt>, "true", kBuilt,
+     "a database of few files; false = a file for each chunk"},
+    {"checkpoint_storage_use_zarr3", bind<&Config::checkpoint_storage_use_zarr3>, "true", kBuilt,
+     "version 3 of zarr; false = version 2"},
+    {"enable_continuous_checkpointing", kBool, "false", kIgnored, kPeriod},
+    {"checkpoint_todelete_subdir", kString, "", kIgnored, kRemoved},
+    {"checkpoint_todelete_full_path", kString, "", kIgnored, kRemoved},
+    {"colocated_python_checkpointing", kBool, "false", kIgnored, kWriter},
+    {"enable_orbax_v1", kBool, "false", kIgnored, kWriter},
+    {"enable_single_replica_ckpt_restoring", kBool, "false", kIgnored, kReader},
+    {"checkpoint_storage_concurrent_gb", kInt, "96", kIgnored, kMemory},
+    {"checkpoint_storage_device_host_concurrent_gb", kOptInt, "8", kIgnored, kMemory},
     {"source_checkpoint_layout", kString, "orbax", kIgnored, kLayout},
     {"enable_emergency_checkpoint", kBool, "false", kRefused, kTiers},
     {"enable_multi_tier_checkpointing", kBool, "false", kRefused, kTiers},
