@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "base/error.h"
 #include "base/listed.h"
@@ -170,6 +171,23 @@ ZarrSource OrbaxFolder::source(const StoredArray& array) const {
           .name = own->name,
           .array = &layouts_[static_cast<size_t>(own - arrays_.data())],
           .may_be_absent = may_be_absent_};
+}
+
+void OrbaxFolder::require_whole() const {
+  std::map<std::string, StoredBytes> last;  // of each file the value that ends last
+  for (const StoredArray& array : arrays_) {
+    const ZarrSource from = source(array);
+    require_chunks(from);
+    visit_chunks(from, [&](const StoredBytes& bytes) {
+      if (bytes.file == nullptr || bytes.size == 0) return;
+      auto [at, fresh] = last.try_emplace(bytes.path, bytes);
+      if (!fresh && bytes.offset + bytes.size > at->second.offset + at->second.size) at->second = bytes;
+    });
+  }
+  for (const auto& [path, bytes] : last) {
+    std::byte end;
+    bytes.read(bytes.size - 1, {&end, 1});
+  }
 }
 
 void OrbaxFolder::read(const StoredArray& array, std::span<const ArraySlice> wanted, const Visit& visit) const {

@@ -44,6 +44,9 @@ class OrbaxFolder {
   // How the layers are stored, where the writer said so.
   std::optional<bool> scan_layers() const { return scan_layers_; }
 
+  // Throws FormatError when a chunk is not there, or a file ends before the last that it holds; no chunk is read.
+  void require_whole() const;
+
   using Visit = VisitPiece;
   // See read_zarr. `array` is one of arrays(). Thread-safe.
   void read(const StoredArray& array, std::span<const ArraySlice> wanted, const Visit& visit) const;

@@ -143,8 +143,8 @@ ChunkPlace OrbaxPlan::store(ChunkStore& to, const ChunkId& id, std::span<const s
     }
   }
   if (encoder == nullptr) encoder = std::make_unique<ChunkEncoder>();
-  ChunkPlace place = to.put(chunk_key(array, id.second), id,
-                            [&](ByteSink& sink) { encoder->encode(array.layout, elements, sink); });
+  ChunkPlace place =
+      to.put(chunk_key(array, id.second), id, [&](ByteSink& sink) { encoder->encode(array.layout, elements, sink); });
   std::lock_guard lock(mutex_);
   encoders_.push_back(std::move(encoder));
   return place;

@@ -76,7 +76,8 @@ class OrbaxPlan {
 
   // Closes the store and puts all files but the chunks and the two that say that the folder is whole. `place`: where
   // each chunk lies.
-  void put_metadata(ChunkStore& store, const std::function<ChunkPlace(const ChunkId&)>& place, const PutFile& put) const;
+  void put_metadata(ChunkStore& store, const std::function<ChunkPlace(const ChunkId&)>& place,
+                    const PutFile& put) const;
   // Those two, and the one of the step. `begun`: nanoseconds since 1970.
   void put_markers(const std::string& step_folder, int64_t begun, const PutFile& put) const;
 

@@ -148,7 +148,8 @@ void StepWriter::commit(std::chrono::seconds limit) {
   if (share_.processes > 1) take_marks(limit);
   require_all();
   const OrbaxPlan::PutFile put_file = [this](const std::string& name, std::string_view content) { put(name, content); };
-  plan_.put_metadata(*chunks_, [this](const ChunkId& id) { return std::move(places_.at(id)); }, put_file);
+  plan_.put_metadata(
+      *chunks_, [this](const ChunkId& id) { return std::move(places_.at(id)); }, put_file);
   file_store(folder_).remove(join_path(folder_, kMarks));
   plan_.put_markers(step_folder_, begun_, put_file);
   if (!is_remote(folder_)) {

@@ -450,6 +450,14 @@ void read_zarr(const ZarrSource& source, std::span<const ArraySlice> wanted, con
   Reading(source, wanted, visit).run();
 }
 
+void visit_chunks(const ZarrSource& source, const std::function<void(const StoredBytes&)>& visit) {
+  const std::vector<int64_t> grid = source.array->grid();
+  for (int64_t k = 0; k < element_count(grid); ++k) {
+    const auto bytes = source.keys->find(source.name + "/" + source.array->chunk_key(place_in(grid, k)));
+    if (bytes) visit(*bytes);
+  }
+}
+
 void require_chunks(const ZarrSource& source) {
   if (source.may_be_absent) return;
   const std::vector<int64_t> grid = source.array->grid();

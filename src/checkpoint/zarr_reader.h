@@ -34,6 +34,9 @@ struct ZarrSource {
 // are decoded as a stream up to the last wanted element. Throws FormatError naming file, offset, array and chunk.
 void read_zarr(const ZarrSource& source, std::span<const ArraySlice> wanted, const VisitPiece& visit);
 
+// Calls visit with the bytes of every chunk that is stored, in order.
+void visit_chunks(const ZarrSource& source, const std::function<void(const StoredBytes&)>& visit);
+
 // Throws FormatError listing the chunks that are neither stored nor may be absent.
 void require_chunks(const ZarrSource& source);
 

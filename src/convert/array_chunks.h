@@ -8,9 +8,9 @@
 
 #include "base/dtype.h"
 #include "checkpoint/orbax_plan.h"
+#include "convert/array_source.h"
 #include "convert/chunk_grid.h"
 #include "convert/peer_places.h"
-#include "convert/array_source.h"
 
 namespace fathom {
 

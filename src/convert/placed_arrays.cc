@@ -130,8 +130,8 @@ void read_places(const OrbaxFolder& folder, const ParamArray& array, std::span<c
       scatter(piece, data, byte_size(wanted), targets);
     });
     if (!finite) {
-      throw FormatError(folder.path(), fmt::format("{} ({}) holds numbers that are not finite", array.name,
-                                                    source.stored->name));
+      throw FormatError(folder.path(),
+                        fmt::format("{} ({}) holds numbers that are not finite", array.name, source.stored->name));
     }
   }
 }

@@ -17,8 +17,9 @@ struct CompanionCopy {
   std::string made_config;  // config.json where `from` has none
 };
 
-// By name: config.json, which then says what is written (no quantization), the tokenizer and what else stands beside the
-// weights, files of up to 64 MB; nothing of folders in it. Where there is no config.json, the one that was made alone.
+// By name: config.json, which then says what is written (no quantization), the tokenizer and what else stands beside
+// the weights, files of up to 64 MB; nothing of folders in it. Where there is no config.json, the one that was made
+// alone.
 std::map<std::string, std::string> companions(const CompanionCopy& copy);
 // Writes them.
 void copy_companions(const CompanionCopy& copy);

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "base/error.h"
-
 namespace fathom {
 
 void WeightFindings::report(const std::string& path) const {
@@ -18,7 +16,7 @@ void WeightFindings::report(const std::string& path) const {
     if (list.size() > kListed) text += fmt::format("\n    ... and {} more", list.size() - kListed);
   }
   text += "\n  check model_name (auto reads the folder's own config.json) and the dimensions";
-  throw FormatError(path, text);
+  throw MisfitError(path, text);
 }
 
 }  // namespace fathom

@@ -6,13 +6,21 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+
 namespace fathom {
+
+// What is stored is whole, and of another model or state.
+class MisfitError : public FormatError {
+ public:
+  using FormatError::FormatError;
+};
 
 class WeightFindings {
  public:
   // `kind`: "missing", "extra", "misshapen".
   void add(std::string_view kind, std::string what) { lists_[std::string(kind)].push_back(std::move(what)); }
-  // Throws FormatError of that path when there are any.
+  // Throws MisfitError of that path when there are any.
   void report(const std::string& path) const;
 
  private:

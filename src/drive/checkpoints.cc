@@ -17,6 +17,7 @@
 #include "config/resolve/resolve.h"
 #include "convert/conversion.h"
 #include "convert/source_folder.h"
+#include "convert/weight_findings.h"
 #include "drive/same_run.h"
 #include "storage/file_store.h"
 
@@ -110,6 +111,7 @@ void Checkpoints::require_same_run(const std::string& folder) const {
 StateFolder Checkpoints::open(int64_t step) const {
   OrbaxFolder folder = OrbaxFolder::open(folder_of(step));
   require_same_run(folder_of(step));
+  if (!is_remote(folder_)) folder.require_whole();
   return {std::move(folder), config_, spec_};
 }
 
@@ -121,6 +123,8 @@ auto Checkpoints::newest_readable(Read read) {
     const auto before = newest + 1;
     try {
       return read(*newest);
+    } catch (const MisfitError&) {
+      throw;
     } catch (const FormatError& e) {
       // Several processes would have to agree on another one.
       if (writer_.share().processes > 1 || before == steps_.rend()) throw;
@@ -170,7 +174,8 @@ bool Checkpoints::due(int64_t step) const {
 void Checkpoints::make_way(const std::string& folder) const {
   if (is_remote(folder) || file_store(folder).kind(folder) == PathKind::kAbsent) return;
   std::string aside = folder + ".damaged";
-  for (int i = 2; file_store(aside).kind(aside) != PathKind::kAbsent; ++i) aside = fmt::format("{}.damaged{}", folder, i);
+  for (int i = 2; file_store(aside).kind(aside) != PathKind::kAbsent; ++i)
+    aside = fmt::format("{}.damaged{}", folder, i);
   std::filesystem::rename(folder, aside);
   log_warning("{}: moved to {}, as its step is saved again", folder, aside);
 }

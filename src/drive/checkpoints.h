@@ -17,8 +17,8 @@ namespace fathom {
 
 // What a run goes on from.
 struct SavedRun {
-  std::string folder;             // of the step
-  int64_t step = 0;               // steps done
+  std::string folder;  // of the step
+  int64_t step = 0;    // steps done
   State state;
   std::optional<DataState> data;  // where its data stands; nothing where the folder does not say
 };

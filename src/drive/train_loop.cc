@@ -157,8 +157,8 @@ void Trainer::save(int64_t step) {
     if (!std::isfinite(squares)) broken.push_back(array);
   }
   if (!broken.empty()) {
-    const std::string text = fmt::format("step {}: not saved, for parameters are not finite after it: {}", step,
-                                         listed(broken, 4));
+    const std::string text =
+        fmt::format("step {}: not saved, for parameters are not finite after it: {}", step, listed(broken, 4));
     if (config_.abort_on_nan_loss) throw RuntimeFault(text);
     return log_warning("{}", text);
   }

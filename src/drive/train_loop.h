@@ -36,9 +36,9 @@ class Trainer {
   explicit Trainer(const Config& config, const TrainerOptions& options = {});
   ~Trainer();
 
-  // Steps until `steps`, the end of the data, the target of the evaluation or a signal, and saves. Throws RuntimeFault when the
-  // loss is not finite, naming the step and the arrays that are not. Each of `pauses` is called before its step, when
-  // the device is idle.
+  // Steps until `steps`, the end of the data, the target of the evaluation or a signal, and saves. Throws RuntimeFault
+  // when the loss is not finite, naming the step and the arrays that are not. Each of `pauses` is called before its
+  // step, when the device is idle.
   TrainOutcome run(const std::map<int64_t, std::function<void()>>& pauses = {});
 
   // The first step that is to be done; `steps` or more when nothing is left of the run, and nothing was compiled.

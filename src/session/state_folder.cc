@@ -6,8 +6,6 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/listed.h"
-#include "base/log.h"
 #include "convert/weight_findings.h"
 #include "session/state_places.h"
 
@@ -29,7 +27,7 @@ StateFolder::StateFolder(OrbaxFolder folder, const Config& config, const StateSp
   const StatePlaces places(spec, config);
   const auto may_miss = parameters_named("init_missing_parameters", config.init_missing_parameters);
   WeightFindings findings;
-  std::set<std::string> known;
+  std::set<std::string> known = places.moments_of(StateRole::kMovedByRule);
   for (size_t i = 0; i < spec.entries.size(); ++i) {
     const StateEntry& entry = spec.entries[i];
     if (entry.role == StateRole::kCounter) continue;
@@ -56,23 +54,19 @@ StateFolder::StateFolder(OrbaxFolder folder, const Config& config, const StateSp
       findings.add("missing", forms.front().front().name);
     }
   }
-  std::vector<std::string> unused;
-  const std::set<std::string> moments = places.moments_of_untrained();
+  const std::set<std::string> frozen = places.moments_of(StateRole::kFrozen);
   for (const StoredArray& stored : folder_.arrays()) {
     const bool of_model = stored.name.starts_with("params.params.");
     const bool of_optimizer = stored.name.starts_with("opt_state.");
     if ((!of_model && !of_optimizer) || is_counter(stored.name) || known.contains(stored.name)) continue;
-    if (!moments.contains(stored.name)) {
+    if (!frozen.contains(stored.name)) {
       findings.add("extra", stored.name);
     } else {
-      unused.push_back(stored.name);
+      unused_.push_back(stored.name);
     }
   }
   findings.report(folder_.path());
   read_counters();
-  if (!unused.empty()) {
-    log_info("{}: not used, as their parameters are not trained here: {}", folder_.path(), listed(unused, 4));
-  }
 }
 
 void StateFolder::read_counters() {

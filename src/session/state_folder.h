@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "checkpoint/orbax_folder.h"
@@ -26,6 +27,8 @@ class StateFolder {
   void fill(size_t entry, std::span<const SliceMemory> slices) const;
   // Entries that are not there and begin as in a fresh run.
   const std::vector<size_t>& missing() const { return missing_; }
+  // Names of moments that it holds of parameters that are not trained any more.
+  const std::vector<std::string>& unused() const { return unused_; }
 
  private:
   void read_counters();
@@ -34,6 +37,7 @@ class StateFolder {
   OrbaxFolder folder_;
   std::vector<std::vector<PlacedArray>> sources_;  // by entry
   std::vector<size_t> missing_;
+  std::vector<std::string> unused_;
   int64_t step_ = 0;
 };
 

@@ -149,10 +149,14 @@ State load_state(const Session& session, const Config& config, const StateSpec& 
                               });
     }
   }
+  if (!folder.unused().empty()) {
+    log_info("{}: not used, as their parameters are not trained here: {}", folder.path(), listed(folder.unused(), 4));
+  }
   if (drawn.empty()) return state;
   log_info("{}: not there, and begun as in a fresh run: {}", folder.path(),
            listed(std::vector<std::string>(drawn.begin(), drawn.end()), 8));
-  draw(session, config, spec, [&](const StateEntry& entry) { return drawn.contains(entry.name); }, state);
+  draw(
+      session, config, spec, [&](const StateEntry& entry) { return drawn.contains(entry.name); }, state);
   return state;
 }
 

@@ -80,12 +80,11 @@ std::vector<std::pair<StateEntry, PeerPlace>> StatePlaces::zero_moments() const 
   return out;
 }
 
-std::set<std::string> StatePlaces::moments_of_untrained() const {
+std::set<std::string> StatePlaces::moments_of(StateRole role) const {
   std::set<std::string> out;
-  for (const StateEntry& entry : spec_.entries) {
-    if (entry.role != StateRole::kFrozen && entry.role != StateRole::kMovedByRule) continue;
+  for (size_t i : spec_.with_role(role)) {
     for (const char* moment : {"mu", "nu"}) {
-      for (const PeerForm& form : moment_forms(moment, entry)) {
+      for (const PeerForm& form : moment_forms(moment, spec_.entries[i])) {
         for (const PeerPlace& place : form) out.insert(place.name);
       }
     }

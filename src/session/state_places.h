@@ -26,8 +26,8 @@ class StatePlaces {
   std::vector<std::string> written_counters() const;
   // The first revisions of MaxText that knew the router's bias kept moments of it, which are zero: their places.
   std::vector<std::pair<StateEntry, PeerPlace>> zero_moments() const;
-  // Names of moments that a checkpoint may hold of parameters that are not trained here.
-  std::set<std::string> moments_of_untrained() const;
+  // Names of the moments that a checkpoint may hold of parameters with a role, whether or not they have any here.
+  std::set<std::string> moments_of(StateRole role) const;
   // Nodes of the tree without an array, and those whose children are numbered.
   std::vector<std::vector<std::string>> none() const;
   std::vector<std::vector<std::string>> lists() const;

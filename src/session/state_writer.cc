@@ -39,8 +39,8 @@ ChunkedArray chunked(const StateSpec& spec, const StateEntry& entry, size_t inde
   array.type = entry.type;
   const std::vector<int64_t> sizes = entry.type.shape.sizes();
   const Mesh mesh = spec.partition ? spec.partition->mesh() : Mesh{};
-  ChunkGrid grid = within_shards(chunk_grid(spec.param(entry), array, place), place,
-                                 slice_at(sizes, entry.sharding, mesh, 0).sizes);
+  ChunkGrid grid =
+      within_shards(chunk_grid(spec.param(entry), array, place), place, slice_at(sizes, entry.sharding, mesh, 0).sizes);
   return {.index = index, .dtype = entry.type.dtype, .ours = sizes, .place = std::move(place), .grid = std::move(grid)};
 }
 

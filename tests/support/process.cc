@@ -33,7 +33,7 @@ std::string program_under_test() {
   return path;
 }
 
-Process::Process(const Words& args) {
+Process::Process(const Words& args, rlim_t file_bytes) {
   std::string path = program_under_test();
   std::string out = folder_ / "out", err = folder_ / "err";
   std::vector<char*> argv = {path.data()};
@@ -45,6 +45,8 @@ Process::Process(const Words& args) {
   if (id_ > 0) return;
   open_as(STDOUT_FILENO, out);
   open_as(STDERR_FILENO, err);
+  rlimit limit{file_bytes, RLIM_INFINITY};
+  if (file_bytes != RLIM_INFINITY) ::setrlimit(RLIMIT_FSIZE, &limit);
   ::execv(path.c_str(), argv.data());
   ::_exit(127);
 }

@@ -1,6 +1,7 @@
 // For tests: the program under test as a child process.
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -19,8 +20,8 @@ std::string program_under_test();
 // A child process of the program under test, its output in files.
 class Process {
  public:
-  // Starts `fathom args...` in the current folder.
-  explicit Process(const Words& args);
+  // Starts `fathom args...` in the current folder; no file that it writes may grow beyond `file_bytes`.
+  explicit Process(const Words& args, rlim_t file_bytes = RLIM_INFINITY);
   // Kills it if it still runs.
   ~Process();
   Process(const Process&) = delete;

@@ -18,7 +18,7 @@ inline constexpr double kMostExperts = 65536;
 inline constexpr double kMostFactor = 1e6;
 
 inline constexpr KeyRange kSize = {.least = 1, .most = kMostInt32};        // of an array or a loop
-inline constexpr KeyRange kBytes = {.least = 1, .most = 1e15};            // of a file
+inline constexpr KeyRange kBytes = {.least = 1, .most = 1e15};             // of a file
 inline constexpr KeyRange kSizeOrNone = {.least = 0, .most = kMostInt32};  // 0: there is none
 inline constexpr KeyRange kCountOrMinusOne = {.least = 1, .most = kMostInt32, .or_minus_one = true};
 inline constexpr KeyRange kFromMinusOne = {.least = -1, .most = kMostInt32};  // -1 and 0 have a meaning of their own

@@ -173,7 +173,8 @@ void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>
   bool needed = text || in.options.needs_tokenizer;
   if (c.tokenizer_path.empty()) {
     // Folders that were converted carry the tokenizer beside `items`.
-    std::string model = in.options.model_folder.empty() ? c.load_parameters_path : in.options.model_folder;
+    const std::string& loaded = c.load_parameters_path.empty() ? c.load_full_state_path : c.load_parameters_path;
+    const std::string model = in.options.model_folder.empty() ? loaded : in.options.model_folder;
     for (const std::string& folder : {model, fs::path(model).parent_path().string()}) {
       if (has_tokenizer(folder)) c.tokenizer_path = folder;
       if (!c.tokenizer_path.empty()) break;

@@ -35,7 +35,7 @@ void resolve_early_keys(LayerStack& stack, const Environment& environment, Probl
   put_over(said, stack.arguments, false);
   put_over(said, stack.environment, false);
   for (Layer* layer : {&stack.base, &stack.own, &stack.arguments}) {
-    for (const char* key : {"model_name", "load_parameters_path", "override_model_config",
+    for (const char* key : {"model_name", "load_parameters_path", "load_full_state_path", "override_model_config",
                             "override_logical_axis_rules", "custom_mesh_and_rule"}) {
       auto found = layer->find(key);
       if (found == layer->end()) continue;
@@ -65,9 +65,11 @@ void resolve_references(Layer& settings, const Environment& environment, Problem
 
 // config.json of a folder, or of its parent (converted folders carry it beside `items`).
 Layer auto_model_layer(const LayerStack& stack, const Environment& environment, const ResolveOptions& options) {
-  std::string folder = options.model_folder.empty() ? early_text(stack, "load_parameters_path") : options.model_folder;
+  const char* key = "load_parameters_path";
+  std::string folder = options.model_folder.empty() ? early_text(stack, key) : options.model_folder;
+  if (folder.empty()) folder = early_text(stack, key = "load_full_state_path");
   if (folder.empty()) throw ConfigError("model_name=auto needs load_parameters_path=<folder with config.json>");
-  folder = find_in_hub("load_parameters_path", folder, HubKind::kModel, environment);
+  folder = find_in_hub(key, folder, HubKind::kModel, environment);
   while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
   std::string parent = fs::path(folder).parent_path().string();
   for (const std::string& place : {folder, parent}) {
