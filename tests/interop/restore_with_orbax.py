@@ -1,8 +1,8 @@
 """Writes checkpoint folders in every form with our writer, two of them to a server of S3 too, and reads them with the
 real Orbax and TensorStore.
 
-Usage: restore_with_orbax.py ENVIRONMENT WRITER. ENVIRONMENT: the virtual environment with the wheels of
-requirements-orbax.txt; WRITER: the program write_orbax_folders. Exit 77 where the environment is not there, 1 when a
+Usage: restore_with_orbax.py ENVIRONMENT WRITER STATES. ENVIRONMENT: the virtual environment with the wheels of
+requirements-orbax.txt; WRITER: the program write_orbax_folders; STATES: write_training_state. Exit 77 where the environment is not there, 1 when a
 tree, type, shape or byte is another one.
 """
 import json
@@ -56,7 +56,7 @@ def on_s3(writer: str, out: pathlib.Path, names: list):
 
 
 def main():
-    environment, writer = pathlib.Path(sys.argv[1]), sys.argv[2]
+    environment, writer, states = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     run_in(environment)
     os.environ.update(XLA_FLAGS="--xla_force_host_platform_device_count=4", JAX_PLATFORMS="cpu", JAX_ENABLE_X64="1",
                       TF_CPP_MIN_LOG_LEVEL="2")
@@ -71,7 +71,12 @@ def main():
         import restored  # heavy, and only here
         for step, case in steps:
             wrong += restored.problems(step, case, expected["arrays"])
-    print("\n".join(wrong) or f"{len(steps)} folders of {len(expected['arrays'])} arrays: all as written")
+        subprocess.run([states, out / "states"], check=True)
+        for folder in sorted((out / "states").iterdir()):
+            state = json.loads((folder / "expected.json").read_text())
+            steps.append(folder)
+            wrong += restored.problems(folder / "6", state["case"], state["arrays"])
+    print("\n".join(wrong) or f"{len(steps)} folders: all as written")
     sys.exit(bool(wrong))
 
 

@@ -25,6 +25,9 @@ def leaves(tree, path=()):
             yield from leaves(value, path + (key,))
         if not tree:
             yield path, "{}"
+    elif isinstance(tree, (list, tuple)):
+        for place, value in enumerate(tree):
+            yield from leaves(value, path + (str(place),))
     else:
         yield path, tree
 
@@ -82,7 +85,7 @@ def tensorstore_problems(items, case, arrays):
         if array.dtype.name != a["dtype"] or array.shape != want.shape:
             yield f"TensorStore: {name}: {array.dtype.name}{array.shape}"
             continue
-        if list(array.chunk_layout.write_chunk.shape or []) != a["chunk"]:
+        if a["chunk"] is not None and list(array.chunk_layout.write_chunk.shape or []) != a["chunk"]:
             yield f"TensorStore: {name}: chunks of {array.chunk_layout.write_chunk.shape}"
         box = tuple(slice(size // 3, size - size // 4) for size in want.shape)
         if array[box].read().result().tobytes() != want[box].tobytes():
@@ -99,6 +102,9 @@ def step_problems(step, case, want):
             node = node.setdefault(key, {})
         empty = {"{}": {}, "None": None}
         node[path[-1]] = empty[leaf] if isinstance(leaf, str) else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
+    for *above, last in case.get("lists", []):
+        node = functools.reduce(lambda tree, key: tree[key], above, target)
+        node[last] = [node[last][str(place)] for place in range(len(node[last]))]
     yield from differences("Orbax v1", ocp1.load_pytree(step, target, checkpointable_name="items"), want)
     custom = ocp1.metadata(step).custom_metadata or {}
     said = {"scan_layers": case["scan_layers"]} if case["says_scan_layers"] else {}
