@@ -14,6 +14,9 @@
 namespace fathom {
 namespace {
 
+constexpr FlagSpec kTrainFlags[] = {
+    {"dump_batch", "FILE", "write the first batch as safetensors and end: what the model would see"},
+};
 constexpr FlagSpec kTrainCompileFlags[] = {
     {"program", "NAME", "train (default), init, eval or forward"},
     {"no_compile", "", "stop before the compiler: text, bytes of the state, how every parameter is split"},
@@ -107,7 +110,7 @@ constexpr Command kCommands[] = {
      run_train,
      "[configs/base.yml] key=value ...",
      "pre-train on text, or go on from a Hugging Face folder",
-     {},
+     kTrainFlags,
      kTrainKeys},
     {"train_compile", run_train_compile, "[configs/base.yml] compile_topology=v5p-256 key=value ...",
      "compile a program for a machine that is not here: what it costs, whether it fits", kTrainCompileFlags,

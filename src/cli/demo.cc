@@ -38,6 +38,7 @@ int run_demo(const CommandLine& line, const Environment& environment) {
     throw ConfigError("demo: synthetic data has no words to complete; give dataset_path and tokenizer_path");
   }
   Trainer trainer(config);
+  if (trainer.tokenizer() == nullptr) throw ConfigError("demo: a prompt needs a tokenizer: give tokenizer_path");
   const std::string prompt = line.flag("prompt").value_or(config.prompt);
   prompt_ids(*trainer.tokenizer(), config, prompt);  // a prompt that is none is said before the run
   TrainOutcome outcome = trainer.run();

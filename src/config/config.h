@@ -208,6 +208,8 @@ struct Config {
   // --- Data.
   DatasetType dataset_type = DatasetType::kSynthetic;  // resolved
   std::string dataset_path;
+  std::string dataset_name;       // below a folder of TensorFlow Datasets
+  std::string eval_dataset_name;  // resolved: dataset_name unless given
   std::string hf_path;
   std::string hf_train_files;
   std::string hf_eval_files;

@@ -36,7 +36,8 @@ enum class RematChoice : uint8_t { kRemat, kDevice };  // recomputed in the back
 enum class OptType : uint8_t { kAdamw, kSgd };
 enum class LrScheduleType : uint8_t { kCosine, kWsd };
 enum class WsdDecayStyle : uint8_t { kLinear, kCosine };
-// kFiles: text, JSONL or parquet named by dataset_path; kHf: the same named by hf_path and hf_train_files.
+// kFiles: text, JSONL, parquet or a folder of TensorFlow Datasets, named by dataset_path; kTfds: the last alone; kHf:
+// files named by hf_path and hf_train_files.
 enum class DatasetType : uint8_t { kSynthetic, kFiles, kHf, kTfds };
 enum class DecodeStrategy : uint8_t { kGreedy, kWeighted, kNucleus, kTopk, kComposite };
 

@@ -18,6 +18,14 @@ std::optional<DatasetKind> loader_of(const Config& config) {
   return std::nullopt;
 }
 
+// Such a data set must have the split that is named.
+bool is_tfds(const DataOptions& options) {
+  const DatasetQuery query{.tfds_name = options.tfds_name,
+                           .tfds_name_key = options.tfds_name_key,
+                           .tfds_required = options.tfds_required};
+  return tfds_folder(options.path, options.path_key, query).has_value();
+}
+
 // What both kinds of stream share; path and column are the training data's.
 DataOptions common_options(const Config& config, const BatchShare& share) {
   DataOptions options;
@@ -30,13 +38,17 @@ DataOptions common_options(const Config& config, const BatchShare& share) {
     options.path_key = files ? "hf_train_files" : "hf_path";
   }
   options.split = config.train_split;
+  options.tfds_required = config.dataset_type == DatasetType::kTfds;
+  if (config.dataset_type == DatasetType::kTfds || config.dataset_type == DatasetType::kFiles) {
+    options.tfds_name = config.dataset_name;
+  }
   options.loader = loader_of(config);
   options.skip_bad_records = config.skip_bad_records;
   options.rows = share.rows;
   options.length = config.max_target_length;
   options.vocab_size = config.vocab_size;
   options.packing = config.packing;
-  options.mask_by_value = config.defaults == DefaultsKind::kMaxtext;
+  options.peer_rules = config.defaults == DefaultsKind::kMaxtext;
   options.max_segments = config.max_segments_per_seq;
   options.add_bos = config.add_bos;
   options.add_eos = config.add_eos;
@@ -52,6 +64,7 @@ DataOptions train_data_options(const Config& config, const BatchShare& share) {
   DataOptions options = common_options(config, share);
   if (options.synthetic) return options;
   options.column = config.train_data_columns.at(0);
+  options.token_ids = !config.tokenize_train_data;
   options.shuffle = config.enable_data_shuffling;
   options.num_epoch = config.num_epoch;
   options.pad_last_batch = config.generate_padding_batch_train;
@@ -66,15 +79,21 @@ DataOptions eval_data_options(const Config& config, const BatchShare& share) {
   options.pad_last_batch = config.generate_padding_batch_eval;
   if (options.synthetic) return options;
   options.column = config.eval_data_columns.at(0);
+  options.token_ids = !config.tokenize_eval_data;
   if (!config.hf_eval_files.empty()) {
     options.path = config.hf_eval_files;
     options.path_key = "hf_eval_files";
     options.split.clear();
+    options.tfds_name.clear();
+    options.tfds_required = false;
     return options;
   }
   bool hf = config.dataset_type == DatasetType::kHf;
   std::string split = hf && !config.hf_eval_split.empty() ? config.hf_eval_split : config.eval_split;
-  if (has_split(options.path, split)) {
+  if (!options.tfds_name.empty()) options.tfds_name = config.eval_dataset_name;
+  options.tfds_name_key = "eval_dataset_name";
+  options.split_key = "eval_split";
+  if (is_tfds(options) || has_split(options.path, split)) {
     options.split = split;
   } else {
     log_warning(

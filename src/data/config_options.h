@@ -13,9 +13,11 @@ struct BatchShare {
   int process_count = 1;
 };
 
-// A resolved configuration names files of one column of text, or synthetic data.
+// A resolved configuration names files of one column of text or of token ids, a data set of TensorFlow Datasets, or
+// synthetic data.
 DataOptions train_data_options(const Config& config, const BatchShare& share);
-// The evaluation data: hf_eval_files, otherwise the eval_split of the data set, otherwise the training data itself
+// The evaluation data: hf_eval_files, otherwise the eval_split of the data set (eval_dataset_name's, where that names
+// it), otherwise the training data itself
 // (said in a warning). Not shuffled, once through, at most eval_steps batches.
 DataOptions eval_data_options(const Config& config, const BatchShare& share);
 

@@ -81,11 +81,11 @@ TEST(ConfigOptions, ThePeersMaskIsThatOfItsDefaultsInEvaluationToo) {
   TemporaryFolder folder;
   folder.write("validation/a.txt", "x");
   Config config = file_config(folder.path());
-  EXPECT_FALSE(train_data_options(config, {.rows = 1}).mask_by_value);
-  EXPECT_FALSE(eval_data_options(config, {.rows = 1}).mask_by_value);
+  EXPECT_FALSE(train_data_options(config, {.rows = 1}).peer_rules);
+  EXPECT_FALSE(eval_data_options(config, {.rows = 1}).peer_rules);
   config.defaults = DefaultsKind::kMaxtext;
-  EXPECT_TRUE(train_data_options(config, {.rows = 1}).mask_by_value);
-  EXPECT_TRUE(eval_data_options(config, {.rows = 1}).mask_by_value);
+  EXPECT_TRUE(train_data_options(config, {.rows = 1}).peer_rules);
+  EXPECT_TRUE(eval_data_options(config, {.rows = 1}).peer_rules);
 }
 
 }  // namespace

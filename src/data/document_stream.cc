@@ -30,8 +30,13 @@ class DocumentStream final : public BatchStream {
   void encode(int64_t document);
   // The document's text, which is UTF-8. Throws FormatError.
   std::string_view checked_text(int64_t document);
+  // Its token ids as the column gives them. Throws FormatError.
+  std::vector<int32_t> checked_ids(int64_t document);
   // Its ids; nothing for one that is left out (skip_bad_records).
   std::optional<std::vector<int32_t>> ids_of(int64_t document);
+  void add_special(std::vector<int32_t>& ids);
+  // Most tokens of a document.
+  size_t most_tokens() const;
   void advance();
   [[noreturn]] void too_little_data() const;
 
@@ -39,8 +44,10 @@ class DocumentStream final : public BatchStream {
   TextEncoder encoder_;
   std::unique_ptr<DocumentSource> source_;
   std::vector<DocumentBlock> blocks_;
+  bool interleave_ = false;
   std::optional<EpochOrder> order_;  // of epoch state_.epoch
-  RowPacker packer_;
+  RowForm form_ = RowForm::kFirstFit;
+  std::optional<RowPacker> packer_;
   DataState state_;
   std::vector<int32_t> pending_;  // tokens of the document at the state's position, or empty
   int64_t tokens_ = 0;            // encoded since the last restore
@@ -53,28 +60,39 @@ std::string documents(int64_t count) { return fmt::format("{} document{}", count
 std::string tokens(int64_t count) { return fmt::format("{} token{}", count, count == 1 ? "" : "s"); }
 std::string rows(int64_t count) { return fmt::format("{} row{}", count, count == 1 ? "" : "s"); }
 
-PackingOptions packing_options(const DataOptions& options, const TextEncoder& encoder) {
-  return {.rows = options.rows,
+PackingOptions packing_options(const DataOptions& options, const TextEncoder& encoder, RowForm form) {
+  return {.form = form,
+          .rows = options.rows,
           .length = options.length,
           .packing = options.packing,
           .max_segments = options.max_segments,
           .pad_id = encoder.pad_id,
           .bos_id = encoder.bos_id,
-          .mask_by_value = options.mask_by_value};
+          .mask_by_value = options.peer_rules};
 }
 
 DocumentStream::DocumentStream(const DataOptions& options, TextEncoder encoder)
-    : options_(options), encoder_(std::move(encoder)), packer_(packing_options(options_, encoder_)) {
-  source_ = open_documents(
-      find_dataset(options_.path, options_.path_key, {.split = options_.split, .loader = options_.loader}),
-      {.column = options_.column, .check_first = !options_.skip_bad_records});
+    : options_(options), encoder_(std::move(encoder)) {
+  const DatasetFiles files = find_dataset(options_.path, options_.path_key,
+                                          {.split = options_.split,
+                                           .loader = options_.loader,
+                                           .tfds_name = options_.tfds_name,
+                                           .tfds_name_key = options_.tfds_name_key,
+                                           .split_key = options_.split_key,
+                                           .tfds_required = options_.tfds_required});
+  source_ = open_documents(files, {.column = options_.column,
+                                   .token_ids = options_.token_ids,
+                                   .check_first = !options_.skip_bad_records});
   blocks_ = source_->blocks();
+  interleave_ = options_.peer_rules && files.kind == DatasetKind::kTfds;
+  if (interleave_ && !options_.token_ids) form_ = RowForm::kOpenRow;
+  packer_.emplace(packing_options(options_, encoder_, form_));
   if (source_->size() < options_.process_count) {
     throw ConfigError(fmt::format("{}={}: {} cannot be shared by {} processes", options_.path_key, options_.path,
                                   documents(source_->size()), options_.process_count));
   }
-  options_.add_bos = options_.add_bos && encoder_.bos_id.has_value();
-  options_.add_eos = options_.add_eos && encoder_.eos_id.has_value();
+  options_.add_bos = options_.add_bos && !options_.token_ids && encoder_.bos_id.has_value();
+  options_.add_eos = options_.add_eos && !options_.token_ids && encoder_.eos_id.has_value();
   int64_t added = (options_.add_bos ? 1 : 0) + (options_.add_eos ? 1 : 0);
   if (options_.length <= added) {
     throw ConfigError(fmt::format("max_target_length={} leaves no room for a document's text", options_.length));
@@ -111,18 +129,18 @@ void DocumentStream::restore(const DataState& state) {
 std::optional<Batch> DocumentStream::next() {
   if (options_.max_batches >= 0 && state_.batches >= options_.max_batches) return std::nullopt;
   bool more = fetch();
-  while (more && packer_.place(pending_)) {
+  while (more && packer_->place(pending_)) {
     advance();
     more = fetch();
   }
-  bool complete = more || packer_.every_row_used() || options_.pad_last_batch;
-  if (packer_.empty() || !complete) {
+  bool complete = more || packer_->every_row_used() || options_.pad_last_batch;
+  if (packer_->empty() || !complete) {
     if (state_.batches == 0) too_little_data();
-    packer_.take();
+    packer_->take();
     return std::nullopt;
   }
   ++state_.batches;
-  return packer_.take();
+  return packer_->take();
 }
 
 bool DocumentStream::fetch() {
@@ -134,7 +152,8 @@ bool DocumentStream::fetch() {
                      OrderOptions{.shuffle = options_.shuffle,
                                   .seed = options_.seed,
                                   .process_index = options_.process_index,
-                                  .process_count = options_.process_count},
+                                  .process_count = options_.process_count,
+                                  .interleave = interleave_},
                      state_.epoch);
     }
     if (state_.position >= order_->size()) {
@@ -167,11 +186,26 @@ std::string_view DocumentStream::checked_text(int64_t document) {
   return text;
 }
 
+std::vector<int32_t> DocumentStream::checked_ids(int64_t document) {
+  std::vector<int32_t> ids;
+  for (int64_t id : source_->ids(document)) {
+    if (id < 0 || id >= options_.vocab_size) {
+      throw FormatError(source_->where(document),
+                        fmt::format("token id {} is not between 0 and {} (vocab_size={})", id, options_.vocab_size - 1,
+                                    options_.vocab_size));
+    }
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
 std::optional<std::vector<int32_t>> DocumentStream::ids_of(int64_t document) {
-  if (!options_.skip_bad_records) return encoder_.encode(checked_text(document));
-  std::string_view text;
+  const auto read = [&] {
+    return options_.token_ids ? checked_ids(document) : encoder_.encode(checked_text(document));
+  };
+  if (!options_.skip_bad_records) return read();
   try {
-    text = checked_text(document);
+    return read();
   } catch (const FormatError& e) {
     if (bad_.empty()) {
       first_bad_ = e.what();
@@ -181,27 +215,39 @@ std::optional<std::vector<int32_t>> DocumentStream::ids_of(int64_t document) {
     bad_.insert(document);
     return std::nullopt;
   }
-  return encoder_.encode(text);
+}
+
+size_t DocumentStream::most_tokens() const {
+  const bool one_more = options_.token_ids || form_ == RowForm::kOpenRow;
+  return static_cast<size_t>(options_.length) + (one_more ? 1 : 0);
+}
+
+// The peer's TFDS pipeline cuts what it has added too; otherwise the end of a document stays.
+void DocumentStream::add_special(std::vector<int32_t>& ids) {
+  const size_t most = most_tokens();
+  const size_t added = (options_.add_bos ? 1u : 0u) + (options_.add_eos ? 1u : 0u);
+  const size_t kept = form_ == RowForm::kOpenRow ? most : most - added;
+  if (ids.size() > kept) ids.resize(kept);
+  if (options_.add_bos) ids.insert(ids.begin(), *encoder_.bos_id);
+  if (options_.add_eos) ids.push_back(*encoder_.eos_id);
+  if (ids.size() > most) ids.resize(most);
 }
 
 void DocumentStream::encode(int64_t document) {
   pending_.clear();
   std::optional<std::vector<int32_t>> read = ids_of(document);
   if (!read) return;
-  std::vector<int32_t>& ids = *read;
-  size_t added = (options_.add_bos ? 1u : 0u) + (options_.add_eos ? 1u : 0u);
-  size_t room = static_cast<size_t>(options_.length) - added;
-  if (ids.size() > room) {
-    if (!warned_of_cut_) {
-      log_warning("{}: {} tokens are cut to max_target_length={}; so are all longer documents (said once)",
-                  source_->where(document), ids.size() + added, options_.length);
-      warned_of_cut_ = true;
-    }
-    ids.resize(room);
+  const size_t whole = read->size() + (options_.add_bos ? 1u : 0u) + (options_.add_eos ? 1u : 0u);
+  add_special(*read);
+  const auto most = static_cast<size_t>(options_.length);
+  if (whole > read->size() && !warned_of_cut_) {
+    log_warning("{}: {} tokens are cut to max_target_length={}{}; so are all longer documents (said once)",
+                source_->where(document), whole, options_.length, read->size() > most ? " + 1" : "");
+    warned_of_cut_ = true;
   }
-  if (options_.add_bos) pending_.push_back(*encoder_.bos_id);
-  pending_.insert(pending_.end(), ids.begin(), ids.end());
-  if (options_.add_eos) pending_.push_back(*encoder_.eos_id);
+  pending_ = std::move(*read);
+  // A token alone is neither input nor target there.
+  if (form_ == RowForm::kOpenRow && pending_.size() < 2) pending_.clear();
   tokens_ += static_cast<int64_t>(pending_.size());
 }
 

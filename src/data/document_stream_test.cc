@@ -223,7 +223,7 @@ TEST(DocumentStream, TheEndOfSentenceIsTrainedWhereItIsThePaddingToo) {
   EXPECT_EQ(weights(), 12);  // 11 letters and the end
   options.add_eos = false;
   EXPECT_EQ(weights(), 11);
-  options.add_eos = options.mask_by_value = true;
+  options.add_eos = options.peer_rules = true;
   EXPECT_EQ(weights(), 11);
 }
 

@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <optional>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "base/listed.h"
 #include "base/log.h"
 #include "base/remote_path.h"
+#include "data/packed_files.h"
+#include "data/tfds.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -18,17 +22,21 @@ namespace fathom {
 namespace {
 
 constexpr std::string_view kEndings = ".txt, .jsonl or .parquet";
+constexpr std::string_view kUnread =
+    "of packed files those are read that end in .txt, .jsonl or .json and then in .gz or .zst: unpack it first";
 constexpr size_t kListed = 8;  // names that a message lists
 
 std::optional<DatasetKind> kind_of_name(std::string_view name) {
-  if (name.ends_with(".txt")) return DatasetKind::kText;
-  if (name.ends_with(".jsonl")) return DatasetKind::kJsonl;
   if (name.ends_with(".parquet")) return DatasetKind::kParquet;
+  const std::string_view unpacked = unpacked_name(name);
+  if (unpacked.ends_with(".txt")) return DatasetKind::kText;
+  if (unpacked.ends_with(".jsonl")) return DatasetKind::kJsonl;
   return std::nullopt;
 }
 
-bool is_compressed(std::string_view name) {
-  constexpr std::string_view kCompressed[] = {".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".7z", ".tgz"};
+// Packed in a form that is not read.
+bool is_unread_packing(std::string_view name) {
+  constexpr std::string_view kCompressed[] = {".bz2", ".xz", ".lz4", ".zip", ".7z", ".tgz", ".tar.gz", ".tar.zst"};
   return std::any_of(std::begin(kCompressed), std::end(kCompressed),
                      [&](std::string_view ending) { return name.ends_with(ending); });
 }
@@ -37,15 +45,16 @@ bool is_pattern(std::string_view name) { return name.find_first_of("*?[") != std
 
 // The kind of a file that is named alone or, in the rest of its ending, by a pattern.
 std::optional<DatasetKind> kind_of_named(std::string_view name, const DatasetQuery& query) {
-  if (is_compressed(name)) return std::nullopt;
+  if (is_unread_packing(name)) return std::nullopt;
+  if (query.loader == DatasetKind::kParquet && packing_of(name) != Packing::kNone) return std::nullopt;
   if (query.loader) return query.loader;
-  return name.ends_with(".json") ? DatasetKind::kJsonl : kind_of_name(name);
+  return unpacked_name(name).ends_with(".json") ? DatasetKind::kJsonl : kind_of_name(name);
 }
 
 // The kind of a file of a folder that is named whole.
 std::optional<DatasetKind> kind_of_entry(std::string_view name, const DatasetQuery& query) {
   std::optional<DatasetKind> kind = kind_of_name(name);
-  if (query.loader == DatasetKind::kJsonl && name.ends_with(".json")) kind = query.loader;
+  if (query.loader == DatasetKind::kJsonl && unpacked_name(name).ends_with(".json")) kind = query.loader;
   return kind && query.loader ? query.loader : kind;
 }
 
@@ -73,10 +82,29 @@ std::optional<std::string> split_path(const std::string& folder, const std::stri
 // Data that is not read must not be missed in silence.
 void say_left_aside(const std::string& folder, const std::vector<std::string>& names, std::string_view key) {
   if (names.empty()) return;
-  bool compressed = std::any_of(names.begin(), names.end(), is_compressed);
+  bool packed = std::any_of(names.begin(), names.end(), is_unread_packing);
   log_once(LogLevel::kWarning, fmt::format("{}={}: {} {} left aside: {}{}", key, folder, names.size(),
                                            names.size() == 1 ? "entry is" : "entries are", listed(names, kListed),
-                                           compressed ? " (compressed files are not read)" : ""));
+                                           packed ? " (of packed files .gz and .zst are read)" : ""));
+}
+
+// ".jsonl", or ".jsonl.gz".
+std::string ending_of(std::string_view name) {
+  const std::string_view unpacked = unpacked_name(name);
+  const size_t dot = unpacked.rfind('.');
+  return std::string(dot == std::string_view::npos ? name : name.substr(dot));
+}
+
+// A file beside the one it was packed into: both would be trained on.
+void check_packed_twice(const std::vector<std::string>& paths, std::string_view key) {
+  std::map<std::string_view, std::string_view> seen;
+  for (const std::string& path : paths) {
+    const auto [other, fresh] = seen.emplace(unpacked_name(path), path);
+    if (fresh) continue;
+    throw ConfigError(fmt::format("{}: {} lies beside {}, which is read too: remove one, or name the files by a "
+                                  "pattern such as *{}",
+                                  key, path, base_name(other->second), ending_of(path)));
+  }
 }
 
 // The files of a folder whose names match the pattern and have an ending that is read; they must agree in it.
@@ -86,7 +114,7 @@ DatasetFiles files_in(const std::string& folder, const std::string& pattern, std
   DatasetFiles files;
   std::vector<std::string> left_aside;
   // A pattern may name a loader's files whatever their ending; of a folder those are read that look like data.
-  const bool named = pattern != "*" && (query.loader || pattern.ends_with(".json"));
+  const bool named = pattern != "*" && (query.loader || unpacked_name(pattern).ends_with(".json"));
   for (const FolderEntry& entry : file_store(folder).list(folder)) {
     if (entry.name.starts_with('.') || fnmatch(pattern.c_str(), entry.name.c_str(), 0) != 0) continue;
     std::optional<DatasetKind> entry_kind = named ? kind_of_named(entry.name, query) : kind_of_entry(entry.name, query);
@@ -98,7 +126,7 @@ DatasetFiles files_in(const std::string& folder, const std::string& pattern, std
       throw ConfigError(
           fmt::format("{}={} holds files of several kinds ({} and {}): name one file, or a pattern such as {}", key,
                       folder, base_name(files.paths[0]), entry.name,
-                      join_path(folder, "*" + std::string(entry.name.substr(entry.name.rfind('.'))))));
+                      join_path(folder, "*" + ending_of(entry.name))));
     }
     kind = entry_kind;
     files.paths.push_back(join_path(folder, entry.name));
@@ -109,6 +137,7 @@ DatasetFiles files_in(const std::string& folder, const std::string& pattern, std
                                   pattern == "*" ? "in this folder" : "matches '" + pattern + "' in this folder",
                                   left_aside.empty() ? "" : "; it holds " + listed(left_aside, kListed)));
   }
+  check_packed_twice(files.paths, key);
   say_left_aside(folder, left_aside, key);
   files.kind = *kind;
   return files;
@@ -116,11 +145,21 @@ DatasetFiles files_in(const std::string& folder, const std::string& pattern, std
 
 }  // namespace
 
+std::optional<std::string> tfds_folder(const std::string& path, std::string_view key, const DatasetQuery& query) {
+  if (query.tfds_name.empty() && !query.tfds_required) return std::nullopt;
+  return find_tfds({.path = path,
+                    .path_key = std::string(key),
+                    .name = query.tfds_name,
+                    .name_key = query.tfds_name_key,
+                    .required = query.tfds_required});
+}
+
 bool has_split(const std::string& path, const std::string& split) { return split_path(path, split).has_value(); }
 
 DatasetFiles find_dataset(const std::string& path, std::string_view key, const DatasetQuery& query) {
   if (path.empty())
     throw ConfigError(fmt::format("{} is empty: it names a {} file or a folder of them", key, kEndings));
+  if (std::optional<std::string> tfds = tfds_folder(path, key, query)) return {.kind = DatasetKind::kTfds, .paths = {}, .shards = tfds_shards(*tfds, query.split, query.split_key)};
   if (std::optional<std::string> part = split_path(path, query.split)) {
     return find_dataset(*part, key, {.loader = query.loader});
   }
@@ -132,11 +171,11 @@ DatasetFiles find_dataset(const std::string& path, std::string_view key, const D
     std::optional<DatasetKind> kind = kind_of_named(path, query);
     if (!kind) {
       throw ConfigError(fmt::format("{}={}: {}", key, path,
-                                    is_compressed(path)
-                                        ? "compressed files are not read: unpack it first"
+                                    packing_of(path) != Packing::kNone || is_unread_packing(path)
+                                        ? std::string(kUnread)
                                         : fmt::format("a data set is a {} file, or a folder of them", kEndings)));
     }
-    return {*kind, {path}};
+    return {.kind = *kind, .paths = {path}, .shards = {}};
   }
   std::string name(base_name(path));
   if (is_pattern(name)) {
@@ -148,7 +187,17 @@ DatasetFiles find_dataset(const std::string& path, std::string_view key, const D
   throw ConfigError(fmt::format("{}={}: no such file or folder", key, path));
 }
 
+std::vector<int64_t> DocumentSource::ids(int64_t) {
+  throw std::logic_error("token ids of a source that holds text alone");
+}
+
 std::unique_ptr<DocumentSource> open_documents(const DatasetFiles& files, const SourceOptions& options) {
+  const bool text_alone = files.kind == DatasetKind::kText || files.kind == DatasetKind::kLines;
+  if (options.token_ids && text_alone) {
+    throw ConfigError(fmt::format("{}: a text file has no lists of token ids: tokenize_train_data=False "
+                                  "(tokenize_eval_data) reads JSONL or parquet",
+                                  files.paths.at(0)));
+  }
   switch (files.kind) {
     case DatasetKind::kText:
       return open_text(files.paths);
@@ -158,6 +207,8 @@ std::unique_ptr<DocumentSource> open_documents(const DatasetFiles& files, const 
       return open_jsonl(files.paths, options);
     case DatasetKind::kParquet:
       return open_parquet(files.paths, options);
+    case DatasetKind::kTfds:
+      return open_tf_records(files.shards, options);
   }
   throw RuntimeFault("a data set of a kind without a reader");
 }

@@ -1,3 +1,4 @@
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -75,16 +76,52 @@ class JsonlSource final : public DocumentSource {
       int64_t first = files_.size();
       index(file);
       // A wrong column shows before anything is compiled.
-      if (options.check_first && files_.size() > first) text(first);
+      if (!options.check_first || files_.size() == first) continue;
+      if (options.token_ids) {
+        ids(first);
+      } else {
+        text(first);
+      }
     }
     if (files_.size() == 0) throw FormatError(paths[0], "no records: the file is empty");
   }
 
   int64_t size() const override { return files_.size(); }
-  std::vector<DocumentBlock> blocks() const override { return {{files_.size(), files_.total_bytes()}}; }
+  std::vector<DocumentBlock> blocks() const override { return {{.documents = files_.size()}}; }
   std::string where(int64_t i) const override { return files_.where(i); }
 
   std::string_view text(int64_t i) override {
+    json value = value_of(i);
+    if (!value.is_string()) {
+      fail(i, fmt::format("column '{}' holds a JSON {}, not a string{}", column_, value.type_name(),
+                          value.is_array() ? "; tokenize_train_data=False (tokenize_eval_data) takes lists of token ids"
+                                           : ""));
+    }
+    text_ = std::move(value.get_ref<std::string&>());
+    return text_;
+  }
+
+  std::vector<int64_t> ids(int64_t i) override {
+    const json value = value_of(i);
+    if (!value.is_array()) {
+      fail(i, fmt::format("column '{}' holds a JSON {}, not a list of token ids{}", column_, value.type_name(),
+                          value.is_string() ? "; leave tokenize_train_data=False away to train on text" : ""));
+    }
+    std::vector<int64_t> ids;
+    ids.reserve(value.size());
+    for (const json& id : value) {
+      const bool fits = id.is_number_integer() && (!id.is_number_unsigned() || id.get<uint64_t>() <= kMostId);
+      if (!fits) fail(i, fmt::format("column '{}' holds {}, which is no token id", column_, id.dump()));
+      ids.push_back(id.get<int64_t>());
+    }
+    return ids;
+  }
+
+ private:
+  static constexpr uint64_t kMostId = std::numeric_limits<int64_t>::max();
+
+  // What record i has in the column.
+  json value_of(int64_t i) {
     json record = parse(i);
     if (!record.is_object()) fail(i, std::string("a record is an object, here is a JSON ") + record.type_name());
     auto value = record.find(column_);
@@ -92,17 +129,13 @@ class JsonlSource final : public DocumentSource {
       std::string names;
       for (const auto& [name, unused] : record.items()) names += (names.empty() ? "" : ", ") + name;
       fail(i, fmt::format(
-                  "no column '{}'; the columns are: {} (train_data_columns or eval_data_columns names the one with "
-                  "the text)",
+                  "no column '{}'; the columns are: {} (train_data_columns or eval_data_columns names the one that "
+                  "is read)",
                   column_, names));
     }
-    if (!value->is_string())
-      fail(i, fmt::format("column '{}' holds a JSON {}, not a string", column_, value->type_name()));
-    text_ = std::move(value->get_ref<std::string&>());
-    return text_;
+    return std::move(*value);
   }
 
- private:
   json parse(int64_t i) {
     std::string_view record = files_.text(i);
     if (size_t deep = find_deep_json(record); deep != std::string_view::npos) {
@@ -123,7 +156,7 @@ class JsonlSource final : public DocumentSource {
 
   // A record a line, lines of white space only left aside; a .json file may be one list of records instead.
   void index(size_t file) {
-    if (!files_.path(file).ends_with(".jsonl")) {
+    if (!unpacked_name(files_.path(file)).ends_with(".jsonl")) {
       if (std::optional<size_t> list = list_begin(file)) return index_list(file, *list);
     }
     files_.for_each_line(file, [&](const TextLine& line) {

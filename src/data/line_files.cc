@@ -61,7 +61,10 @@ LineFiles::LineFiles(const std::vector<std::string>& paths) : paths_(paths), fil
   if (paths.size() > 0xffff) throw ConfigError("a data set of more than 65535 text files: join some, or use parquet");
   for (size_t i = 0; i < paths.size(); ++i) {
     const FileStore& store = file_store(paths[i]);
-    if (is_remote(paths[i])) {
+    if (packing_of(paths[i]) != Packing::kNone) {
+      files_[i].packed = true;
+      files_[i].size = static_cast<size_t>(packed_.add(paths[i], files_[i].reader));
+    } else if (is_remote(paths[i])) {
       files_[i].object = store.read(paths[i]);
       files_[i].size = files_[i].object.bytes.size();
     } else {
@@ -70,11 +73,15 @@ LineFiles::LineFiles(const std::vector<std::string>& paths) : paths_(paths), fil
   }
 }
 
+bool LineFiles::in_memory(size_t file) const { return is_remote(paths_[file]) && !files_[file].packed; }
+
 const FileReader& LineFiles::reader(size_t file) const {
   std::unique_ptr<const FileReader>& reader = files_[file].reader;
   if (reader == nullptr) {
     if (open_files_ == kMaxOpen) {
-      for (File& other : files_) other.reader.reset();
+      for (File& other : files_) {
+        if (!other.packed) other.reader.reset();
+      }
       open_files_ = 0;
     }
     reader = file_store(paths_[file]).open(paths_[file]);
@@ -84,7 +91,7 @@ const FileReader& LineFiles::reader(size_t file) const {
 }
 
 void LineFiles::for_each_block(size_t file, size_t begin, size_t end, const TakeBlock& take) const {
-  if (is_remote(paths_[file])) return take(begin, files_[file].object.bytes.substr(begin, end - begin));
+  if (in_memory(file)) return take(begin, files_[file].object.bytes.substr(begin, end - begin));
   std::vector<char> block(std::min(kBlock, end - std::min(begin, end)));
   while (begin < end) {
     std::span<char> part(block.data(), std::min(block.size(), end - begin));
@@ -117,7 +124,7 @@ void LineFiles::add(size_t file, size_t begin, size_t size) {
 
 std::string_view LineFiles::text(int64_t i) {
   const TextSpan& span = spans_[static_cast<size_t>(i)];
-  if (is_remote(paths_[span.file])) return files_[span.file].object.bytes.substr(span.begin, span.size);
+  if (in_memory(span.file)) return files_[span.file].object.bytes.substr(span.begin, span.size);
   if (span.size > kMaxDocument) {
     throw FormatError(where(i), fmt::format("a document of {} bytes; {} are the most", span.size, kMaxDocument));
   }

@@ -1,5 +1,6 @@
 // Text files with an index of the places of their documents. Local files are read where a document lies, so that one
-// that is cut meanwhile is an error and not a signal; objects of a bucket are held in memory.
+// that is cut meanwhile is an error and not a signal; objects of a bucket are held in memory. Packed files (.gz, .zst)
+// are read as what they hold (data/packed_files.h).
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/packed_files.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -57,11 +59,14 @@ class LineFiles {
   struct File {
     size_t size = 0;
     FileBytes object;                          // of a bucket
+    bool packed = false;                       // then `reader` stays
     std::unique_ptr<const FileReader> reader;  // of a local file, while it is open
   };
   const FileReader& reader(size_t file) const;
+  bool in_memory(size_t file) const;
 
   std::vector<std::string> paths_;
+  PackedFiles packed_;
   mutable std::vector<File> files_;
   mutable size_t open_files_ = 0;
   std::vector<TextSpan> spans_;

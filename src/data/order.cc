@@ -1,5 +1,6 @@
 #include "data/order.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/counter_random.h"
@@ -14,6 +15,8 @@ constexpr uint64_t kBlockStream = 1;
 constexpr uint64_t kDocumentStream = 2;
 // With fewer blocks a process, sharing whole blocks would leave the shares too unequal.
 constexpr size_t kBlocksPerProcess = 8;
+
+int64_t parts_of(int64_t bytes, int64_t most) { return bytes / most + (bytes % most == 0 ? 0 : 1); }
 
 }  // namespace
 
@@ -42,6 +45,15 @@ int64_t Permutation::operator()(int64_t i) const {
   return static_cast<int64_t>(x);
 }
 
+void EpochOrder::add_windows(int64_t documents, int64_t parts) {
+  int64_t begin = windows_.empty() ? 0 : windows_.back().begin + windows_.back().documents;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t share = documents * (part + 1) / parts - documents * part / parts;
+    windows_.push_back({begin, share});
+    begin += share;
+  }
+}
+
 EpochOrder::EpochOrder(const std::vector<DocumentBlock>& blocks, const OrderOptions& options, int64_t epoch)
     : shuffle_(options.shuffle), key_(mix_bits(options.seed + static_cast<uint64_t>(epoch))) {
   int64_t bytes = 0;
@@ -52,8 +64,19 @@ EpochOrder::EpochOrder(const std::vector<DocumentBlock>& blocks, const OrderOpti
     first.push_back(documents);
     documents += block.documents;
   }
-  bool one_window = bytes <= options.window_bytes || blocks.size() == 1;
+  bool one_window = bytes <= options.window_bytes;
   size_t process_count = static_cast<size_t>(options.process_count);
+  if (options.interleave && !shuffle_) {
+    const bool blocks_go_round = blocks.size() >= process_count;
+    if (!blocks_go_round) {
+      stride_ = options.process_count;
+      offset_ = options.process_index;
+    }
+    interleaved_.emplace(blocks, blocks_go_round ? static_cast<size_t>(options.process_index) : 0,
+                         blocks_go_round ? process_count : 1);
+    size_ = (interleaved_->size() - offset_ + stride_ - 1) / stride_;
+    return;
+  }
   bool share_blocks = !one_window && blocks.size() >= process_count * kBlocksPerProcess;
   Permutation block_order(static_cast<int64_t>(blocks.size()), random_bits(key_, kBlockStream));
   int64_t begin = 0;
@@ -61,13 +84,15 @@ EpochOrder::EpochOrder(const std::vector<DocumentBlock>& blocks, const OrderOpti
   for (size_t i = 0; i < blocks.size(); ++i) {
     if (share_blocks && i % process_count != static_cast<size_t>(options.process_index)) continue;
     size_t block = shuffle_ && !one_window ? static_cast<size_t>(block_order(static_cast<int64_t>(i))) : i;
+    const int64_t parts = one_window ? 1 : std::max<int64_t>(1, parts_of(blocks[block].bytes, options.window_bytes));
     if (windows_.empty() || (!one_window && filled + blocks[block].bytes > options.window_bytes)) {
-      windows_.push_back({begin, 0});
+      add_windows(blocks[block].documents, parts);
       filled = 0;
+    } else {
+      windows_.back().documents += blocks[block].documents;
     }
     filled += blocks[block].bytes;
     blocks_.push_back({first[block], begin});
-    windows_.back().documents += blocks[block].documents;
     begin += blocks[block].documents;
   }
   if (!share_blocks) {
@@ -79,6 +104,7 @@ EpochOrder::EpochOrder(const std::vector<DocumentBlock>& blocks, const OrderOpti
 
 int64_t EpochOrder::operator[](int64_t i) const {
   int64_t place = i * stride_ + offset_;
+  if (interleaved_) return (*interleaved_)[place];
   if (shuffle_) {
     auto after = std::upper_bound(windows_.begin(), windows_.end(), place,
                                   [](int64_t p, const Window& w) { return p < w.begin; });

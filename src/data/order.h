@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "data/documents.h"
+#include "data/interleave.h"
 
 namespace fathom {
 
@@ -28,8 +30,12 @@ struct OrderOptions {
   int process_index = 0;
   int process_count = 1;
   // Documents are shuffled over the whole data set when it is no larger than this, otherwise the blocks are shuffled
-  // and then the documents within runs of blocks of about this many bytes, so that a run can be held in memory.
+  // and then the documents within runs of blocks, or parts of a block, of about this many bytes, so that a run can be
+  // held in memory.
   int64_t window_bytes = int64_t{256} << 20;
+  // Without shuffle: as the peer reads TFDS data. A process has every process_count-th block or, where there are more
+  // processes than blocks, document.
+  bool interleave = false;
 };
 
 // The documents of one process in one epoch. Over all processes every document comes exactly once. Two sources with the
@@ -47,6 +53,8 @@ class EpochOrder {
     int64_t document;  // number of its first document
     int64_t begin;     // place of its first document in this order, before the shuffle within the window
   };
+  // Parts a block that is larger than a window.
+  void add_windows(int64_t documents, int64_t parts);
   struct Window {
     int64_t begin;
     int64_t documents;
@@ -60,6 +68,7 @@ class EpochOrder {
   // Place i of this process is place i x stride + offset of the order over `blocks_`.
   int64_t stride_ = 1;
   int64_t offset_ = 0;
+  std::optional<InterleavedOrder> interleaved_;  // gives the places' documents then
 };
 
 }  // namespace fathom

@@ -1,6 +1,7 @@
 #include "data/packing.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace fathom {
 
@@ -12,18 +13,35 @@ std::span<int32_t> row_of(HostArray& array, int64_t row, int64_t length) {
 
 }  // namespace
 
-bool RowPacker::has_room(const Row& row, size_t tokens) const {
+size_t RowPacker::places(size_t tokens) const {
+  return options_.form == RowForm::kOpenRow ? tokens - 1 : std::min(tokens, static_cast<size_t>(options_.length));
+}
+
+bool RowPacker::has_room(const Row& row, size_t places) const {
   if (row.ends.empty()) return true;
   if (!options_.packing) return false;
   if (options_.max_segments > 0 && static_cast<int64_t>(row.ends.size()) >= options_.max_segments) return false;
-  return row.tokens.size() + tokens <= static_cast<size_t>(options_.length);
+  return row.tokens.size() + places <= static_cast<size_t>(options_.length);
+}
+
+std::vector<RowPacker::Row>::iterator RowPacker::row_with_room(size_t places) {
+  if (options_.form == RowForm::kFirstFit) {
+    return std::find_if(rows_.begin(), rows_.end(), [&](const Row& row) { return has_room(row, places); });
+  }
+  if (!has_room(rows_[open_], places)) {
+    if (open_ + 1 == rows_.size()) return rows_.end();
+    ++open_;
+  }
+  return rows_.begin() + static_cast<ptrdiff_t>(open_);
 }
 
 bool RowPacker::place(std::span<const int32_t> tokens) {
-  auto row = std::find_if(rows_.begin(), rows_.end(), [&](const Row& r) { return has_room(r, tokens.size()); });
+  const size_t taken = places(tokens.size());
+  auto row = row_with_room(taken);
   if (row == rows_.end()) return false;
-  row->tokens.insert(row->tokens.end(), tokens.begin(), tokens.end());
+  row->tokens.insert(row->tokens.end(), tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(taken));
   row->ends.push_back(static_cast<int64_t>(row->tokens.size()));
+  row->last_targets.push_back(taken < tokens.size() ? std::optional(tokens[taken]) : std::nullopt);
   ++documents_;
   return true;
 }
@@ -35,11 +53,13 @@ bool RowPacker::every_row_used() const {
 Batch RowPacker::take() {
   Batch batch = Batch::allocate(options_.rows, options_.length);
   for (size_t i = 0; i < rows_.size(); ++i) {
-    write_inputs(rows_[i], static_cast<int64_t>(i), batch);
-    write_targets(static_cast<int64_t>(i), batch);
-    rows_[i].tokens.clear();
-    rows_[i].ends.clear();
+    const auto index = static_cast<int64_t>(i);
+    write_inputs(rows_[i], index, batch);
+    write_targets(rows_[i], index, batch);
+    if (options_.form == RowForm::kOpenRow && options_.mask_by_value) mask_padding_token(index, batch);
+    rows_[i] = {};
   }
+  open_ = 0;
   documents_ = 0;
   return batch;
 }
@@ -50,6 +70,8 @@ void RowPacker::write_inputs(const Row& row, int64_t index, Batch& batch) const 
   std::span<int32_t> segments = row_of(batch.inputs_segmentation, index, options_.length);
   std::fill(inputs.begin(), inputs.end(), options_.pad_id.value_or(0));
   std::fill(positions.begin(), positions.end(), 0);
+  // The peer numbers the places of a row that is not packed to its end.
+  if (options_.form == RowForm::kOpenRow && !options_.packing) std::iota(positions.begin(), positions.end(), 0);
   std::fill(segments.begin(), segments.end(), 0);
   std::copy(row.tokens.begin(), row.tokens.end(), inputs.begin());
   size_t begin = 0;
@@ -63,18 +85,36 @@ void RowPacker::write_inputs(const Row& row, int64_t index, Batch& batch) const 
   }
 }
 
-void RowPacker::write_targets(int64_t index, Batch& batch) const {
+void RowPacker::write_targets(const Row& row, int64_t index, Batch& batch) const {
   std::span<const int32_t> inputs = row_of(batch.inputs, index, options_.length);
   std::span<const int32_t> segments = row_of(batch.inputs_segmentation, index, options_.length);
   std::span<int32_t> targets = row_of(batch.targets, index, options_.length);
   std::span<int32_t> target_segments = row_of(batch.targets_segmentation, index, options_.length);
   for (size_t i = 0; i + 1 < inputs.size(); ++i) {
     targets[i] = inputs[i + 1];
-    bool masked = options_.mask_by_value && (targets[i] == options_.pad_id || targets[i] == options_.bos_id);
-    target_segments[i] = segments[i + 1] == segments[i] && !masked ? segments[i] : 0;
+    target_segments[i] = segments[i + 1] == segments[i] ? segments[i] : 0;
   }
   targets.back() = options_.pad_id.value_or(0);
   target_segments.back() = 0;
+  for (size_t document = 0; document < row.ends.size(); ++document) {
+    if (!row.last_targets[document]) continue;
+    const size_t last = static_cast<size_t>(row.ends[document]) - 1;
+    targets[last] = *row.last_targets[document];
+    target_segments[last] = segments[last];
+  }
+  if (!options_.mask_by_value) return;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const bool begins = options_.form == RowForm::kFirstFit && targets[i] == options_.bos_id;
+    if (begins || targets[i] == options_.pad_id) target_segments[i] = 0;
+  }
+}
+
+void RowPacker::mask_padding_token(int64_t index, Batch& batch) const {
+  std::span<const int32_t> inputs = row_of(batch.inputs, index, options_.length);
+  std::span<int32_t> segments = row_of(batch.inputs_segmentation, index, options_.length);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i] == options_.pad_id) segments[i] = 0;
+  }
 }
 
 }  // namespace fathom

@@ -1,3 +1,4 @@
+#include <cstring>
 #include <list>
 
 #include "base/error.h"
@@ -12,7 +13,9 @@ namespace {
 class ParquetSource final : public DocumentSource {
  public:
   ParquetSource(const std::vector<std::string>& paths, const SourceOptions& options)
-      : paths_(paths), column_(options.column), cache_bytes_(options.cache_bytes) {
+      : paths_(paths), column_(options.column),
+        kind_(options.token_ids ? ColumnKind::kNumbers : ColumnKind::kText),
+        cache_bytes_(options.cache_bytes) {
     for (size_t i = 0; i < paths_.size(); ++i) {
       int64_t row = 0;
       int64_t index = 0;
@@ -32,12 +35,13 @@ class ParquetSource final : public DocumentSource {
   int64_t size() const override { return size_; }
   std::vector<DocumentBlock> blocks() const override { return blocks_; }
 
-  std::string_view text(int64_t i) override {
-    size_t group = group_of(i);
-    const TextColumn& column = cached(group).values;
-    int64_t row = i - groups_[group].begin;
-    if (column.is_null(row)) throw FormatError(where(i), fmt::format("column '{}' is null", column_));
-    return column[row];
+  std::string_view text(int64_t i) override { return value(i); }
+
+  std::vector<int64_t> ids(int64_t i) override {
+    const std::string_view bytes = value(i);
+    std::vector<int64_t> ids(bytes.size() / sizeof(int64_t));
+    std::memcpy(ids.data(), bytes.data(), bytes.size());
+    return ids;
   }
 
   std::string where(int64_t i) const override {
@@ -57,6 +61,14 @@ class ParquetSource final : public DocumentSource {
     TextColumn values;
     int64_t bytes() const { return static_cast<int64_t>(values.text.size() + values.ends.size() * sizeof(int64_t)); }
   };
+
+  std::string_view value(int64_t i) {
+    size_t group = group_of(i);
+    const TextColumn& column = cached(group).values;
+    int64_t row = i - groups_[group].begin;
+    if (column.is_null(row)) throw FormatError(where(i), fmt::format("column '{}' is null", column_));
+    return column[row];
+  }
 
   size_t group_of(int64_t i) const {
     auto after =
@@ -85,13 +97,14 @@ class ParquetSource final : public DocumentSource {
   // One file is open at a time: a data set may have more files than a process may open.
   const ParquetFile& file(size_t index) {
     if (open_ == nullptr || open_->path() != paths_[index]) {
-      open_ = std::make_unique<ParquetFile>(paths_[index], column_);
+      open_ = std::make_unique<ParquetFile>(paths_[index], column_, kind_);
     }
     return *open_;
   }
 
   std::vector<std::string> paths_;
   std::string column_;
+  ColumnKind kind_;
   std::unique_ptr<ParquetFile> open_;
   std::vector<Group> groups_;
   std::vector<DocumentBlock> blocks_;

@@ -33,16 +33,26 @@ struct DataOptions {
   // Of a folder only the files of this split are read, when it has splits (data/documents.h); empty for all of it.
   std::string split;
   std::string column = "text";
+  // The column holds lists of token ids (below vocab_size): no encoder is needed, nothing is added to them, and a list
+  // of length + 1 ids is a row of `length` targets.
+  bool token_ids = false;
   // Reads files of any ending as this kind.
   std::optional<DatasetKind> loader;
+  // A data set of TensorFlow Datasets below `path` (data/documents.h), and the keys that messages name.
+  std::string tfds_name;
+  std::string tfds_name_key = "dataset_name";
+  std::string split_key = "train_split";
+  bool tfds_required = false;
   // A record that cannot be read is left out and counted instead of an error.
   bool skip_bad_records = false;
   // Of the batches of this process; length in tokens.
   int64_t rows = 0;
   int64_t length = 0;
-  int64_t vocab_size = 0;  // of synthetic ids
+  int64_t vocab_size = 0;  // of synthetic ids, and of token_ids
   bool packing = true;
-  bool mask_by_value = false;  // data/packing.h
+  // The peer's rules: mask_by_value and, for a data set of TensorFlow Datasets, RowForm::kOpenRow (data/packing.h) and
+  // without shuffling OrderOptions::interleave (data/order.h).
+  bool peer_rules = false;
   int64_t max_segments = -1;
   bool add_bos = true;
   bool add_eos = true;
@@ -65,7 +75,7 @@ std::unique_ptr<BatchStream> open_batches(const DataOptions& options, TextEncode
 std::unique_ptr<BatchStream> open_synthetic(const DataOptions& options);
 
 // Documents in a seeded order, encoded (begin- and end-of-sentence per add_bos and add_eos), cut to `length` with the
-// end-of-sentence kept, packed, shifted. A batch ends with the first document that fits into none of its rows; an
+// end-of-sentence kept (to length + 1 as they are where they are token_ids, or of RowForm::kOpenRow), packed, shifted. A batch ends with the first document that fits into none of its rows; an
 // epoch's end does not end a batch. The state is the number of the next document, so resuming is exact.
 std::unique_ptr<BatchStream> open_document_stream(const DataOptions& options, TextEncoder encoder);
 

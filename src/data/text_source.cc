@@ -23,7 +23,7 @@ class TextSource final : public DocumentSource {
   }
 
   int64_t size() const override { return files_.size(); }
-  std::vector<DocumentBlock> blocks() const override { return {{files_.size(), files_.total_bytes()}}; }
+  std::vector<DocumentBlock> blocks() const override { return {{.documents = files_.size()}}; }
   std::string_view text(int64_t i) override { return files_.text(i); }
   std::string where(int64_t i) const override { return files_.where(i); }
 

@@ -29,21 +29,26 @@ void warn_of_missing_tokens(const Config& config, const TextEncoder& encoder) {
   if (config.add_eos && !encoder.eos_id) warn("add_eos", "end-of-sentence", "eos_token", "end");
 }
 
+// Null where the data hold token ids alone.
+std::shared_ptr<const Tokenizer> load_tokenizer(const Config& config) {
+  const bool encodes = config.tokenize_train_data || (config.eval_interval > 0 && config.tokenize_eval_data);
+  if (config.dataset_type == DatasetType::kSynthetic || (!encodes && config.tokenizer_path.empty())) return nullptr;
+  std::shared_ptr<const Tokenizer> tokenizer = Tokenizer::load(config.tokenizer_path);
+  if (tokenizer->vocab_size() > config.vocab_size) {
+    throw ConfigError(
+        fmt::format("tokenizer_path: {} has {} tokens, but vocab_size is {}; give the model's own tokenizer",
+                    config.tokenizer_path, tokenizer->vocab_size(), config.vocab_size));
+  }
+  return tokenizer;
+}
+
 }  // namespace
 
 TrainingData open_training_data(const Config& config, const RowShare& train, const RowShare& eval) {
-  TrainingData out;
+  TrainingData out{.tokenizer = load_tokenizer(config), .train = nullptr, .eval = nullptr};
   TextEncoder encoder;
-  if (config.dataset_type != DatasetType::kSynthetic) {
-    out.tokenizer = Tokenizer::load(config.tokenizer_path);
-    if (out.tokenizer->vocab_size() > config.vocab_size) {
-      throw ConfigError(
-          fmt::format("tokenizer_path: {} has {} tokens, but vocab_size is {}; give the model's own tokenizer",
-                      config.tokenizer_path, out.tokenizer->vocab_size(), config.vocab_size));
-    }
-    encoder = text_encoder(out.tokenizer);
-    warn_of_missing_tokens(config, encoder);
-  }
+  if (out.tokenizer != nullptr) encoder = text_encoder(out.tokenizer);
+  if (out.tokenizer != nullptr && config.tokenize_train_data) warn_of_missing_tokens(config, encoder);
   out.train = std::make_unique<Prefetcher>(open_batches(train_data_options(config, part_of(train)), encoder));
   if (config.eval_interval <= 0) return out;
   out.eval = open_batches(eval_data_options(config, part_of(eval)), encoder);

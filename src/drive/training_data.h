@@ -14,7 +14,7 @@ namespace fathom {
 
 // The tokenizer and the streams that a configuration names. Both streams give the rows of this process alone.
 struct TrainingData {
-  std::shared_ptr<const Tokenizer> tokenizer;  // null for synthetic data
+  std::shared_ptr<const Tokenizer> tokenizer;  // null for synthetic data, and for token ids where none is named
   std::unique_ptr<BatchStream> train;          // read ahead by a thread
   std::unique_ptr<BatchStream> eval;           // null without evaluations; holds a batch at least
 };

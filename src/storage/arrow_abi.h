@@ -8,7 +8,7 @@
 
 namespace fathom {
 
-inline constexpr int32_t kArrowAbiVersion = 1;
+inline constexpr int32_t kArrowAbiVersion = 2;
 
 extern "C" {
 
@@ -23,6 +23,9 @@ struct ArrowEntrySink {
   void* context;
   void (*take)(void* context, const char* name, int64_t a, int64_t b);
 };
+
+// kArrowNumbers: lists of whole numbers.
+enum ArrowColumnKind : int32_t { kArrowOther = 0, kArrowText = 1, kArrowNumbers = 2 };
 
 enum ArrowPathKind : int32_t { kArrowAbsent = 0, kArrowFile = 1, kArrowFolder = 2 };
 
@@ -40,12 +43,12 @@ struct ArrowAbi {
   // Removes a file, or a folder and all it holds.
   int (*remove)(const char* uri, ArrowSink error);
 
-  // Opens a parquet file: `columns` takes the name of each top-level column, 1 as `a` if it holds text, 0 as `b`.
+  // Opens a parquet file: `columns` takes the name of each top-level column, an ArrowColumnKind as `a`, 0 as `b`.
   int (*parquet_open)(const char* path, void** handle, ArrowEntrySink columns, ArrowSink error);
   void (*parquet_close)(void* handle);
   // Each row group: no name, rows as `a`, decoded bytes (as the file states them) as `b`.
   int (*parquet_layout)(void* handle, int32_t column, ArrowEntrySink groups, ArrowSink error);
-  // Every value of a text column in one row group, in order.
+  // Every value of a column of text, or of lists, in one row group, in order; a list as its numbers, 8 bytes each.
   int (*parquet_read)(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error);
 };
 

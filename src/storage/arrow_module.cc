@@ -46,7 +46,7 @@ const ArrowAbi* load_module() {
 
 struct ParquetColumn {
   std::string name;
-  bool is_text = false;
+  int64_t kind = kArrowOther;
 };
 
 // Appends what a sink takes to a string.
@@ -126,10 +126,10 @@ void ArrowModule::remove(const std::string& uri) const {
   if (abi_->remove(uri.c_str(), into(error)) != 0) throw RuntimeFault(uri + ": cannot remove: " + error);
 }
 
-ParquetFile::ParquetFile(std::string path, std::string column)
+ParquetFile::ParquetFile(std::string path, std::string column, ColumnKind kind)
     : path_(std::move(path)), column_name_(std::move(column)) {
   try {
-    open();
+    open(kind);
   } catch (...) {
     if (handle_ != nullptr) arrow_module().abi().parquet_close(handle_);
     throw;
@@ -138,12 +138,12 @@ ParquetFile::ParquetFile(std::string path, std::string column)
 
 ParquetFile::~ParquetFile() { arrow_module().abi().parquet_close(handle_); }
 
-void ParquetFile::open() {
+void ParquetFile::open(ColumnKind kind) {
   const ArrowAbi& abi = arrow_module().abi();
   std::string error;
   std::vector<ParquetColumn> columns;
-  ArrowEntrySink column_sink{&columns, [](void* context, const char* name, int64_t is_text, int64_t) {
-                               static_cast<std::vector<ParquetColumn>*>(context)->push_back({name, is_text != 0});
+  ArrowEntrySink column_sink{&columns, [](void* context, const char* name, int64_t kind, int64_t) {
+                               static_cast<std::vector<ParquetColumn>*>(context)->push_back({name, kind});
                              }};
   if (abi.parquet_open(path_.c_str(), &handle_, column_sink, into(error)) != 0) throw FormatError(path_, error);
   std::string names;
@@ -153,10 +153,18 @@ void ParquetFile::open() {
   }
   if (column_ < 0) {
     throw FormatError(path_, "no column '" + column_name_ + "'; the columns are: " + names +
-                                 " (train_data_columns or eval_data_columns names the one with the text)");
+                                 " (train_data_columns or eval_data_columns names the one that is read)");
   }
-  if (!columns[static_cast<size_t>(column_)].is_text) {
-    throw FormatError(path_, "column '" + column_name_ + "' does not hold text");
+  const int64_t held = columns[static_cast<size_t>(column_)].kind;
+  if (kind == ColumnKind::kText && held != kArrowText) {
+    throw FormatError(path_, "column '" + column_name_ + "' does not hold text" +
+                                 (held == kArrowNumbers ? " but lists of numbers: tokenize_train_data=False "
+                                                          "(tokenize_eval_data) takes them as token ids"
+                                                        : ""));
+  }
+  if (kind == ColumnKind::kNumbers && held != kArrowNumbers) {
+    throw FormatError(path_, "column '" + column_name_ + "' does not hold lists of token ids" +
+                                 (held == kArrowText ? " but text: leave tokenize_train_data=False away" : ""));
   }
   ArrowEntrySink group_sink{&groups_, [](void* context, const char*, int64_t rows, int64_t bytes) {
                               static_cast<std::vector<RowGroup>*>(context)->push_back({rows, bytes});

@@ -42,7 +42,8 @@ struct RowGroup {
   int64_t bytes = 0;
 };
 
-// The values of a text column in one row group: value i is bytes [ends[i - 1], ends[i]) of `text`.
+// The values of a column in one row group: value i is bytes [ends[i - 1], ends[i]) of `text`; a list of numbers is the
+// bytes of its int64s.
 struct TextColumn {
   std::string text;
   std::vector<int64_t> ends;
@@ -58,12 +59,15 @@ struct TextColumn {
   }
 };
 
-// One open parquet file and one of its text columns. Not for several threads at once.
+// What a column is to hold: text, or lists of whole numbers.
+enum class ColumnKind : uint8_t { kText, kNumbers };
+
+// One open parquet file and one of its columns. Not for several threads at once.
 class ParquetFile {
  public:
   // `path` is local, gs:// or s3://. Throws FormatError when the bytes are not parquet, when the footer is not of this
-  // file, when there is no such column (naming those that exist) or when it holds no text.
-  ParquetFile(std::string path, std::string column);
+  // file, when there is no such column (naming those that exist) or when it holds something else.
+  ParquetFile(std::string path, std::string column, ColumnKind kind = ColumnKind::kText);
   ~ParquetFile();
   ParquetFile(const ParquetFile&) = delete;
   ParquetFile& operator=(const ParquetFile&) = delete;
@@ -74,7 +78,7 @@ class ParquetFile {
   TextColumn read(int64_t group) const;
 
  private:
-  void open();
+  void open(ColumnKind kind);
   void check_layout() const;
   std::string path_;
   std::string column_name_;

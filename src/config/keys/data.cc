@@ -11,7 +11,6 @@ using enum KeyClass;
 using enum KeyType;
 
 constexpr std::string_view kSubset = "name the files of a subset by hf_train_files";
-constexpr std::string_view kTfdsName = "dataset_path names the data itself";
 constexpr std::string_view kCorpus = "training a tokenizer belongs to the peer's tools";
 constexpr std::string_view kColocated = "where the peer runs its loader";
 constexpr std::string_view kPipeline = "belongs to data pipelines of the peer that are not built";
@@ -31,8 +30,15 @@ constexpr KeyBinding kTokenizerType = {
 
 constexpr KeyRow kRows[] = {
     {"dataset_type", bind<&Config::dataset_type>, "", kBuilt,
-     "`synthetic`, `files` (dataset_path), `hf` (hf_path), `tfds`; when empty, from the path that is given"},
-    {"dataset_path", bind<&Config::dataset_path>, "", kBuilt, "file, folder or pattern of .txt, .jsonl or .parquet"},
+     "`synthetic`, `files` (dataset_path), `tfds` (dataset_path, dataset_name), `hf` (hf_path); when empty, from the path "
+     "that is given"},
+    {"dataset_path", bind<&Config::dataset_path>, "", kBuilt,
+     "file, folder or pattern of .txt, .jsonl (either also packed: .gz, .zst) or .parquet, or a folder of TensorFlow "
+     "Datasets"},
+    {"dataset_name", bind<&Config::dataset_name>, "c4/en:3.1.0", kBuilt,
+     "data set, configuration and version below a folder of TensorFlow Datasets; the newest version when none is named"},
+    {"eval_dataset_name", bind<&Config::eval_dataset_name>, "c4/en:3.1.0", kBuilt,
+     "the same for evaluation; dataset_name unless given"},
     {"hf_path", bind<&Config::hf_path>, "", kBuilt,
      "folder, or data set in the Hub's cache; `parquet`, `json` or `text` with hf_train_files"},
     {"hf_train_files", bind<&Config::hf_train_files>, "", kBuilt, "training files"},
@@ -40,10 +46,13 @@ constexpr KeyRow kRows[] = {
     {"hf_eval_split", bind<&Config::hf_eval_split>, "", kBuilt, "split for evaluation"},
     {"train_split", bind<&Config::train_split>, "train", kBuilt, "split for training"},
     {"eval_split", bind<&Config::eval_split>, "validation", kBuilt, "split for evaluation"},
-    {"train_data_columns", bind<&Config::train_data_columns>, "[text]", kBuilt, "column of the training text"},
-    {"eval_data_columns", bind<&Config::eval_data_columns>, "[text]", kBuilt, "column of the evaluation text"},
-    {"tokenize_train_data", bind<&Config::tokenize_train_data>, "true", kRefused, "columns of token ids are not built"},
-    {"tokenize_eval_data", bind<&Config::tokenize_eval_data>, "true", kRefused, "columns of token ids are not built"},
+    {"train_data_columns", bind<&Config::train_data_columns>, "[text]", kBuilt,
+     "column of the training text; `tokens` with tokenize_train_data=False"},
+    {"eval_data_columns", bind<&Config::eval_data_columns>, "[text]", kBuilt,
+     "column of the evaluation text; `tokens` with tokenize_eval_data=False"},
+    {"tokenize_train_data", bind<&Config::tokenize_train_data>, "true", kBuilt,
+     "false: the column holds lists of token ids (JSONL, parquet); no tokenizer is needed, nothing is added to a list"},
+    {"tokenize_eval_data", bind<&Config::tokenize_eval_data>, "true", kBuilt, "the same for the evaluation data"},
     {"skip_bad_records", bind<&Config::skip_bad_records>, "false", kBuilt,
      "a record that cannot be read (no JSON, no such column, not UTF-8) is left out and counted, not an error"},
     {"packing", bind<&Config::packing>, "true", kBuilt, "several documents in a row, each attending to itself"},
@@ -71,8 +80,6 @@ constexpr KeyRow kRows[] = {
     {"hf_access_token", kString, "", kIgnored, "never printed, logged or written; nothing is downloaded"},
     {"hf_name", kString, "", kRefused, kSubset},
     {"hf_data_dir", kString, "", kRefused, kSubset},
-    {"dataset_name", kString, "c4/en:3.1.0", kIgnored, kTfdsName},
-    {"eval_dataset_name", kString, "c4/en:3.1.0", kIgnored, kTfdsName},
     {"max_corpus_chars", kInt, "10000000", kIgnored, kCorpus},
     {"colocated_python_data_input", kBool, "false", kIgnored, kColocated},
     {"expansion_factor_real_data", kFloat, "-1.0", kRefused, kPipeline},

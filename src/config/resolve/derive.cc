@@ -146,11 +146,18 @@ void derive_folders(Config& c, const DeriveInput& in, std::vector<std::string>& 
 }
 
 void derive_dataset(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
-  if (is_set(in.settings, "dataset_type")) return;
+  const auto unset = [&](const char* key) { return !is_set(in.settings, key); };
+  if (!c.tokenize_train_data && unset("train_data_columns")) c.train_data_columns = {"tokens"};
+  if (!c.tokenize_eval_data && unset("eval_data_columns")) c.eval_data_columns = {"tokens"};
+  if (c.defaults != DefaultsKind::kMaxtext && unset("eval_dataset_name")) c.eval_dataset_name = c.dataset_name;
+  if (!unset("dataset_type")) return;
   c.dataset_type = DatasetType::kSynthetic;
   if (c.defaults == DefaultsKind::kMaxtext || !in.options.needs_data) return;
   if (!c.dataset_path.empty() && !c.hf_path.empty()) {
     problems.add("dataset_path and hf_path are both given: dataset_type=files or dataset_type=hf says which counts");
+  } else if (!c.dataset_path.empty() && !unset("dataset_name")) {
+    c.dataset_type = DatasetType::kTfds;
+    notices.emplace_back("dataset_type is not given: tfds, for dataset_path and dataset_name are");
   } else if (!c.dataset_path.empty()) {
     c.dataset_type = DatasetType::kFiles;
     notices.emplace_back("dataset_type is not given: files, for dataset_path is");
@@ -169,7 +176,8 @@ bool has_tokenizer(const std::string& folder) {
 }
 
 void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
-  bool text = in.options.needs_data && c.dataset_type != DatasetType::kSynthetic;
+  const bool encodes = c.tokenize_train_data || (c.eval_interval > 0 && c.tokenize_eval_data);
+  bool text = in.options.needs_data && c.dataset_type != DatasetType::kSynthetic && encodes;
   bool needed = text || in.options.needs_tokenizer;
   if (c.tokenizer_path.empty()) {
     // Folders that were converted carry the tokenizer beside `items`.
@@ -223,7 +231,8 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
   if (c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !is_loader_name(c.hf_path)) {
     look_up(c.hf_path, "hf_path", HubKind::kDataset);
   }
-  if (c.dataset_type == DatasetType::kFiles && !c.dataset_path.empty()) {
+  const bool from_path = c.dataset_type == DatasetType::kFiles || c.dataset_type == DatasetType::kTfds;
+  if (from_path && !c.dataset_path.empty()) {
     c.dataset_path = whole_path("dataset_path", c.dataset_path, in, problems);
     need_path("dataset_path", c.dataset_path, problems);
   }

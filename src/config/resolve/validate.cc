@@ -84,9 +84,9 @@ void check_loop(const Config& c, Problems& p) {
   }
 }
 
-// Text is read from one column.
+// Text, or token ids, are read from one column.
 void check_columns(std::string_view key, const std::vector<std::string>& columns, Problems& p) {
-  if (columns.size() != 1) p.add("{} names {} columns: pre-training reads one column of text", key, columns.size());
+  if (columns.size() != 1) p.add("{} names {} columns: pre-training reads one column", key, columns.size());
 }
 
 void check_evaluation_data(const Config& c, Problems& p) {
@@ -101,13 +101,8 @@ void check_evaluation_data(const Config& c, Problems& p) {
 }
 
 void check_data(const Config& c, Problems& p) {
-  if (c.dataset_type == DatasetType::kTfds) {
-    p.add(
-        "dataset_type=tfds: TFDS folders are not read; name text, JSONL or parquet files by dataset_path and leave "
-        "dataset_type out");
-    return;
-  }
-  if (c.dataset_type == DatasetType::kFiles && c.dataset_path.empty()) p.add("dataset_type=files needs dataset_path");
+  const bool from_path = c.dataset_type == DatasetType::kFiles || c.dataset_type == DatasetType::kTfds;
+  if (from_path && c.dataset_path.empty()) p.add("dataset_type={} needs dataset_path", name_of(c.dataset_type));
   if (c.dataset_type == DatasetType::kHf && c.hf_path.empty()) p.add("dataset_type=hf needs hf_path");
   if (c.dataset_type == DatasetType::kHf && is_loader_name(c.hf_path) && c.hf_train_files.empty()) {
     p.add("hf_path={} names a kind of file: hf_train_files must name the files", c.hf_path);

@@ -34,6 +34,90 @@ bool is_text(const arrow::DataType& type) {
   }
 }
 
+template <class List>
+const arrow::DataType* items_of(const arrow::DataType& type) {
+  return static_cast<const List&>(type).value_type().get();
+}
+
+// The type of a list's items; null for what is no list.
+const arrow::DataType* items_of(const arrow::DataType& type) {
+  switch (type.id()) {
+    case arrow::Type::LIST:
+      return items_of<arrow::ListType>(type);
+    case arrow::Type::LARGE_LIST:
+      return items_of<arrow::LargeListType>(type);
+    case arrow::Type::FIXED_SIZE_LIST:
+      return items_of<arrow::FixedSizeListType>(type);
+    default:
+      return nullptr;
+  }
+}
+
+ArrowColumnKind kind_of(const parquet::arrow::SchemaField& field) {
+  const arrow::DataType& type = *field.field->type();
+  if (field.is_leaf()) return is_text(type) ? kArrowText : kArrowOther;
+  const arrow::DataType* items = items_of(type);
+  return items != nullptr && arrow::is_integer(items->id()) ? kArrowNumbers : kArrowOther;
+}
+
+template <class Type>
+void append_numbers(const arrow::Array& array, std::vector<int64_t>& to) {
+  const auto& typed = static_cast<const arrow::NumericArray<Type>&>(array);
+  for (int64_t i = 0; i < typed.length(); ++i) to.push_back(static_cast<int64_t>(typed.Value(i)));
+}
+
+// The items [begin, begin + count) of lists. A uint64 above int64's range becomes a negative number.
+arrow::Status numbers_of(const arrow::Array& items, int64_t begin, int64_t count, std::vector<int64_t>& to) {
+  const std::shared_ptr<arrow::Array> part = items.Slice(begin, count);
+  to.clear();
+  if (part->null_count() > 0) return arrow::Status::Invalid("a list of the column holds a null");
+  switch (part->type_id()) {
+    case arrow::Type::INT8:
+      append_numbers<arrow::Int8Type>(*part, to);
+      break;
+    case arrow::Type::UINT8:
+      append_numbers<arrow::UInt8Type>(*part, to);
+      break;
+    case arrow::Type::INT16:
+      append_numbers<arrow::Int16Type>(*part, to);
+      break;
+    case arrow::Type::UINT16:
+      append_numbers<arrow::UInt16Type>(*part, to);
+      break;
+    case arrow::Type::INT32:
+      append_numbers<arrow::Int32Type>(*part, to);
+      break;
+    case arrow::Type::UINT32:
+      append_numbers<arrow::UInt32Type>(*part, to);
+      break;
+    case arrow::Type::INT64:
+      append_numbers<arrow::Int64Type>(*part, to);
+      break;
+    case arrow::Type::UINT64:
+      append_numbers<arrow::UInt64Type>(*part, to);
+      break;
+    default:
+      return arrow::Status::TypeError("the column holds lists of ", part->type()->ToString(), ", not of whole numbers");
+  }
+  return arrow::Status::OK();
+}
+
+template <class ArrayType>
+arrow::Status give_lists(const arrow::Array& array, ArrowSink rows) {
+  const auto& lists = static_cast<const ArrayType&>(array);
+  std::vector<int64_t> numbers;
+  for (int64_t i = 0; i < lists.length(); ++i) {
+    if (lists.IsNull(i)) {
+      rows.take(rows.context, nullptr, 0);
+      continue;
+    }
+    ARROW_RETURN_NOT_OK(numbers_of(*lists.values(), lists.value_offset(i), lists.value_length(i), numbers));
+    const char* bytes = numbers.empty() ? "" : reinterpret_cast<const char*>(numbers.data());
+    rows.take(rows.context, bytes, static_cast<int64_t>(numbers.size() * sizeof(int64_t)));
+  }
+  return arrow::Status::OK();
+}
+
 template <class ArrayType>
 void give_values(const arrow::Array& array, ArrowSink rows) {
   const auto& typed = static_cast<const ArrayType&>(array);
@@ -62,6 +146,12 @@ arrow::Status give_rows(const arrow::Array& array, ArrowSink rows) {
     case arrow::Type::BINARY_VIEW:
       give_values<arrow::BinaryViewArray>(array, rows);
       return arrow::Status::OK();
+    case arrow::Type::LIST:
+      return give_lists<arrow::ListArray>(array, rows);
+    case arrow::Type::LARGE_LIST:
+      return give_lists<arrow::LargeListArray>(array, rows);
+    case arrow::Type::FIXED_SIZE_LIST:
+      return give_lists<arrow::FixedSizeListArray>(array, rows);
     case arrow::Type::EXTENSION:
       return give_rows(*static_cast<const arrow::ExtensionArray&>(array).storage(), rows);
     case arrow::Type::DICTIONARY: {
@@ -84,7 +174,9 @@ parquet::arrow::FileReader& reader_of(void* handle) { return *static_cast<parque
 
 // Index of a top-level column among the file's leaves.
 int leaf_of(parquet::arrow::FileReader& reader, int32_t column) {
-  return reader.manifest().schema_fields[static_cast<size_t>(column)].column_index;
+  const parquet::arrow::SchemaField* field = &reader.manifest().schema_fields[static_cast<size_t>(column)];
+  while (!field->is_leaf() && !field->children.empty()) field = &field->children[0];
+  return field->column_index;
 }
 
 }  // namespace
@@ -102,8 +194,7 @@ int parquet_open(const char* path, void** handle, ArrowEntrySink columns, ArrowS
     builder.properties(properties);
     ARROW_ASSIGN_OR_RAISE(std::unique_ptr<parquet::arrow::FileReader> reader, builder.Build());
     for (const parquet::arrow::SchemaField& field : reader->manifest().schema_fields) {
-      bool text = field.is_leaf() && is_text(*field.field->type());
-      columns.take(columns.context, field.field->name().c_str(), text ? 1 : 0, 0);
+      columns.take(columns.context, field.field->name().c_str(), kind_of(field), 0);
     }
     *handle = reader.release();
     return arrow::Status::OK();
