@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/error.h"
 #include "base/temporary_folder.h"
 
 namespace fathom {
@@ -75,6 +76,40 @@ TEST(ConfigOptions, HfNamesAPathOrAKindOfFile) {
   config.hf_eval_files = "c";
   EXPECT_EQ(train_data_options(config, {.rows = 1}).loader, DatasetKind::kLines);
   EXPECT_EQ(eval_data_options(config, {.rows = 1}).loader, DatasetKind::kLines);
+}
+
+TEST(ConfigOptions, ADataSetOfTensorFlowDatasetsIsEvaluatedOnItsOwnName) {
+  Config config = file_config("tests/data/tfds");
+  config.dataset_name = config.eval_dataset_name = "c4/en:3.1.0";
+  DataOptions options = eval_data_options(config, {.rows = 1});
+  EXPECT_EQ(options.split, "validation");
+  EXPECT_EQ(options.tfds_name, "c4/en:3.1.0");
+  EXPECT_FALSE(options.tfds_required);
+  config.dataset_type = DatasetType::kTfds;
+  config.eval_split = "test";
+  EXPECT_EQ(eval_data_options(config, {.rows = 1}).split, "test") << "an error when it is opened";
+  EXPECT_TRUE(train_data_options(config, {.rows = 1}).tfds_required);
+  config.hf_eval_files = "tests/data/data/corpus.jsonl";
+  EXPECT_FALSE(eval_data_options(config, {.rows = 1}).tfds_required);
+  config.hf_eval_files.clear();
+  config.eval_dataset_name = "c4/en:1.0.0";
+  EXPECT_THROW(eval_data_options(config, {.rows = 1}), ConfigError);
+  config.dataset_type = DatasetType::kHf;
+  config.hf_path = "tests/data/tfds";
+  EXPECT_EQ(train_data_options(config, {.rows = 1}).tfds_name, "");
+}
+
+TEST(ConfigOptions, TokenIdsAreAskedForEach) {
+  TemporaryFolder folder;
+  folder.write("validation/a.jsonl", "{}");
+  Config config = file_config(folder.path());
+  config.tokenize_train_data = false;
+  EXPECT_TRUE(train_data_options(config, {.rows = 1}).token_ids);
+  EXPECT_FALSE(eval_data_options(config, {.rows = 1}).token_ids);
+  config.tokenize_train_data = true;
+  config.tokenize_eval_data = false;
+  EXPECT_FALSE(train_data_options(config, {.rows = 1}).token_ids);
+  EXPECT_TRUE(eval_data_options(config, {.rows = 1}).token_ids);
 }
 
 TEST(ConfigOptions, ThePeersMaskIsThatOfItsDefaultsInEvaluationToo) {

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/temporary_folder.h"
-#include "data/streams.h"
+#include "data/stream_testing.h"
 #include "storage/arrow_module.h"
 
 namespace fathom {
@@ -15,53 +15,8 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-constexpr int32_t kBos = 256;
-constexpr int32_t kEos = 257;
-constexpr int32_t kPad = 258;
-constexpr int64_t kVocab = 259;
-
-// Bytes as ids.
-TextEncoder byte_encoder() {
-  return {.encode =
-              [](std::string_view text) {
-                std::vector<int32_t> ids;
-                for (char c : text) ids.push_back(static_cast<unsigned char>(c));
-                return ids;
-              },
-          .bos_id = kBos,
-          .eos_id = kEos,
-          .pad_id = kPad};
-}
-
 DataOptions corpus_options(const std::string& ending = ".txt") {
   return {.path = "tests/data/data/corpus" + ending, .rows = 4, .length = 512, .vocab_size = kVocab};
-}
-
-std::vector<int32_t> values(const Batch& batch) {
-  std::vector<int32_t> all;
-  for (const HostArray* array : {&batch.inputs, &batch.inputs_position, &batch.inputs_segmentation, &batch.targets,
-                                 &batch.targets_segmentation}) {
-    std::span<const int32_t> view = array->view<int32_t>();
-    all.insert(all.end(), view.begin(), view.end());
-  }
-  return all;
-}
-
-// Every batch of a stream, and the state after each.
-struct Output {
-  std::vector<std::vector<int32_t>> batches;
-  std::vector<DataState> states;
-};
-
-Output collect(BatchStream& stream, size_t limit = 1000000) {
-  Output result;
-  while (result.batches.size() < limit) {
-    std::optional<Batch> batch = stream.next();
-    if (!batch) break;
-    result.batches.push_back(values(*batch));
-    result.states.push_back(stream.state());
-  }
-  return result;
 }
 
 // The documents of a batch as text, special ids left out.

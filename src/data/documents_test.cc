@@ -6,7 +6,9 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/temporary_folder.h"
+#include "data/packed_testing.h"
 
 namespace fathom {
 namespace {
@@ -81,18 +83,59 @@ TEST(FindDataset, ASplitIsAFolderOrAPrefixAlsoUnderData) {
 TEST(FindDataset, WhatIsLeftAsideIsNamedAndCounted) {
   testing::internal::CaptureStderr();
   EXPECT_THAT(find_dataset(kCases + "folder_with_gz", "dataset_path").paths,
-              ElementsAre(kCases + "folder_with_gz/a.jsonl"));
-  EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("2 entries are left aside: b.jsonl.gz, c.json (compressed files are not read)"));
+              ElementsAre(kCases + "folder_with_gz/a.jsonl", kCases + "folder_with_gz/b.jsonl.gz"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("1 entry is left aside: c.json"));
   TemporaryFolder folder;
-  folder.write("a.jsonl.gz", "x");
+  folder.write("a.jsonl.xz", "x");
   folder.write("part/b.jsonl", "{}");
   EXPECT_THAT([&] { find_dataset(folder.path(), "k"); },
-              ThrowsMessage<ConfigError>(HasSubstr("it holds a.jsonl.gz, part/")));
-  EXPECT_THAT([&] { find_dataset(folder / "a.jsonl.gz", "k"); },
-              ThrowsMessage<ConfigError>(HasSubstr("compressed files are not read: unpack it first")));
-  EXPECT_THAT([&] { find_dataset(folder / "a.jsonl.gz", "k", {.loader = DatasetKind::kLines}); },
-              ThrowsMessage<ConfigError>(HasSubstr("compressed files are not read")));
+              ThrowsMessage<ConfigError>(HasSubstr("it holds a.jsonl.xz, part/")));
+  for (const std::string& path : {folder / "a.jsonl.xz", folder.write("b.csv.gz", "x")}) {
+    EXPECT_THAT([&] { find_dataset(path, "k"); }, ThrowsMessage<ConfigError>(HasSubstr("unpack it first"))) << path;
+  }
+  EXPECT_THAT([&] { find_dataset(folder / "a.jsonl.xz", "k", {.loader = DatasetKind::kLines}); },
+              ThrowsMessage<ConfigError>(HasSubstr("unpack it first")));
+  EXPECT_THAT([&] { find_dataset(folder / "b.csv.gz", "k", {.loader = DatasetKind::kParquet}); },
+              ThrowsMessage<ConfigError>(HasSubstr("unpack it first")));
+}
+
+TEST(FindDataset, PackedFilesAreOfTheKindOfWhatTheyHold) {
+  TemporaryFolder folder;
+  for (const char* name : {"a.txt.gz", "b.txt", "c.txt.zst"}) folder.write(name, "x");
+  EXPECT_EQ(find_dataset(folder.path(), "k").paths.size(), 3u);
+  EXPECT_EQ(find_dataset(folder.path(), "k").kind, DatasetKind::kText);
+  EXPECT_EQ(find_dataset(folder / "a.txt.gz", "k").kind, DatasetKind::kText);
+  const std::string json = folder.write("d.json.gz", "x");
+  EXPECT_EQ(find_dataset(json, "k").kind, DatasetKind::kJsonl);
+  EXPECT_THAT(find_dataset(folder / "*.json.gz", "k").paths, ElementsAre(json));
+  EXPECT_THAT(find_dataset(folder.path(), "k", {.loader = DatasetKind::kJsonl}).paths.size(), 4u);
+  folder.write("b.jsonl.zst", "x");
+  EXPECT_THAT([&] { find_dataset(folder.path(), "k"); },
+              ThrowsMessage<ConfigError>(HasSubstr("several kinds (a.txt.gz and b.jsonl.zst): name one file, or a "
+                                                   "pattern such as " +
+                                                   folder / "*.jsonl.zst")));
+}
+
+TEST(FindDataset, AFileBesideItsPackedFormIsAnError) {
+  TemporaryFolder folder;
+  for (const char* name : {"a.jsonl", "b.jsonl.gz", "a.jsonl.gz"}) folder.write(name, "x");
+  EXPECT_THAT([&] { find_dataset(folder.path(), "k"); },
+              ThrowsMessage<ConfigError>(AllOf(HasSubstr("a.jsonl.gz lies beside a.jsonl, which is read too"),
+                                               HasSubstr("*.jsonl.gz"))));
+  EXPECT_EQ(find_dataset(folder / "*.jsonl.gz", "k").paths.size(), 2u);
+}
+
+TEST(FindDataset, AFolderOfTensorFlowDatasetsIsKnownWhereItsDataSetIsNamed) {
+  const DatasetFiles files = find_dataset("tests/data/tfds", "k", {.split = "train", .tfds_name = "c4/en:3.1.0"});
+  EXPECT_EQ(files.kind, DatasetKind::kTfds);
+  EXPECT_EQ(files.shards.size(), 4u);
+  EXPECT_THAT([] { find_dataset("tests/data/tfds", "k", {.split = "train", .tfds_name = "other"}); },
+              ThrowsMessage<ConfigError>(HasSubstr("no .txt, .jsonl or .parquet file in this folder")));
+  EXPECT_THAT(
+      [] {
+        find_dataset("tests/data/tfds", "k", {.split = "train", .tfds_name = "other", .tfds_required = true});
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("no data set 'other'")));
 }
 
 TEST(FindDataset, ALoaderReadsFilesOfAnyEnding) {
@@ -169,6 +212,44 @@ TEST(JsonlSource, AJsonFileIsLinesOrOneList) {
   }
 }
 
+TEST(JsonlSource, PackedFilesHoldTheSameDocuments) {
+  TemporaryFolder folder;
+  const std::string text = read_file(kCorpus + ".jsonl");
+  const std::vector<std::string> texts = all_texts(*open(kCorpus + ".jsonl"));
+  for (const std::string& path :
+       {folder.write("a.jsonl.gz", gzipped(text)), folder.write("a.jsonl.zst", zstd_packed(text))}) {
+    std::unique_ptr<DocumentSource> source = open(path);
+    EXPECT_EQ(all_texts(*source), texts);
+    EXPECT_EQ(source->where(100), path + ":101");
+  }
+  EXPECT_THAT(all_texts(*open(folder.write("b.json.gz", gzipped("[{\"text\": \"a\"},\n{\"text\": \"b\"}]")))),
+              ElementsAre("a", "b"));
+  EXPECT_THAT(all_texts(*open(folder.write("c.txt.gz", gzipped("a\nb\n\nc")))), ElementsAre("a\nb", "c"));
+  EXPECT_THAT([&] { open(folder.write("d.jsonl.gz", gzipped("{\"text\": \"a\"}\noops")))->text(1); },
+              ThrowsMessage<FormatError>(HasSubstr("d.jsonl.gz:2: not JSON")));
+}
+
+TEST(JsonlSource, ListsOfTokenIdsAreReadWhereTheyAreAskedFor) {
+  TemporaryFolder folder;
+  const auto ids = [&](const std::string& value) {
+    return open_documents(find_dataset(folder.write("a.jsonl", "{\"t\": " + value + "}"), "k"),
+                          {.column = "t", .token_ids = true})
+        ->ids(0);
+  };
+  EXPECT_THAT(ids("[3, 0, 99999, -1]"), ElementsAre(3, 0, 99999, -1));
+  EXPECT_THAT(ids("[]"), ElementsAre());
+  for (const char* bad : {"[1.5]", "[\"3\"]", "[null]", "[[1]]", "[18446744073709551615]"}) {
+    EXPECT_THAT([&] { ids(bad); }, ThrowsMessage<FormatError>(HasSubstr("a.jsonl:1: column 't' holds "))) << bad;
+  }
+  EXPECT_THAT([&] { ids("\"text\""); },
+              ThrowsMessage<FormatError>(AllOf(HasSubstr("holds a JSON string, not a list of token ids"),
+                                               HasSubstr("leave tokenize_train_data=False away"))));
+  EXPECT_THAT([&] { open(folder.write("b.jsonl", "{\"text\": [1]}")); },
+              ThrowsMessage<FormatError>(HasSubstr("tokenize_train_data=False (tokenize_eval_data) takes lists")));
+  EXPECT_THAT([&] { open_documents(find_dataset(folder.write("c.txt", "x"), "k"), {.token_ids = true}); },
+              ThrowsMessage<ConfigError>(HasSubstr("c.txt: a text file has no lists of token ids")));
+}
+
 TEST(JsonlSource, ADeepRecordIsAnErrorAndNoOverflow) {
   TemporaryFolder folder;
   std::string path = folder.write("a.jsonl", "{\"text\": \"x\", \"y\": " + std::string(1000000, '[') + "}");
@@ -213,6 +294,27 @@ TEST(ParquetSource, HoldsTheSameDocumentsAsJsonl) {
   EXPECT_EQ(texts, all_texts(*open(kCorpus + ".jsonl")));
   EXPECT_EQ(parquet->blocks().size(), 4u);
   EXPECT_EQ(parquet->where(248), kCorpus + ".parquet: row 248");
+}
+
+TEST(ParquetSource, ListsOfWholeNumbersOfAnyKindAreTokenIds) {
+  const std::string path = "tests/data/tokens/tokens.parquet";
+  const auto open_ids = [&](const std::string& column) {
+    return open_documents(find_dataset(path, "k"), {.column = column, .token_ids = true});
+  };
+  std::unique_ptr<DocumentSource> jsonl =
+      open_documents(find_dataset("tests/data/tokens/tokens.jsonl", "k"), {.column = "tokens", .token_ids = true});
+  for (const char* column : {"tokens", "large", "fixed"}) {
+    std::unique_ptr<DocumentSource> parquet = open_ids(column);
+    ASSERT_EQ(parquet->size(), jsonl->size());
+    for (int64_t i = 0; i < jsonl->size(); ++i) {
+      std::vector<int64_t> expected = jsonl->ids(i);
+      while (column == std::string("fixed") && expected.size() < 17) expected.push_back(expected.back() + 1);
+      EXPECT_EQ(parquet->ids(i), expected) << column;
+    }
+  }
+  EXPECT_THAT([&] { open_ids("text"); }, ThrowsMessage<FormatError>(HasSubstr("does not hold lists of token ids but")));
+  EXPECT_THAT([&] { open(path, "tokens"); },
+              ThrowsMessage<FormatError>(HasSubstr("does not hold text but lists of numbers: tokenize_train_data")));
 }
 
 TEST(ParquetSource, StringViewsAreText) {

@@ -75,6 +75,34 @@ TEST(EpochOrder, WindowsHoldWholeBlocks) {
   }
 }
 
+TEST(EpochOrder, ABlockLargerThanAWindowIsShuffledInParts) {
+  const std::vector<DocumentBlock> blocks = {{90, 900}, {10, 100}, {200, 2000}};
+  const std::vector<int64_t> order = documents(EpochOrder(blocks, {.seed = 3, .window_bytes = 400}, 0));
+  EXPECT_THAT(order, testing::UnorderedElementsAreArray(first_numbers(300)));
+  // The 200 documents come in one piece, 40 of them at a time.
+  const auto first = std::find_if(order.begin(), order.end(), [](int64_t document) { return document >= 100; });
+  for (int64_t part = 0; part < 5; ++part) {
+    for (int64_t i = 0; i < 40; ++i) EXPECT_EQ((first[part * 40 + i] - 100) / 40, part);
+  }
+}
+
+TEST(EpochOrder, InterleavingGoesRoundTheBlocksAndStillGivesEveryDocumentOnce) {
+  const std::vector<DocumentBlock> blocks = {{20, 0}, {30, 0}, {17, 0}};
+  const std::vector<int64_t> one = documents(EpochOrder(blocks, {.shuffle = false, .interleave = true}, 0));
+  EXPECT_EQ(one[16], 20);
+  EXPECT_EQ(documents(EpochOrder(blocks, {.seed = 1}, 0)),
+            documents(EpochOrder(blocks, {.seed = 1, .interleave = true}, 0)));
+  for (int processes : {2, 3, 7}) {
+    std::vector<int64_t> all;
+    for (int process = 0; process < processes; ++process) {
+      OrderOptions options{
+          .shuffle = false, .process_index = process, .process_count = processes, .interleave = true};
+      for (int64_t document : documents(EpochOrder(blocks, options, 0))) all.push_back(document);
+    }
+    EXPECT_THAT(all, testing::UnorderedElementsAreArray(first_numbers(67))) << processes;
+  }
+}
+
 TEST(EpochOrder, ProcessesShareTheDocumentsWithoutOverlap) {
   for (int64_t window_bytes : {int64_t{1} << 20, int64_t{250}}) {
     for (size_t block_count : {3u, 40u}) {

@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t kBlock = size_t{256} << 10;  // unpacked
 constexpr int kLevel = 1;
-constexpr int64_t kAlwaysAllowed = int64_t{1} << 30;  // bytes, of whatever
+constexpr int64_t kAlwaysAllowed = int64_t{256} << 20;  // bytes, of whatever
 
 [[noreturn]] void fail_temporary(const std::string& folder, const char* what, int reason) {
   throw RuntimeFault(fmt::format("{}: cannot {} a temporary file, in which packed data are kept: {}; TMPDIR names "

@@ -34,7 +34,7 @@ class PackedFiles {
 
   // Unpacks a file, local or in a bucket; gives its size unpacked. `reader` reads the bytes that come out, as long as
   // this object lives. Throws FormatError when the file is broken, cut short, or unpacks to more than kMostTimes its
-  // size (and 1 GiB); RuntimeFault when there is no room for temporary files.
+  // size (and 256 MiB); RuntimeFault when there is no room for temporary files.
   int64_t add(const std::string& path, std::unique_ptr<const FileReader>& reader);
 
   static constexpr int64_t kMostTimes = 200;

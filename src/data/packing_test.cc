@@ -43,6 +43,41 @@ TEST(RowPacker, DocumentsGoIntoTheFirstRowWithRoom) {
   EXPECT_TRUE(packer.empty());
 }
 
+// A list of token ids that is one longer than a row.
+TEST(RowPacker, ATokenMoreThanARowIsTheLastTarget) {
+  for (bool packing : {false, true}) {
+    RowPacker packer({.rows = 2, .length = 4, .packing = packing, .pad_id = kPad});
+    EXPECT_TRUE(place(packer, {10, 11, kPad, 13, 14}));
+    EXPECT_TRUE(place(packer, {20, 21}));
+    Batch batch = packer.take();
+    EXPECT_THAT(row(batch.inputs, 0), ElementsAre(10, 11, kPad, 13));
+    EXPECT_THAT(row(batch.targets, 0), ElementsAre(11, kPad, 13, 14));
+    EXPECT_THAT(row(batch.targets_segmentation, 0), ElementsAre(1, 1, 1, 1));
+    EXPECT_THAT(row(batch.inputs, 1), ElementsAre(20, 21, kPad, kPad));
+    EXPECT_THAT(row(batch.targets_segmentation, 1), ElementsAre(1, 0, 0, 0));
+  }
+}
+
+TEST(RowPacker, AnOpenRowIsNeverGoneBackToAndADocumentHasItsOwnTargets) {
+  RowPacker packer({.form = RowForm::kOpenRow, .rows = 2, .length = 4, .pad_id = kPad, .bos_id = kBos,
+                    .mask_by_value = true});
+  EXPECT_TRUE(place(packer, {kBos, 10, 11, kPad}));
+  EXPECT_TRUE(place(packer, {kBos, 20, 21}));  // one place is left in row 0
+  EXPECT_TRUE(place(packer, {30, kBos}));
+  EXPECT_FALSE(place(packer, {40, 41, 42}));
+  Batch batch = packer.take();
+  EXPECT_THAT(row(batch.inputs, 0), ElementsAre(kBos, 10, 11, kPad));
+  EXPECT_THAT(row(batch.targets, 0), ElementsAre(10, 11, kPad, kPad));
+  EXPECT_THAT(row(batch.targets_segmentation, 0), ElementsAre(1, 1, 0, 0));
+  EXPECT_THAT(row(batch.inputs, 1), ElementsAre(kBos, 20, 30, kPad));
+  EXPECT_THAT(row(batch.inputs_segmentation, 1), ElementsAre(1, 1, 2, 0));
+  EXPECT_THAT(row(batch.targets, 1), ElementsAre(20, 21, kBos, kPad));
+  EXPECT_THAT(row(batch.targets_segmentation, 1), ElementsAre(1, 1, 2, 0));
+  EXPECT_TRUE(place(packer, {10, kPad, 11}));  // it begins again with row 0
+  batch = packer.take();
+  EXPECT_THAT(row(batch.inputs_segmentation, 0), ElementsAre(1, 0, 0, 0));
+}
+
 TEST(RowPacker, WithoutBeginOfSentenceABoundaryHasNoLossEither) {
   RowPacker packer({.rows = 1, .length = 6});
   EXPECT_TRUE(place(packer, {10, 11}));

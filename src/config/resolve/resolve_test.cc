@@ -222,6 +222,32 @@ TEST(Resolve, NeedsADataSetAndATokenizer) {
               HasSubstr("dataset_path and hf_path are both given"));
 }
 
+TEST(Resolve, TokenIdsNeedNoTokenizerAndAreInAColumnOfTheirOwn) {
+  Args args = {"model_name=deepseek3-tiny", "dataset_path=tests/data", "tokenize_train_data=False"};
+  Config c = resolve(args).config;
+  EXPECT_THAT(c.train_data_columns, ElementsAre("tokens"));
+  EXPECT_THAT(c.eval_data_columns, ElementsAre("text"));
+  args.emplace_back("eval_interval=5");
+  EXPECT_THAT(refusal(args), HasSubstr("no tokenizer")) << "the evaluation data are text";
+  args.insert(args.end(), {"tokenize_eval_data=False", "train_data_columns=[ids]"});
+  c = resolve(args).config;
+  EXPECT_THAT(c.train_data_columns, ElementsAre("ids"));
+  EXPECT_THAT(c.eval_data_columns, ElementsAre("tokens"));
+}
+
+TEST(Resolve, ANamedDataSetIsOfTensorFlowDatasetsAndServesTheEvaluationToo) {
+  Args args = {"model_name=deepseek3-tiny", "dataset_path=tests/data/tfds", "tokenizer_path=tests"};
+  EXPECT_EQ(resolve(args).config.dataset_type, DatasetType::kFiles);
+  EXPECT_EQ(resolve(args).config.dataset_name, "c4/en:3.1.0");
+  args.emplace_back("dataset_name=other:1.0.0");
+  EXPECT_EQ(resolve(args).config.dataset_type, DatasetType::kTfds);
+  EXPECT_EQ(resolve(args).config.eval_dataset_name, "other:1.0.0");
+  args.emplace_back("eval_dataset_name=third");
+  EXPECT_EQ(resolve(args).config.eval_dataset_name, "third");
+  args.back() = "defaults=maxtext";
+  EXPECT_EQ(resolve(args).config.eval_dataset_name, "c4/en:3.1.0");
+}
+
 TEST(Resolve, AsksForNoDataWhereTheCommandReadsNone) {
   ResolveOptions options{.needs_data = false};
   EXPECT_EQ(refusal({"model_name=deepseek3-tiny"}, {}, options), "accepted");

@@ -131,9 +131,10 @@ TEST(Validate, RefusesAMeshThatTheDevicesDoNotMake) {
 }
 
 TEST(Validate, RefusesDataThatIsNotReadOnceEach) {
-  std::string tfds = says({"dataset_type=tfds", "dataset_path=x", "tokenizer_path=tests", "train_data_columns=[]"});
-  EXPECT_THAT(tfds, AllOf(HasSubstr("TFDS folders are not read"), Not(HasSubstr("mistakes"))));
-  EXPECT_THAT(says({"tokenize_train_data=False"}), HasSubstr("columns of token ids are not built"));
+  EXPECT_THAT(says({"dataset_type=tfds", "tokenizer_path=tests"}), HasSubstr("dataset_type=tfds needs dataset_path"));
+  EXPECT_THAT(says({"dataset_type=tfds", "dataset_path=tests/no", "tokenizer_path=tests"}),
+              HasSubstr("dataset_path=tests/no: no such file or folder"));
+  EXPECT_EQ(says({"dataset_type=tfds", "dataset_path=tests/data/tfds", "tokenizer_path=tests"}), "accepted");
   Args files = {"dataset_type=files", "dataset_path=tests/data", "tokenizer_path=tests"};
   auto with = [&](std::initializer_list<const char*> more) {
     Args all = files;
