@@ -1,11 +1,13 @@
 #include "data/record_files.h"
 
 #include <array>
+#include <optional>
 #include <span>
 
 #include "base/error.h"
 #include "base/remote_path.h"
 #include "base/tf_record.h"
+#include "base/waiting.h"
 
 namespace fathom {
 
@@ -13,6 +15,7 @@ namespace {
 
 // Far below what a process may open.
 constexpr size_t kMaxOpen = 256;
+constexpr int64_t kLongSearch = 10000;  // records
 constexpr int64_t kMaxRecord = int64_t{1} << 31;  // bytes
 constexpr int64_t kFraming = static_cast<int64_t>(kTfRecordHead + kTfRecordTail);
 
@@ -82,6 +85,8 @@ void RecordFiles::find(size_t shard, int64_t i) {
     indexed_ = 0;
   }
   if (begins.empty()) begins.push_back(0);
+  std::optional<Waiting> waiting;  // its thread costs more than a few records
+  if (i - static_cast<int64_t>(begins.size()) > kLongSearch) waiting.emplace("looking for " + where(shard, i));
   for (auto known = static_cast<int64_t>(begins.size()) - 1; known <= i; ++known) {
     begins.push_back(next_begin(shard, known, begins.back()));
     ++indexed_;

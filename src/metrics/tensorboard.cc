@@ -10,11 +10,10 @@
 #include <cstring>
 #include <filesystem>
 
-#include "base/bytes.h"
-#include "base/crc32c.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/proto_wire.h"
+#include "base/tf_record.h"
 
 namespace fathom {
 namespace {
@@ -118,14 +117,8 @@ void TensorBoardWriter::text(int64_t step, std::string_view tag, std::string_vie
   record(event_at(step).bytes(event::kSummary, all.str()).str());
 }
 
-// TFRecord: length, masked checksum of the length, bytes, masked checksum of the bytes.
 void TensorBoardWriter::record(std::string_view event) {
-  std::string length;
-  append_little_endian(length, event.size(), 8);
-  held_ += length;
-  append_little_endian(held_, masked_crc32c(crc32c(length)), 4);
-  held_ += event;
-  append_little_endian(held_, masked_crc32c(crc32c(event)), 4);
+  append_tf_record(held_, event);
   if (held_.size() >= kHeldBytes) flush();
 }
 

@@ -248,7 +248,7 @@ def data(_):
     yield Case("bucket", [*TEXT, "dataset_path=gs://no-such-bucket-of-fathom/x.jsonl"], "gs://", code=2)
     yield Case("empty folder", [*TEXT, "dataset_path=@/d"], "/d", prepare=lambda f: (f / "d").mkdir())
     for token in ("-1", str(1 << 31), str(1 << 32), str(1 << 40), "1.5", '"a"', "null"):
-        yield Case(f"token {token}", [*TRAIN[:-1], "dataset_path=@/d.jsonl", "tokenize_train_data=False"], None,
+        yield Case(f"token {token}", [*TRAIN[:-1], "dataset_path=@/d.jsonl", "tokenize_train_data=False"], "d.jsonl",
                    prepare=text("d.jsonl", b'{"tokens": [' + token.encode() + b", 1, 2]}\n"))
 
 

@@ -17,6 +17,8 @@ void fuzz_zarr(std::string_view input);
 void fuzz_ocdbt(std::string_view input);
 void fuzz_tokenizer(std::string_view input);
 void fuzz_parquet(std::string_view input);
+// A byte: even, the rest is an Example, which gets its frame and checksums; odd, a file of three records.
+void fuzz_tfds(std::string_view input);
 
 // Arrays and documents of more bytes are not read: a file may announce them, and the reader of a model knows better.
 inline constexpr int64_t kFuzzRead = int64_t{16} << 20;
