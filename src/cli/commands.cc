@@ -106,12 +106,8 @@ constexpr std::string_view kVerifyKeys =
     "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 
 constexpr Command kCommands[] = {
-    {"train",
-     run_train,
-     "[configs/base.yml] key=value ...",
-     "pre-train on text, or go on from a Hugging Face folder",
-     kTrainFlags,
-     kTrainKeys},
+    {"train", run_train, "[configs/base.yml] key=value ...", "pre-train on text, or go on from a Hugging Face folder",
+     kTrainFlags, kTrainKeys},
     {"train_compile", run_train_compile, "[configs/base.yml] compile_topology=v5p-256 key=value ...",
      "compile a program for a machine that is not here: what it costs, whether it fits", kTrainCompileFlags,
      kCompileKeys},

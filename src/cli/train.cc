@@ -1,5 +1,5 @@
-#include "base/log.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/commands.h"
 #include "drive/dump_batch.h"
 #include "drive/profile_train.h"

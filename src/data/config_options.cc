@@ -20,9 +20,8 @@ std::optional<DatasetKind> loader_of(const Config& config) {
 
 // Such a data set must have the split that is named.
 bool is_tfds(const DataOptions& options) {
-  const DatasetQuery query{.tfds_name = options.tfds_name,
-                           .tfds_name_key = options.tfds_name_key,
-                           .tfds_required = options.tfds_required};
+  const DatasetQuery query{
+      .tfds_name = options.tfds_name, .tfds_name_key = options.tfds_name_key, .tfds_required = options.tfds_required};
   return tfds_folder(options.path, options.path_key, query).has_value();
 }
 

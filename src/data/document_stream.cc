@@ -80,9 +80,8 @@ DocumentStream::DocumentStream(const DataOptions& options, TextEncoder encoder)
                                            .tfds_name_key = options_.tfds_name_key,
                                            .split_key = options_.split_key,
                                            .tfds_required = options_.tfds_required});
-  source_ = open_documents(files, {.column = options_.column,
-                                   .token_ids = options_.token_ids,
-                                   .check_first = !options_.skip_bad_records});
+  source_ = open_documents(
+      files, {.column = options_.column, .token_ids = options_.token_ids, .check_first = !options_.skip_bad_records});
   blocks_ = source_->blocks();
   interleave_ = options_.peer_rules && files.kind == DatasetKind::kTfds;
   if (interleave_ && !options_.token_ids) form_ = RowForm::kOpenRow;
@@ -190,9 +189,8 @@ std::vector<int32_t> DocumentStream::checked_ids(int64_t document) {
   std::vector<int32_t> ids;
   for (int64_t id : source_->ids(document)) {
     if (id < 0 || id >= options_.vocab_size) {
-      throw FormatError(source_->where(document),
-                        fmt::format("token id {} is not between 0 and {} (vocab_size={})", id, options_.vocab_size - 1,
-                                    options_.vocab_size));
+      throw FormatError(source_->where(document), fmt::format("token id {} is not between 0 and {} (vocab_size={})", id,
+                                                              options_.vocab_size - 1, options_.vocab_size));
     }
     ids.push_back(static_cast<int32_t>(id));
   }

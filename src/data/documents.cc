@@ -101,9 +101,10 @@ void check_packed_twice(const std::vector<std::string>& paths, std::string_view 
   for (const std::string& path : paths) {
     const auto [other, fresh] = seen.emplace(unpacked_name(path), path);
     if (fresh) continue;
-    throw ConfigError(fmt::format("{}: {} lies beside {}, which is read too: remove one, or name the files by a "
-                                  "pattern such as *{}",
-                                  key, path, base_name(other->second), ending_of(path)));
+    throw ConfigError(
+        fmt::format("{}: {} lies beside {}, which is read too: remove one, or name the files by a "
+                    "pattern such as *{}",
+                    key, path, base_name(other->second), ending_of(path)));
   }
 }
 
@@ -125,8 +126,7 @@ DatasetFiles files_in(const std::string& folder, const std::string& pattern, std
     if (kind && *kind != *entry_kind) {
       throw ConfigError(
           fmt::format("{}={} holds files of several kinds ({} and {}): name one file, or a pattern such as {}", key,
-                      folder, base_name(files.paths[0]), entry.name,
-                      join_path(folder, "*" + ending_of(entry.name))));
+                      folder, base_name(files.paths[0]), entry.name, join_path(folder, "*" + ending_of(entry.name))));
     }
     kind = entry_kind;
     files.paths.push_back(join_path(folder, entry.name));
@@ -159,7 +159,8 @@ bool has_split(const std::string& path, const std::string& split) { return split
 DatasetFiles find_dataset(const std::string& path, std::string_view key, const DatasetQuery& query) {
   if (path.empty())
     throw ConfigError(fmt::format("{} is empty: it names a {} file or a folder of them", key, kEndings));
-  if (std::optional<std::string> tfds = tfds_folder(path, key, query)) return {.kind = DatasetKind::kTfds, .paths = {}, .shards = tfds_shards(*tfds, query.split, query.split_key)};
+  if (std::optional<std::string> tfds = tfds_folder(path, key, query))
+    return {.kind = DatasetKind::kTfds, .paths = {}, .shards = tfds_shards(*tfds, query.split, query.split_key)};
   if (std::optional<std::string> part = split_path(path, query.split)) {
     return find_dataset(*part, key, {.loader = query.loader});
   }
@@ -194,9 +195,10 @@ std::vector<int64_t> DocumentSource::ids(int64_t) {
 std::unique_ptr<DocumentSource> open_documents(const DatasetFiles& files, const SourceOptions& options) {
   const bool text_alone = files.kind == DatasetKind::kText || files.kind == DatasetKind::kLines;
   if (options.token_ids && text_alone) {
-    throw ConfigError(fmt::format("{}: a text file has no lists of token ids: tokenize_train_data=False "
-                                  "(tokenize_eval_data) reads JSONL or parquet",
-                                  files.paths.at(0)));
+    throw ConfigError(
+        fmt::format("{}: a text file has no lists of token ids: tokenize_train_data=False "
+                    "(tokenize_eval_data) reads JSONL or parquet",
+                    files.paths.at(0)));
   }
   switch (files.kind) {
     case DatasetKind::kText:

@@ -62,8 +62,8 @@ struct DatasetQuery {
 // Finds the files of `path`: a file, a folder (its .txt, .jsonl or .parquet files; hidden files are left aside, others
 // are too and named in a warning), or a pattern with * ? [..] in its last part. A file or pattern that ends in .json is
 // read as JSONL or a list of records. All but parquet may be packed (.gz, .zst). A folder may be one of TensorFlow
-// Datasets. Local, gs:// or s3://. Throws ConfigError naming `key` (the configuration key the path came from) when there
-// is nothing, files of several kinds, the same file packed and unpacked, an unknown ending, or a pipe or device.
+// Datasets. Local, gs:// or s3://. Throws ConfigError naming `key` (the configuration key the path came from) when
+// there is nothing, files of several kinds, the same file packed and unpacked, an unknown ending, or a pipe or device.
 DatasetFiles find_dataset(const std::string& path, std::string_view key, const DatasetQuery& query = {});
 
 // The folder of the data set of TensorFlow Datasets that `path` and the query name, if they do.

@@ -120,8 +120,8 @@ TEST(FindDataset, AFileBesideItsPackedFormIsAnError) {
   TemporaryFolder folder;
   for (const char* name : {"a.jsonl", "b.jsonl.gz", "a.jsonl.gz"}) folder.write(name, "x");
   EXPECT_THAT([&] { find_dataset(folder.path(), "k"); },
-              ThrowsMessage<ConfigError>(AllOf(HasSubstr("a.jsonl.gz lies beside a.jsonl, which is read too"),
-                                               HasSubstr("*.jsonl.gz"))));
+              ThrowsMessage<ConfigError>(
+                  AllOf(HasSubstr("a.jsonl.gz lies beside a.jsonl, which is read too"), HasSubstr("*.jsonl.gz"))));
   EXPECT_EQ(find_dataset(folder / "*.jsonl.gz", "k").paths.size(), 2u);
 }
 
@@ -132,9 +132,7 @@ TEST(FindDataset, AFolderOfTensorFlowDatasetsIsKnownWhereItsDataSetIsNamed) {
   EXPECT_THAT([] { find_dataset("tests/data/tfds", "k", {.split = "train", .tfds_name = "other"}); },
               ThrowsMessage<ConfigError>(HasSubstr("no .txt, .jsonl or .parquet file in this folder")));
   EXPECT_THAT(
-      [] {
-        find_dataset("tests/data/tfds", "k", {.split = "train", .tfds_name = "other", .tfds_required = true});
-      },
+      [] { find_dataset("tests/data/tfds", "k", {.split = "train", .tfds_name = "other", .tfds_required = true}); },
       ThrowsMessage<ConfigError>(HasSubstr("no data set 'other'")));
 }
 

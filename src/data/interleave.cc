@@ -57,8 +57,8 @@ InterleavedOrder::InterleavedOrder(const std::vector<DocumentBlock>& blocks, siz
 }
 
 int64_t InterleavedOrder::operator[](int64_t i) const {
-  const auto after =
-      std::upper_bound(phases_.begin(), phases_.end(), i, [](int64_t place, const Phase& p) { return place < p.begin; });
+  const auto after = std::upper_bound(phases_.begin(), phases_.end(), i,
+                                      [](int64_t place, const Phase& p) { return place < p.begin; });
   const Phase& phase = *(after - 1);
   const int64_t round = (i - phase.begin) / phase.round;
   int64_t rest = (i - phase.begin) % phase.round;

@@ -54,9 +54,15 @@ std::vector<int64_t> by_hand(const std::vector<DocumentBlock>& blocks) {
 }
 
 TEST(InterleavedOrder, IsThatOfTheLoopForBlocksOfAnySizes) {
-  const std::vector<std::vector<int64_t>> sizes = {
-      {0}, {1}, {16}, {17}, {38, 37, 37, 38}, {16, 32, 5}, {0, 3, 0, 50}, std::vector<int64_t>(40, 16),
-      std::vector<int64_t>(33, 100)};
+  const std::vector<std::vector<int64_t>> sizes = {{0},
+                                                   {1},
+                                                   {16},
+                                                   {17},
+                                                   {38, 37, 37, 38},
+                                                   {16, 32, 5},
+                                                   {0, 3, 0, 50},
+                                                   std::vector<int64_t>(40, 16),
+                                                   std::vector<int64_t>(33, 100)};
   for (size_t seed = 0; seed < 40; ++seed) {
     std::vector<DocumentBlock> blocks;
     if (seed < sizes.size()) {

@@ -93,9 +93,9 @@ class JsonlSource final : public DocumentSource {
   std::string_view text(int64_t i) override {
     json value = value_of(i);
     if (!value.is_string()) {
-      fail(i, fmt::format("column '{}' holds a JSON {}, not a string{}", column_, value.type_name(),
-                          value.is_array() ? "; tokenize_train_data=False (tokenize_eval_data) takes lists of token ids"
-                                           : ""));
+      fail(i, fmt::format(
+                  "column '{}' holds a JSON {}, not a string{}", column_, value.type_name(),
+                  value.is_array() ? "; tokenize_train_data=False (tokenize_eval_data) takes lists of token ids" : ""));
     }
     text_ = std::move(value.get_ref<std::string&>());
     return text_;

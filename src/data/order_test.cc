@@ -95,8 +95,7 @@ TEST(EpochOrder, InterleavingGoesRoundTheBlocksAndStillGivesEveryDocumentOnce) {
   for (int processes : {2, 3, 7}) {
     std::vector<int64_t> all;
     for (int process = 0; process < processes; ++process) {
-      OrderOptions options{
-          .shuffle = false, .process_index = process, .process_count = processes, .interleave = true};
+      OrderOptions options{.shuffle = false, .process_index = process, .process_count = processes, .interleave = true};
       for (int64_t document : documents(EpochOrder(blocks, options, 0))) all.push_back(document);
     }
     EXPECT_THAT(all, testing::UnorderedElementsAreArray(first_numbers(67))) << processes;

@@ -24,9 +24,10 @@ constexpr int kLevel = 1;
 constexpr int64_t kAlwaysAllowed = int64_t{256} << 20;  // bytes, of whatever
 
 [[noreturn]] void fail_temporary(const std::string& folder, const char* what, int reason) {
-  throw RuntimeFault(fmt::format("{}: cannot {} a temporary file, in which packed data are kept: {}; TMPDIR names "
-                                 "another folder",
-                                 folder, what, std::strerror(reason)));
+  throw RuntimeFault(
+      fmt::format("{}: cannot {} a temporary file, in which packed data are kept: {}; TMPDIR names "
+                  "another folder",
+                  folder, what, std::strerror(reason)));
 }
 
 struct FreePacker {
@@ -90,7 +91,8 @@ class PackedFiles::Blocks {
       if (n <= 0) fail_temporary(folder_, "write", n == 0 ? ENOSPC : errno);
       done += static_cast<size_t>(n);
     }
-    places_.push_back({.begin = end_, .packed = static_cast<uint32_t>(size), .bytes = static_cast<uint32_t>(bytes.size())});
+    places_.push_back(
+        {.begin = end_, .packed = static_cast<uint32_t>(size), .bytes = static_cast<uint32_t>(bytes.size())});
     end_ += size;
   }
 

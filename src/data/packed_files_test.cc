@@ -20,7 +20,8 @@ using testing::ThrowsMessage;
 std::string long_text() {
   std::string text;
   uint64_t state = 1;
-  while (text.size() < 900'000) text += std::to_string(state = state * 6364136223846793005U + 1442695040888963407U) + "\n";
+  while (text.size() < 900'000)
+    text += std::to_string(state = state * 6364136223846793005U + 1442695040888963407U) + "\n";
   return text;
 }
 
@@ -40,8 +41,11 @@ TEST(PackedFiles, AnyPlaceOfBothFormsIsRead) {
     }
   }
   std::byte beyond;
-  EXPECT_THAT([&] { gzip->read(static_cast<int64_t>(text.size()), {&beyond, 1}); },
-              ThrowsMessage<FormatError>(HasSubstr("the unpacked file ends here")));
+  EXPECT_THAT(
+      [&] {
+        gzip->read(static_cast<int64_t>(text.size()), {&beyond, 1});
+      },
+      ThrowsMessage<FormatError>(HasSubstr("the unpacked file ends here")));
 }
 
 TEST(PackedFiles, PartsOneBehindTheOtherAreOneFile) {

@@ -59,8 +59,8 @@ TEST(RowPacker, ATokenMoreThanARowIsTheLastTarget) {
 }
 
 TEST(RowPacker, AnOpenRowIsNeverGoneBackToAndADocumentHasItsOwnTargets) {
-  RowPacker packer({.form = RowForm::kOpenRow, .rows = 2, .length = 4, .pad_id = kPad, .bos_id = kBos,
-                    .mask_by_value = true});
+  RowPacker packer(
+      {.form = RowForm::kOpenRow, .rows = 2, .length = 4, .pad_id = kPad, .bos_id = kBos, .mask_by_value = true});
   EXPECT_TRUE(place(packer, {kBos, 10, 11, kPad}));
   EXPECT_TRUE(place(packer, {kBos, 20, 21}));  // one place is left in row 0
   EXPECT_TRUE(place(packer, {30, kBos}));

@@ -13,7 +13,8 @@ namespace {
 class ParquetSource final : public DocumentSource {
  public:
   ParquetSource(const std::vector<std::string>& paths, const SourceOptions& options)
-      : paths_(paths), column_(options.column),
+      : paths_(paths),
+        column_(options.column),
         kind_(options.token_ids ? ColumnKind::kNumbers : ColumnKind::kText),
         cache_bytes_(options.cache_bytes) {
     for (size_t i = 0; i < paths_.size(); ++i) {

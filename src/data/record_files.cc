@@ -15,7 +15,7 @@ namespace {
 
 // Far below what a process may open.
 constexpr size_t kMaxOpen = 256;
-constexpr int64_t kLongSearch = 10000;  // records
+constexpr int64_t kLongSearch = 10000;            // records
 constexpr int64_t kMaxRecord = int64_t{1} << 31;  // bytes
 constexpr int64_t kFraming = static_cast<int64_t>(kTfRecordHead + kTfRecordTail);
 

@@ -99,13 +99,18 @@ TEST_P(EveryForm, AStreamRestoredAfterABatchGivesTheSameRest) {
 
 INSTANTIATE_TEST_SUITE_P(
     Data, EveryForm,
-    testing::Values(Form{.name = "text", .path = "tests/data/data/corpus.txt"}, Form{.name = "jsonl", .path = "tests/data/data/corpus.jsonl"},
-                    Form{.name = "parquet", .path = "tests/data/data/corpus.parquet"}, Form{.name = "gzip", .path = ""}, Form{.name = "zstd", .path = ""},
-                    Form{.name = "gzip_in_order", .path = "", .shuffle = false}, Form{.name = "tfds", .path = "tests/data/tfds"},
+    testing::Values(Form{.name = "text", .path = "tests/data/data/corpus.txt"},
+                    Form{.name = "jsonl", .path = "tests/data/data/corpus.jsonl"},
+                    Form{.name = "parquet", .path = "tests/data/data/corpus.parquet"}, Form{.name = "gzip", .path = ""},
+                    Form{.name = "zstd", .path = ""}, Form{.name = "gzip_in_order", .path = "", .shuffle = false},
+                    Form{.name = "tfds", .path = "tests/data/tfds"},
                     Form{.name = "tfds_seventh_process", .path = "tests/data/tfds", .process_count = 7},
                     Form{.name = "tfds_in_order", .path = "tests/data/tfds", .shuffle = false},
                     Form{.name = "tfds_as_the_peer", .path = "tests/data/tfds", .peer_rules = true, .shuffle = false},
-                    Form{.name = "tfds_as_the_peer_shared", .path = "tests/data/tfds", .peer_rules = true, .shuffle = false,
+                    Form{.name = "tfds_as_the_peer_shared",
+                         .path = "tests/data/tfds",
+                         .peer_rules = true,
+                         .shuffle = false,
                          .process_count = 3},
                     Form{.name = "ids_jsonl", .path = "tests/data/tokens/tokens.jsonl", .token_ids = true},
                     Form{.name = "ids_parquet", .path = "tests/data/tokens/tokens.parquet", .token_ids = true}),
@@ -179,8 +184,7 @@ void expect_row(const Batch& batch, int64_t row, const nlohmann::json& expected)
 
 // What MaxText 0.2.5 makes of the same folder with the same tokenizer.
 TEST(PeersTfds, BatchesAreThoseOfMaxText) {
-  const nlohmann::json expected =
-      nlohmann::json::parse(read_file("tests/data/tfds/c4/en/3.1.0/expected_batches.json"));
+  const nlohmann::json expected = nlohmann::json::parse(read_file("tests/data/tfds/c4/en/3.1.0/expected_batches.json"));
   const TextEncoder encoder = text_encoder(Tokenizer::load("tests/data/tokenizer"));
   for (const char* form : {"packed", "not_packed"}) {
     for (const auto& [split, batches] : expected[form].items()) {
@@ -325,8 +329,8 @@ TEST(DocumentStream, ATokenIdThatIsNotInTheVocabularyIsAnError) {
                       .vocab_size = 5,
                       .shuffle = false};
   EXPECT_THAT([&] { open_batches(options, {})->next(); },
-              ThrowsMessage<FormatError>(AllOf(HasSubstr("a.jsonl:2: token id 5 is not between 0 and 4"),
-                                               HasSubstr("vocab_size=5"))));
+              ThrowsMessage<FormatError>(
+                  AllOf(HasSubstr("a.jsonl:2: token id 5 is not between 0 and 4"), HasSubstr("vocab_size=5"))));
   options.vocab_size = 6;
   options.packing = false;
   EXPECT_NO_THROW(open_batches(options, {}));

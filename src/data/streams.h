@@ -75,8 +75,9 @@ std::unique_ptr<BatchStream> open_batches(const DataOptions& options, TextEncode
 std::unique_ptr<BatchStream> open_synthetic(const DataOptions& options);
 
 // Documents in a seeded order, encoded (begin- and end-of-sentence per add_bos and add_eos), cut to `length` with the
-// end-of-sentence kept (to length + 1 as they are where they are token_ids, or of RowForm::kOpenRow), packed, shifted. A batch ends with the first document that fits into none of its rows; an
-// epoch's end does not end a batch. The state is the number of the next document, so resuming is exact.
+// end-of-sentence kept (to length + 1 as they are where they are token_ids, or of RowForm::kOpenRow), packed, shifted.
+// A batch ends with the first document that fits into none of its rows; an epoch's end does not end a batch. The state
+// is the number of the next document, so resuming is exact.
 std::unique_ptr<BatchStream> open_document_stream(const DataOptions& options, TextEncoder encoder);
 
 }  // namespace fathom

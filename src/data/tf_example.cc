@@ -43,11 +43,10 @@ std::string_view feature_of(std::string_view message, std::string_view column, c
   }
   if (found) return *found;
   std::ranges::sort(names);  // the map's own order is nobody's
-  throw FormatError(where, names.empty()
-                               ? "no tf.train.Example with features"
-                               : fmt::format("no feature '{}'; the features are: {} (train_data_columns or "
-                                             "eval_data_columns names the one that is read)",
-                                             column, listed(names, kListed)));
+  throw FormatError(where, names.empty() ? "no tf.train.Example with features"
+                                         : fmt::format("no feature '{}'; the features are: {} (train_data_columns or "
+                                                       "eval_data_columns names the one that is read)",
+                                                       column, listed(names, kListed)));
 }
 
 // The list that a feature holds, and of what.

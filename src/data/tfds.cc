@@ -20,7 +20,7 @@ using nlohmann::json;
 
 constexpr std::string_view kInfo = "dataset_info.json";
 constexpr std::string_view kFeatures = "features.json";
-constexpr size_t kListed = 16;                  // names that a message lists
+constexpr size_t kListed = 16;                      // names that a message lists
 constexpr int64_t kMostRecords = int64_t{1} << 40;  // of a shard: sums of them stay numbers
 
 using Version = std::array<int64_t, 3>;
@@ -192,8 +192,8 @@ std::optional<std::string> find_tfds(const TfdsQuery& query) {
     const std::string folder = below.empty() ? query.path : join_path(query.path, below);
     const std::map<Version, std::string> versions = versions_in(folder);
     // Folders of any data may have such names.
-    const bool found = !versions.empty() &&
-                       (query.required || is_version_folder(join_path(folder, versions.rbegin()->second)));
+    const bool found =
+        !versions.empty() && (query.required || is_version_folder(join_path(folder, versions.rbegin()->second)));
     if (found) return choose_version(query, name, folder, versions);
     if (below.empty()) break;
     const size_t slash = below.find('/');

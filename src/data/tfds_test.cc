@@ -138,10 +138,10 @@ TEST(TfRecordSource, GivesTheFeatureOfEveryRecordInTheOrderOfTheFiles) {
 
 TEST(TfRecordSource, AFeatureThatIsNotThereShowsAtOnceAndListsThoseThatAre) {
   EXPECT_THAT([] { open("content"); },
-              ThrowsMessage<FormatError>(AllOf(
-                  HasSubstr("00000-of-00004: record 0: no feature 'content'; the features are: content-length, "
-                            "content-type, text, timestamp, url"),
-                  HasSubstr("train_data_columns"))));
+              ThrowsMessage<FormatError>(
+                  AllOf(HasSubstr("00000-of-00004: record 0: no feature 'content'; the features are: content-length, "
+                                  "content-type, text, timestamp, url"),
+                        HasSubstr("train_data_columns"))));
   EXPECT_THAT([] { open("text", true); },
               ThrowsMessage<FormatError>(HasSubstr("feature 'text' holds bytes, not token ids")));
 }

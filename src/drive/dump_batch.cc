@@ -19,8 +19,7 @@ void dump_first_batch(const Config& config, const std::string& path) {
   check_batch_split(config, session.mesh());
   const StateSpec spec = state_spec(config, session.mesh().mesh);
   const int64_t rows = resolve_batch(config, session.mesh().devices()).to_train;
-  const RowShare share =
-      row_share(*session.assignment(), batch_argument(spec, {rows, config.max_target_length}));
+  const RowShare share = row_share(*session.assignment(), batch_argument(spec, {rows, config.max_target_length}));
   Config alone = config;
   alone.eval_interval = -1;
   const std::optional<Batch> batch = open_training_data(alone, share, {}).train->next();

@@ -13,8 +13,8 @@ void fuzz_tfds(std::string_view input) {
   const auto size = static_cast<int64_t>(framed ? bytes.size() : input.size() - 1);
   for (const bool token_ids : {false, true}) {
     expect_error_at_most([&] {
-      const std::unique_ptr<DocumentSource> source =
-          open_tf_records({{path, framed ? 1 : 3, size}}, {.column = "text", .token_ids = token_ids, .check_first = false});
+      const std::unique_ptr<DocumentSource> source = open_tf_records(
+          {{path, framed ? 1 : 3, size}}, {.column = "text", .token_ids = token_ids, .check_first = false});
       for (int64_t i = source->size() - 1; i >= 0; --i) {
         if (token_ids) {
           source->ids(i);

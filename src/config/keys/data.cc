@@ -30,13 +30,15 @@ constexpr KeyBinding kTokenizerType = {
 
 constexpr KeyRow kRows[] = {
     {"dataset_type", bind<&Config::dataset_type>, "", kBuilt,
-     "`synthetic`, `files` (dataset_path), `tfds` (dataset_path, dataset_name), `hf` (hf_path); when empty, from the path "
+     "`synthetic`, `files` (dataset_path), `tfds` (dataset_path, dataset_name), `hf` (hf_path); when empty, from the "
+     "path "
      "that is given"},
     {"dataset_path", bind<&Config::dataset_path>, "", kBuilt,
      "file, folder or pattern of .txt, .jsonl (either also packed: .gz, .zst) or .parquet, or a folder of TensorFlow "
      "Datasets"},
     {"dataset_name", bind<&Config::dataset_name>, "c4/en:3.1.0", kBuilt,
-     "data set, configuration and version below a folder of TensorFlow Datasets; the newest version when none is named"},
+     "data set, configuration and version below a folder of TensorFlow Datasets; the newest version when none is "
+     "named"},
     {"eval_dataset_name", bind<&Config::eval_dataset_name>, "c4/en:3.1.0", kBuilt,
      "the same for evaluation; dataset_name unless given"},
     {"hf_path", bind<&Config::hf_path>, "", kBuilt,
