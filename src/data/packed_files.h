@@ -23,7 +23,7 @@ std::string_view unpacked_name(std::string_view name);
 // added, and kept packed anew in blocks that can: about as many bytes as the packed files have, in one file of the
 // folder for temporary files (TMPDIR) that has no name and goes with the process. The time is that of unpacking
 // (hundreds of megabytes a second) and of packing lightly; a read at any place unpacks one block, a fraction of a
-. The memory is two blocks, 16 bytes a block, and the window that a zstd file asks for (128 MiB at most).
+// millisecond. The memory is two blocks, 16 bytes a block, and the window that a zstd file asks for (128 MiB at most).
 // Every process of a job does so for itself. Not for several threads at once.
 class PackedFiles {
  public:
