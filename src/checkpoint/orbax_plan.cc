@@ -69,7 +69,8 @@ OrbaxPlan::OrbaxPlan(std::vector<StoredArraySpec> arrays, OrbaxOptions options)
                               .chunk = spec.chunk,
                               .inner = spec.inner,
                               .version = options_.zarr3 ? 3 : 2,
-                              .compress = options_.compress},
+                              .compress = options_.compress,
+                              .checksum = options_.checksum},
                    .grid = {},
                    .chunks = 1};
     for (size_t axis = 0; axis < spec.sizes.size(); ++axis) {
@@ -87,9 +88,9 @@ int64_t OrbaxPlan::chunks() const {
 }
 
 std::string OrbaxPlan::identity() const {
-  std::vector<std::string> parts = {options_.source,
-                                    fmt::format("{} {} {} {}", options_.ocdbt, options_.zarr3, options_.compress,
-                                                options_.scan_layers ? int{*options_.scan_layers} : -1)};
+  std::vector<std::string> parts = {
+      options_.source, fmt::format("{} {} {} {} {}", options_.ocdbt, options_.zarr3, options_.compress,
+                                   options_.checksum, options_.scan_layers ? int{*options_.scan_layers} : -1)};
   for (const auto& path : options_.empty) parts.push_back("{} " + name_of(path));
   for (const auto& path : options_.none) parts.push_back("None " + name_of(path));
   for (const auto& path : options_.lists) parts.push_back("[] " + name_of(path));

@@ -30,9 +30,10 @@ struct StoredArraySpec {
 };
 
 struct OrbaxOptions {
-  bool ocdbt = true;     // else a file for each chunk
-  bool zarr3 = true;     // else zarr 2, which has no inner chunks
-  bool compress = true;  // zstd, level 1
+  bool ocdbt = true;      // else a file for each chunk
+  bool zarr3 = true;      // else zarr 2, which has no inner chunks
+  bool compress = true;   // zstd, level 1
+  bool checksum = false;  // zarr 3 alone: crc32c of each inner chunk that is not compressed
   // What the writer of the folder says about the layers; nothing: nothing.
   std::optional<bool> scan_layers = std::nullopt;
   std::vector<std::vector<std::string>> empty = {{"opt_state"}};  // nodes that are {}

@@ -79,6 +79,17 @@ void append_index(std::string& index, int64_t offset, int64_t length) {
   append_little_endian(index, static_cast<uint64_t>(length), 8);
 }
 
+bool has_checksums(const ZarrLayout& layout) { return layout.checksum && !layout.compress; }
+
+// Returns the bytes of the checksum.
+int64_t append_with_checksum(std::string_view bytes, ByteSink& sink) {
+  std::string checksum;
+  append_little_endian(checksum, crc32c(bytes), 4);
+  sink.append(bytes);
+  sink.append(checksum);
+  return std::ssize(checksum);
+}
+
 }  // namespace
 
 int64_t chunk_bytes(const ZarrLayout& layout) { return element_count(layout.chunk) * byte_size(layout.dtype); }
@@ -102,6 +113,7 @@ std::string zarr_description(const ZarrLayout& layout) {
   const Json little = codec("bytes", {{"endian", "little"}});
   Json inside = Json::array({little});
   if (layout.compress) inside.push_back(codec("zstd", {{"level", kZstdLevel}, {"checksum", false}}));
+  if (has_checksums(layout)) inside.push_back({{"name", "crc32c"}});
   const Json shards = codec("sharding_indexed", {{"chunk_shape", layout.inner},
                                                  {"codecs", inside},
                                                  {"index_codecs", Json::array({little, {{"name", "crc32c"}}})},
@@ -225,13 +237,15 @@ void ChunkEncoder::encode(const ZarrLayout& layout, std::span<const std::byte> e
 
 void ChunkEncoder::encode_shard(const ZarrLayout& layout, std::string_view elements, ByteSink& sink) {
   const InnerGrid grid(layout);
+  const bool checksums = has_checksums(layout);
   std::string index;
   int64_t offset = 0;
   auto store = [&](std::string_view piece) {  // one or more inner chunks
-    if (!layout.compress) sink.append(piece);
+    if (!layout.compress && !checksums) sink.append(piece);
     for (; !piece.empty(); piece.remove_prefix(static_cast<size_t>(grid.bytes))) {
       const std::string_view one = piece.substr(0, static_cast<size_t>(grid.bytes));
-      const int64_t length = layout.compress ? compress(one, sink) : grid.bytes;
+      int64_t length = layout.compress ? compress(one, sink) : grid.bytes;
+      if (checksums) length += append_with_checksum(one, sink);
       append_index(index, offset, length);
       offset += length;
     }

@@ -24,6 +24,7 @@ struct ZarrLayout {
   std::vector<int64_t> inner;  // version 3 alone: of the inner chunks of a chunk, which it is a multiple of
   int version = 3;             // of zarr: 2 or 3
   bool compress = true;        // zstd, each (inner) chunk for itself
+  bool checksum = false;       // version 3 alone: of each inner chunk that is not compressed
 };
 
 // Of a chunk, in memory.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/batch_fields.h"
 #include "base/error.h"
 #include "base/machine.h"
@@ -10,12 +12,24 @@
 namespace fathom {
 
 void require_state_memory(const Config& config, const StateSpec& state, const Session& session) {
+  const int64_t memory = machine_memory_bytes();
   if (config.hardware == Hardware::kCpu) {
-    if (state.bytes() <= machine_memory_bytes()) return;
-    throw ConfigError(
-        fmt::format("model_name={}: parameters and optimizer state take {}, this machine has {}; take a smaller model, "
-                    "or weight_dtype=bfloat16",
-                    config.model_name, gigabytes(state.bytes()), gigabytes(machine_memory_bytes())));
+    const bool copied = config.enable_checkpointing && config.async_checkpointing;
+    const int64_t needed = state.bytes() * (copied ? 2 : 1);
+    if (needed <= memory) return;
+    throw ConfigError(fmt::format(
+        "model_name={}: parameters and optimizer state{} take {}, this machine has {}; take a smaller model, {}"
+        "weight_dtype=bfloat16",
+        config.model_name, copied ? " and their copy for a checkpoint" : "", gigabytes(needed), gigabytes(memory),
+        copied ? "async_checkpointing=false, which needs no copy, or " : "or "));
+  }
+  const auto devices = std::ssize(session.assignment()->addressable());
+  const int64_t copy = std::min(state.bytes_of_a_device() * devices, state.bytes());
+  if (config.enable_checkpointing && copy > memory) {
+    throw ConfigError(fmt::format(
+        "enable_checkpointing: a save takes a copy of this process's part of the state, {}, and this machine has {}; "
+        "take more machines, or enable_checkpointing=false",
+        gigabytes(copy), gigabytes(memory)));
   }
   int64_t bytes = state.bytes_of_a_device();
   std::optional<int64_t> limit = session.client()->memory_limit(*session.client()->addressable_devices().front());

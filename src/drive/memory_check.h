@@ -7,8 +7,9 @@
 
 namespace fathom {
 
-// The state must fit: on the CPU into the machine's memory, which its devices share, otherwise into each device's. Said
-// before anything is compiled. Throws ConfigError with both numbers and what to do.
+// The state must fit: on the CPU into the machine's memory, which its devices share, otherwise into each device's; and
+// so must the copy that a save takes, into the machine's. Said before anything is compiled. Throws ConfigError with
+// both numbers and what to do.
 void require_state_memory(const Config& config, const StateSpec& state, const Session& session);
 
 // The batches of this process must fit into the machine's memory, on the CPU with the logits of a micro-batch and the

@@ -70,6 +70,7 @@ OrbaxPlan plan_of(const Config& config, const StateSpec& spec, const std::vector
            .zarr3 = config.checkpoint_storage_use_zarr3,
            // Numbers in training hardly shrink, and the devices would wait for the cores.
            .compress = false,
+           .checksum = true,
            .scan_layers = spec.model.scan_layers,
            .empty = {},
            .none = places.none(),

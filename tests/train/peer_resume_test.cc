@@ -1,0 +1,104 @@
+// Training goes on from states that MaxText wrote, with its numbers. tests/data/maxtext/resume.json: MaxText 0.2.5 gone
+// on from the same states, on one batch given again and again.
+#include <gmock/gmock.h>
+
+#include "base/file.h"
+#include "checkpoint/orbax_folder.h"
+#include "train_run.h"
+
+namespace fathom {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kRounding = 1e-6;  // of the peer's own numbers, relative
+
+json expected() { return json::parse(read_file("tests/data/maxtext/resume.json")); }
+
+std::string text(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+// The tokens of the peer's batch as rows of ids, often enough for all steps.
+std::string token_rows(const TemporaryFolder& folder, const json& tokens) {
+  std::string lines;
+  for (int step = 0; step < 8; ++step) {
+    for (const json& row : tokens) lines += json{{"tokens", row}}.dump() + "\n";
+  }
+  return folder.write("tokens.jsonl", lines);
+}
+
+Words keys_of(const json& all, const json& one, const TemporaryFolder& folder) {
+  json keys = all.at("common_keys");
+  keys.update(one.at("keys"));
+  keys.erase("dataset_type");
+  Words out;
+  for (const auto& [key, value] : keys.items()) out.push_back(key + "=" + text(value));
+  for (const char* word : {"defaults=maxtext", "tokenize_train_data=False", "packing=False", "run_name=resumed",
+                           "enable_data_shuffling=False", "enable_tensorboard=false", "hardware=cpu",
+                           "checkpoint_period=1", "matmul_precision=highest"}) {
+    out.emplace_back(word);
+  }
+  out.push_back("jax_cache_dir=" + compile_cache());
+  out.push_back("base_output_directory=" + folder.path());
+  out.push_back("dataset_path=" + token_rows(folder, all.at("tokens_4x17")));
+  out.push_back("load_full_state_path=tests/data/" + one.at("state").get<std::string>() + "/items");
+  return out;
+}
+
+double l2(const OrbaxFolder& folder, const std::function<bool(const std::string&)>& chosen) {
+  double sum = 0;
+  for (const StoredArray& array : folder.arrays()) {
+    if (!chosen(array.name)) continue;
+    const HostArray whole = convert(folder.whole(array), DType::kF32);
+    for (float x : whole.view<float>()) sum += static_cast<double>(x) * static_cast<double>(x);
+  }
+  return std::sqrt(sum);
+}
+
+class PeerResume : public testing::TestWithParam<std::string> {};
+
+TEST_P(PeerResume, GoesOnWithThePeersNumbers) {
+  const json all = expected();
+  const json one = *std::ranges::find_if(all.at("cases"), [](const json& c) { return c.at("name") == GetParam(); });
+  TemporaryFolder folder;
+  const Outcome outcome = train(keys_of(all, one, folder));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const std::vector<json> done = read_records(folder / "resumed/metrics.jsonl");
+  ASSERT_EQ(done.size(), one.at("steps").size());
+  for (size_t i = 0; i < done.size(); ++i) {
+    const json& step = one.at("steps")[i];
+    EXPECT_EQ(done[i].at("step"), step.at("step"));
+    for (const char* scalar : {"learning/current_learning_rate", "learning/loss", "learning/raw_grad_norm",
+                               "learning/grad_norm", "learning/param_norm", "learning/total_weights"}) {
+      const double ours = done[i].at(scalar), theirs = step.at(scalar);
+      EXPECT_NEAR(ours, theirs, 4 * kRounding * std::fabs(theirs)) << scalar << " of step " << step.at("step");
+    }
+  }
+  const OrbaxFolder saved = OrbaxFolder::open(folder / "resumed/checkpoints/4");
+  for (const auto& [name, norm] : one.at("parameter_l2_after_last_step").items()) {
+    const double ours = l2(saved, [&](const std::string& stored) { return stored == "params.params." + name; });
+    EXPECT_NEAR(ours, norm.get<double>(), 4 * kRounding * norm.get<double>()) << name;
+  }
+  for (const char* moment : {"mu", "nu"}) {
+    const double theirs = one.at("adam_l2_after_last_step").at(moment);
+    const double ours = l2(saved, [&](const std::string& stored) {
+      return stored.starts_with(std::string("opt_state.0.") + moment + ".");
+    });
+    EXPECT_NEAR(ours, theirs, 10 * kRounding * theirs) << moment;
+  }
+}
+
+std::vector<std::string> names() {
+  std::vector<std::string> out;
+  for (const json& one : expected().at("cases")) out.push_back(one.at("name"));
+  return out;
+}
+
+INSTANTIATE_TEST_SUITE_P(States, PeerResume, testing::ValuesIn(names()), [](const auto& tested) {
+  std::string name = tested.param;
+  std::ranges::replace_if(
+      name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace fathom
