@@ -34,6 +34,7 @@ int run_demo(const CommandLine& line, const Environment& environment) {
   line.refuse_words();
   int64_t count = line.count_flag("tokens", 48);
   Config config = command_config(line.config, environment, {.found_hardware = default_hardware()});
+  config.enable_checkpointing = false;  // it always begins, and shows what came of it
   if (config.dataset_type == DatasetType::kSynthetic) {
     throw ConfigError("demo: synthetic data has no words to complete; give dataset_path and tokenizer_path");
   }
