@@ -65,12 +65,14 @@ wheel_headers(fathom::pjrt xla_plugins/xla_cpu_pjrt/include -fpermissive)
 # xla/ffi/api/*.h, FFI 0.2. Only src/kernels/ffi may see them.
 wheel_headers(fathom::ffi jaxlib/include -fpermissive)
 
-# Arrow and Parquet; Arrow's own file systems and its JSON reader are in libarrow. Both are built with the C++11 ABI.
+# Arrow and Parquet; Arrow's own file systems but S3 are in libarrow. All are built with the C++11 ABI.
 wheel_headers(fathom::arrow_headers pyarrow/include)
 wheel_library(fathom::libarrow pyarrow libarrow.so.2600)
 wheel_library(fathom::libparquet pyarrow libparquet.so.2600)
+wheel_library(fathom::libarrow_s3 pyarrow libarrow_s3.so.2600)
 add_library(fathom::arrow INTERFACE IMPORTED GLOBAL)
-target_link_libraries(fathom::arrow INTERFACE fathom::arrow_headers fathom::libparquet fathom::libarrow)
+target_link_libraries(fathom::arrow INTERFACE fathom::arrow_headers fathom::libparquet fathom::libarrow_s3
+  fathom::libarrow)
 
 # Flags of our own code: warnings are errors; third-party headers are system headers.
 add_library(fathom_flags INTERFACE)

@@ -1,7 +1,8 @@
 // The C border between the program and the module libfathom_arrow.so, which is the only code that sees Arrow.
 //
-// Every function returns 0, or 1 after it gave one line of explanation to `error`. Strings pass through sinks, so that
-// no memory changes hands. A path is a URI (gs://, s3://) or, for parquet, also a local path.
+// Every function that can fail returns 0, or 1 after it gave one line of explanation to `error`. Strings pass through
+// sinks, so that no memory changes hands. A path is a URI (gs://, s3://) or, for parquet, also a local path. A store
+// that does not answer makes an error of any of them; requests that it turns down for now are made again before.
 #pragma once
 
 #include <cstdint>
@@ -34,14 +35,24 @@ struct ArrowAbi {
 
   // Kind of a path, and bytes of a file (0 otherwise).
   int (*stat)(const char* uri, int32_t* kind, int64_t* size, ArrowSink error);
-  // Exactly [offset, offset + size) into `out`.
-  int (*read)(const char* uri, int64_t offset, int64_t size, char* out, ArrowSink error);
   // Each entry of a folder, not recursive: base name, bytes, 1 for a folder.
   int (*list)(const char* uri, ArrowEntrySink entries, ArrowSink error);
-  // Writes the whole object; it appears under its name only when complete.
-  int (*write)(const char* uri, const char* data, int64_t size, ArrowSink error);
   // Removes a file, or a folder and all it holds.
   int (*remove)(const char* uri, ArrowSink error);
+
+  // Opens an object that must exist.
+  int (*open)(const char* uri, void** handle, ArrowSink error);
+  // Exactly [offset, offset + size) into `out`. Several threads may read at a time.
+  int (*read)(void* handle, int64_t offset, int64_t size, char* out, ArrowSink error);
+  void (*close)(void* handle);
+
+  // Begins an object that appears under its name when upload_finish returns, and not before.
+  int (*upload_begin)(const char* uri, void** handle, ArrowSink error);
+  // Adds bytes at its end. Parts go out as they fill, so that a few MB of an object are in memory.
+  int (*upload_append)(void* handle, const char* data, int64_t size, ArrowSink error);
+  int (*upload_finish)(void* handle, ArrowSink error);
+  // Frees the handle; an object that is not finished is given up.
+  void (*upload_close)(void* handle);
 
   // Opens a parquet file: `columns` takes the name of each top-level column, an ArrowColumnKind as `a`, 0 as `b`.
   int (*parquet_open)(const char* path, void** handle, ArrowEntrySink columns, ArrowSink error);

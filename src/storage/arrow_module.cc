@@ -3,16 +3,11 @@
 #include <dlfcn.h>
 
 #include <atomic>
-#include <chrono>
 #include <filesystem>
-#include <functional>
-#include <future>
-#include <memory>
-#include <thread>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
-#include "base/remote_path.h"
 #include "base/waiting.h"
 #include "storage/arrow_abi.h"
 
@@ -56,20 +51,60 @@ ArrowSink into(std::string& text) {
           }};
 }
 
-// What a store says, which may take its time: an error when it does not answer. Its thread is then left behind.
-template <class Result>
-Result answer(const std::string& uri, std::function<Result()> ask) {
-  if (!is_remote(uri)) return ask();
-  constexpr std::chrono::seconds kLongest{30};
-  Waiting waiting("waiting for " + uri);
-  auto task = std::make_shared<std::packaged_task<Result()>>(std::move(ask));
-  std::future<Result> said = task->get_future();
-  std::thread([task] { (*task)(); }).detach();
-  if (said.wait_for(kLongest) == std::future_status::timeout) {
-    throw FormatError(uri, "no answer within 30 s; check the name, the network and the credentials");
+// One object that is being read.
+class ObjectReader final : public FileReader {
+ public:
+  ObjectReader(const ArrowAbi& abi, std::string uri) : abi_(abi), uri_(std::move(uri)) {
+    Waiting waiting("waiting for " + uri_);
+    std::string error;
+    if (abi_.open(uri_.c_str(), &handle_, into(error)) != 0) throw FormatError(uri_, error);
   }
-  return said.get();
-}
+  ~ObjectReader() override { abi_.close(handle_); }
+  ObjectReader(const ObjectReader&) = delete;
+  ObjectReader& operator=(const ObjectReader&) = delete;
+
+  void read(int64_t offset, std::span<std::byte> out) const override {
+    std::string error;
+    char* data = reinterpret_cast<char*>(out.data());
+    if (abi_.read(handle_, offset, static_cast<int64_t>(out.size()), data, into(error)) != 0) {
+      throw FormatError(uri_, offset, error);
+    }
+  }
+
+ private:
+  const ArrowAbi& abi_;
+  std::string uri_;
+  void* handle_ = nullptr;
+};
+
+// One object that is being written.
+class ObjectUpload final : public FileUpload {
+ public:
+  ObjectUpload(const ArrowAbi& abi, std::string uri) : abi_(abi), uri_(std::move(uri)) {
+    Waiting waiting("waiting for " + uri_);
+    std::string error;
+    if (abi_.upload_begin(uri_.c_str(), &handle_, into(error)) != 0) fail(error);
+  }
+  ~ObjectUpload() override { abi_.upload_close(handle_); }
+  ObjectUpload(const ObjectUpload&) = delete;
+  ObjectUpload& operator=(const ObjectUpload&) = delete;
+
+  void append(std::string_view bytes) override {
+    std::string error;
+    if (abi_.upload_append(handle_, bytes.data(), static_cast<int64_t>(bytes.size()), into(error)) != 0) fail(error);
+  }
+  void finish() override {
+    std::string error;
+    if (abi_.upload_finish(handle_, into(error)) != 0) fail(error);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& why) const { throw RuntimeFault(uri_ + ": cannot write: " + why); }
+
+  const ArrowAbi& abi_;
+  std::string uri_;
+  void* handle_ = nullptr;
+};
 
 }  // namespace
 
@@ -81,47 +116,37 @@ const ArrowModule& arrow_module() {
 }
 
 PathKind ArrowModule::kind(const std::string& uri, int64_t* size) const {
-  using Found = std::pair<PathKind, int64_t>;
-  const Found found = answer<Found>(uri, [uri, abi = abi_]() -> Found {
-    std::string error;
-    int32_t kind = kArrowAbsent;
-    int64_t bytes = 0;
-    if (abi->stat(uri.c_str(), &kind, &bytes, into(error)) != 0) throw FormatError(uri, error);
-    if (kind == kArrowAbsent) return {PathKind::kAbsent, bytes};
-    return {kind == kArrowFolder ? PathKind::kFolder : PathKind::kFile, bytes};
-  });
-  if (size != nullptr) *size = found.second;
-  return found.first;
+  Waiting waiting("waiting for " + uri);
+  std::string error;
+  int32_t kind = kArrowAbsent;
+  int64_t bytes = 0;
+  if (abi_->stat(uri.c_str(), &kind, &bytes, into(error)) != 0) throw FormatError(uri, error);
+  if (size != nullptr) *size = bytes;
+  if (kind == kArrowAbsent) return PathKind::kAbsent;
+  return kind == kArrowFolder ? PathKind::kFolder : PathKind::kFile;
 }
 
-void ArrowModule::read(const std::string& uri, int64_t offset, std::span<std::byte> out) const {
-  std::string error;
-  char* data = reinterpret_cast<char*>(out.data());
-  if (abi_->read(uri.c_str(), offset, static_cast<int64_t>(out.size()), data, into(error)) != 0) {
-    throw FormatError(uri, offset, error);
-  }
+std::unique_ptr<const FileReader> ArrowModule::open(const std::string& uri) const {
+  return std::make_unique<ObjectReader>(*abi_, uri);
 }
 
 std::vector<FolderEntry> ArrowModule::list(const std::string& uri) const {
-  return answer<std::vector<FolderEntry>>(uri, [uri, abi = abi_] {
-    std::string error;
-    std::vector<FolderEntry> entries;
-    ArrowEntrySink sink{&entries, [](void* context, const char* name, int64_t size, int64_t is_folder) {
-                          static_cast<std::vector<FolderEntry>*>(context)->push_back({name, size, is_folder != 0});
-                        }};
-    if (abi->list(uri.c_str(), sink, into(error)) != 0) throw FormatError(uri, error);
-    return entries;
-  });
+  Waiting waiting("waiting for " + uri);
+  std::string error;
+  std::vector<FolderEntry> entries;
+  ArrowEntrySink sink{&entries, [](void* context, const char* name, int64_t size, int64_t is_folder) {
+                        static_cast<std::vector<FolderEntry>*>(context)->push_back({name, size, is_folder != 0});
+                      }};
+  if (abi_->list(uri.c_str(), sink, into(error)) != 0) throw FormatError(uri, error);
+  return entries;
 }
 
-void ArrowModule::write(const std::string& uri, std::string_view content) const {
-  std::string error;
-  if (abi_->write(uri.c_str(), content.data(), static_cast<int64_t>(content.size()), into(error)) != 0) {
-    throw RuntimeFault(uri + ": cannot write: " + error);
-  }
+std::unique_ptr<FileUpload> ArrowModule::upload(const std::string& uri) const {
+  return std::make_unique<ObjectUpload>(*abi_, uri);
 }
 
 void ArrowModule::remove(const std::string& uri) const {
+  Waiting waiting("removing " + uri);
   std::string error;
   if (abi_->remove(uri.c_str(), into(error)) != 0) throw RuntimeFault(uri + ": cannot remove: " + error);
 }

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,9 +20,9 @@ class ArrowModule {
   explicit ArrowModule(const ArrowAbi* abi) : abi_(abi) {}
 
   PathKind kind(const std::string& uri, int64_t* size) const;
-  void read(const std::string& uri, int64_t offset, std::span<std::byte> out) const;
+  std::unique_ptr<const FileReader> open(const std::string& uri) const;
   std::vector<FolderEntry> list(const std::string& uri) const;
-  void write(const std::string& uri, std::string_view content) const;
+  std::unique_ptr<FileUpload> upload(const std::string& uri) const;
   void remove(const std::string& uri) const;
   const ArrowAbi& abi() const { return *abi_; }
 

@@ -4,14 +4,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mapped_file.h"
+#include "base/partial_file.h"
 #include "base/remote_path.h"
+#include "base/waiting.h"
+#include "base/write_all.h"
 #include "storage/arrow_module.h"
 
 namespace fathom {
@@ -51,6 +56,38 @@ class LocalReader final : public FileReader {
  private:
   std::string path_;
   int file_;
+};
+
+void make_folder_of(const std::string& path) {
+  const fs::path folder = fs::path(path).parent_path();
+  std::error_code fault;
+  if (!folder.empty()) fs::create_directories(folder, fault);
+  if (fault) throw RuntimeFault(path + ": cannot make its folder: " + fault.message());
+}
+
+class LocalUpload final : public FileUpload {
+ public:
+  explicit LocalUpload(const std::string& path) : file_(path) {}
+  void append(std::string_view bytes) override {
+    file_.write(length_, bytes);
+    length_ += static_cast<int64_t>(bytes.size());
+  }
+  void finish() override { file_.finish(); }
+
+ private:
+  PartialFile file_;
+  int64_t length_ = 0;
+};
+
+class LocalInParts final : public FileInParts {
+ public:
+  explicit LocalInParts(const std::string& path) : file_(path) {}
+  void write(int64_t offset, std::string_view bytes) const override { file_.write(offset, bytes); }
+  void resize(int64_t bytes) const override { file_.resize(bytes); }
+  void finish() override { file_.finish(); }
+
+ private:
+  PartialFile file_;
 };
 
 class LocalStore final : public FileStore {
@@ -97,6 +134,16 @@ class LocalStore final : public FileStore {
     write_file_atomically(path, content);
   }
 
+  std::unique_ptr<FileUpload> upload(const std::string& path) const override {
+    make_folder_of(path);
+    return std::make_unique<LocalUpload>(path);
+  }
+
+  std::unique_ptr<FileInParts> in_parts(const std::string& path) const override {
+    make_folder_of(path);
+    return std::make_unique<LocalInParts>(path);
+  }
+
   void remove(const std::string& path) const override {
     std::error_code fault;
     fs::remove_all(path, fault);
@@ -104,14 +151,66 @@ class LocalStore final : public FileStore {
   }
 };
 
-// Each read is a request of its own.
-class ObjectReader final : public FileReader {
+// A file without a name, which is gone with the process however that ends.
+class NamelessFile {
  public:
-  explicit ObjectReader(std::string path) : path_(std::move(path)) {}
-  void read(int64_t offset, std::span<std::byte> out) const override { arrow_module().read(path_, offset, out); }
+  // `path` is what it is for.
+  explicit NamelessFile(const std::string& path) : path_(path), folder_(fs::temp_directory_path().string()) {
+    descriptor_ = ::open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (descriptor_ >= 0) return;
+    std::string name = folder_ + "/fathom-XXXXXX";  // not every file system knows O_TMPFILE
+    descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
+    if (descriptor_ < 0) fail();
+    ::unlink(name.c_str());
+  }
+  ~NamelessFile() { ::close(descriptor_); }
+  NamelessFile(const NamelessFile&) = delete;
+  NamelessFile& operator=(const NamelessFile&) = delete;
+
+  void write(int64_t offset, std::string_view bytes) const {
+    if (!write_all_at(descriptor_, offset, bytes)) fail();
+  }
+  void resize(int64_t bytes) const {
+    if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) fail();
+  }
+  // Calls f with all its bytes, some at a time.
+  template <class F>
+  void for_each_piece(F f) const {
+    std::string piece(size_t{8} << 20, '\0');
+    for (off_t at = 0;;) {
+      const ssize_t n = ::pread(descriptor_, piece.data(), piece.size(), at);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fail();
+      if (n == 0) return;
+      f(std::string_view(piece.data(), static_cast<size_t>(n)));
+      at += n;
+    }
+  }
+
+ private:
+  [[noreturn]] void fail() const {
+    throw RuntimeFault(path_ + ": cannot be kept in " + folder_ + " on its way (TMPDIR): " + std::strerror(errno));
+  }
+
+  std::string path_, folder_;
+  int descriptor_ = -1;
+};
+
+class ObjectInParts final : public FileInParts {
+ public:
+  explicit ObjectInParts(std::string path) : path_(std::move(path)), file_(path_) {}
+  void write(int64_t offset, std::string_view bytes) const override { file_.write(offset, bytes); }
+  void resize(int64_t bytes) const override { file_.resize(bytes); }
+  void finish() override {
+    Waiting waiting("uploading " + path_);
+    std::unique_ptr<FileUpload> upload = arrow_module().upload(path_);
+    file_.for_each_piece([&](std::string_view bytes) { upload->append(bytes); });
+    upload->finish();
+  }
 
  private:
   std::string path_;
+  NamelessFile file_;
 };
 
 // gs:// and s3://, through Arrow's file systems. The module is loaded by the first use, not by the choice of the store.
@@ -127,12 +226,12 @@ class ObjectStore final : public FileStore {
 
   FileBytes read(const std::string& path) const override {
     auto text = std::make_shared<std::string>(static_cast<size_t>(size(path)), '\0');
-    arrow_module().read(path, 0, std::as_writable_bytes(std::span(*text)));
+    if (!text->empty()) open(path)->read(0, std::as_writable_bytes(std::span(*text)));
     return {*text, text};
   }
 
   std::unique_ptr<const FileReader> open(const std::string& path) const override {
-    return std::make_unique<ObjectReader>(path);
+    return arrow_module().open(path);
   }
 
   std::vector<FolderEntry> list(const std::string& path) const override {
@@ -142,7 +241,15 @@ class ObjectStore final : public FileStore {
   }
 
   void write_atomically(const std::string& path, std::string_view content) const override {
-    arrow_module().write(path, content);
+    std::unique_ptr<FileUpload> file = upload(path);
+    file->append(content);
+    file->finish();
+  }
+
+  std::unique_ptr<FileUpload> upload(const std::string& path) const override { return arrow_module().upload(path); }
+
+  std::unique_ptr<FileInParts> in_parts(const std::string& path) const override {
+    return std::make_unique<ObjectInParts>(path);
   }
 
   void remove(const std::string& path) const override {

@@ -34,6 +34,31 @@ class FileReader {
   virtual void read(int64_t offset, std::span<std::byte> out) const = 0;
 };
 
+// A file that is being written from its beginning to its end. Not for several threads at once. Throws RuntimeFault naming
+// the path when it cannot be written.
+class FileUpload {
+ public:
+  // Nothing is left of a file that finish() was not called for.
+  virtual ~FileUpload() = default;
+  // Of a file on gs:// or s3:// a few MB are held; the rest is on its way.
+  virtual void append(std::string_view bytes) = 0;
+  // Gives the file its name.
+  virtual void finish() = 0;
+};
+
+// A file whose parts come in any order, each once. Throws as FileUpload does.
+class FileInParts {
+ public:
+  // Nothing is left of a file that finish() was not called for.
+  virtual ~FileInParts() = default;
+  // Thread-safe.
+  virtual void write(int64_t offset, std::string_view bytes) const = 0;
+  // What is not written reads as zeros.
+  virtual void resize(int64_t bytes) const = 0;
+  // Gives the file its name. One on gs:// or s3:// goes there now, from a nameless file in $TMPDIR that has held it.
+  virtual void finish() = 0;
+};
+
 // All functions throw FormatError (reading) or RuntimeFault (writing) naming the path. Thread-safe.
 class FileStore {
  public:
@@ -48,6 +73,9 @@ class FileStore {
   virtual std::vector<FolderEntry> list(const std::string& path) const = 0;
   // The file appears under its name only when it is complete. Makes the parent folders.
   virtual void write_atomically(const std::string& path, std::string_view content) const = 0;
+  // Both replace a file of that name when they are finished, and make the parent folders.
+  virtual std::unique_ptr<FileUpload> upload(const std::string& path) const = 0;
+  virtual std::unique_ptr<FileInParts> in_parts(const std::string& path) const = 0;
   // A file, or a folder with all it holds; nothing to do when it is absent.
   virtual void remove(const std::string& path) const = 0;
 };

@@ -65,22 +65,48 @@ TEST(FileStore, PathsAreJoinedAndCut) {
   EXPECT_EQ(base_name("b"), "b");
 }
 
+TEST(LocalStore, AFileAppearsWhenItIsFinishedAndNotBefore) {
+  TemporaryFolder folder;
+  const FileStore& store = file_store(folder.path());
+  {
+    std::unique_ptr<FileUpload> given_up = store.upload(folder / "a/file");
+    given_up->append("bytes");
+  }
+  EXPECT_TRUE(store.list(folder / "a").empty());
+  std::unique_ptr<FileUpload> file = store.upload(folder / "a/file");
+  file->append("one, ");
+  file->append("two");
+  EXPECT_EQ(store.kind(folder / "a/file"), PathKind::kAbsent);
+  file->finish();
+  EXPECT_EQ(store.read(folder / "a/file").bytes, "one, two");
+
+  std::unique_ptr<FileInParts> parts = store.in_parts(folder / "b/file");
+  parts->resize(8);
+  parts->write(5, "two");
+  parts->write(0, "one, ");
+  parts->finish();
+  EXPECT_EQ(store.read(folder / "b/file").bytes, "one, two");
+}
+
 // Arrow's file system in memory stands for an object store.
 TEST(ArrowModule, ObjectsAreWrittenReadAndRemoved) {
   const ArrowModule& arrow = arrow_module();
   std::string path = "mock://object";
   EXPECT_EQ(arrow.kind(path, nullptr), PathKind::kAbsent);
-  arrow.write(path, "0123456789");
+  std::unique_ptr<FileUpload> upload = arrow.upload(path);
+  upload->append("01234");
+  upload->append("56789");
+  upload->finish();
   int64_t size = 0;
   EXPECT_EQ(arrow.kind(path, &size), PathKind::kFile);
   EXPECT_EQ(size, 10);
   std::string out(4, ' ');
-  arrow.read(path, 3, std::as_writable_bytes(std::span(out)));
+  arrow.open(path)->read(3, std::as_writable_bytes(std::span(out)));
   EXPECT_EQ(out, "3456");
-  EXPECT_THAT([&] { arrow.read(path, 8, std::as_writable_bytes(std::span(out))); },
+  EXPECT_THAT([&] { arrow.open(path)->read(8, std::as_writable_bytes(std::span(out))); },
               ThrowsMessage<FormatError>(HasSubstr("mock://object: at byte 8: ")));
   EXPECT_THAT([&] { arrow.list("mock://object"); }, ThrowsMessage<FormatError>(HasSubstr("mock://object: ")));
-  EXPECT_THAT([&] { arrow.write("mock://absent/object", "x"); },
+  EXPECT_THAT([&] { arrow.upload("mock://absent/object"); },
               ThrowsMessage<RuntimeFault>(HasSubstr("mock://absent/object: cannot write")));
   arrow.remove(path);
   EXPECT_EQ(arrow.kind(path, nullptr), PathKind::kAbsent);

@@ -14,13 +14,16 @@
 
 namespace fathom {
 
+// What a Status says, in one line for the user of `uri`: what to do where that is known, and who was asked.
+std::string explained(const std::string& uri, const arrow::Status& status);
+
 // Runs `call`, which returns an arrow::Status; nothing is thrown past this border.
 template <class Call>
-int guarded(ArrowSink error, Call&& call) noexcept {
+int guarded(const std::string& uri, ArrowSink error, Call&& call) noexcept {
   try {
     arrow::Status status = call();
     if (status.ok()) return 0;
-    std::string text = status.message();
+    std::string text = explained(uri, status);
     error.take(error.context, text.data(), static_cast<int64_t>(text.size()));
   } catch (const std::exception& e) {
     std::string_view text = e.what();
@@ -35,16 +38,27 @@ int guarded(ArrowSink error, Call&& call) noexcept {
 struct Location {
   std::shared_ptr<arrow::fs::FileSystem> store;
   std::string path;  // inside the store
+  bool is_google = false;
 };
 
 // The file system of a URI or a local path, and the path in it. One file system a bucket serves the whole process.
 arrow::Result<Location> locate(const std::string& uri);
 
+// A file for reads at any place, with the limits of patience.h.
+arrow::Result<std::shared_ptr<arrow::io::RandomAccessFile>> open_file(const std::string& uri);
+
 int object_stat(const char* uri, int32_t* kind, int64_t* size, ArrowSink error);
-int object_read(const char* uri, int64_t offset, int64_t size, char* out, ArrowSink error);
 int object_list(const char* uri, ArrowEntrySink entries, ArrowSink error);
-int object_write(const char* uri, const char* data, int64_t size, ArrowSink error);
 int object_remove(const char* uri, ArrowSink error);
+
+int object_open(const char* uri, void** handle, ArrowSink error);
+int object_read(void* handle, int64_t offset, int64_t size, char* out, ArrowSink error);
+void object_close(void* handle);
+
+int upload_begin(const char* uri, void** handle, ArrowSink error);
+int upload_append(void* handle, const char* data, int64_t size, ArrowSink error);
+int upload_finish(void* handle, ArrowSink error);
+void upload_close(void* handle);
 
 int parquet_open(const char* path, void** handle, ArrowEntrySink columns, ArrowSink error);
 void parquet_close(void* handle);

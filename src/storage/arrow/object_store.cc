@@ -1,148 +1,220 @@
-#include <arrow/buffer.h>
-#include <arrow/io/interfaces.h>
-#include <dlfcn.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <map>
-#include <mutex>
+// What is asked about objects. Each question runs within the limit of patience.h: answers gather in memory of its own,
+// and go to the caller when it is there.
 #include <set>
+#include <vector>
 
 #include "storage/arrow/calls.h"
+#include "storage/arrow/patience.h"
 
 namespace fathom {
-
 namespace {
 
-// The S3 client is a library of its own beside libarrow, registered when it is loaded.
-arrow::Status load_s3() {
-  Dl_info info{};
-  if (dladdr(reinterpret_cast<void*>(&arrow::fs::LoadFileSystemFactories), &info) == 0) {
-    return arrow::Status::IOError("cannot tell where libarrow lies");
+// Whether a path that is not there lies in a bucket that is not there either. What may not be asked is taken to be.
+bool bucket_is_missing(const Location& at) {
+  const size_t slash = at.path.find('/');
+  if (slash == std::string::npos || at.store->type_name() == "mock") return false;
+  arrow::Result<arrow::fs::FileInfo> bucket = at.store->GetFileInfo(at.path.substr(0, slash));
+  return bucket.ok() && bucket->type() == arrow::fs::FileType::NotFound;
+}
+
+arrow::Status no_such_bucket(const Location& at) {
+  return arrow::Status::IOError("there is no bucket '", at.path.substr(0, at.path.find('/')), "'");
+}
+
+arrow::Result<arrow::fs::FileInfo> stat(const std::string& uri) {
+  ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
+  ARROW_ASSIGN_OR_RAISE(arrow::fs::FileInfo info, at.store->GetFileInfo(at.path));
+  if (info.type() == arrow::fs::FileType::NotFound && bucket_is_missing(at)) return no_such_bucket(at);
+  return info;
+}
+
+struct Entry {
+  std::string name;
+  int64_t size = 0;
+  bool is_folder = false;
+};
+
+arrow::Result<std::vector<Entry>> list(const std::string& uri) {
+  ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
+  arrow::fs::FileSelector selector;
+  selector.base_dir = at.path;
+  // On gs:// Arrow lists a folder only if it has an object of its own, which most writers do not make: there the
+  // folders are read off the names of all objects below.
+  selector.recursive = at.is_google;
+  ARROW_ASSIGN_OR_RAISE(std::vector<arrow::fs::FileInfo> infos, at.store->GetFileInfo(selector));
+  std::vector<Entry> entries;
+  std::set<std::string> folders;
+  for (const arrow::fs::FileInfo& info : infos) {
+    std::string name = info.path().substr(at.path.size() + 1);
+    size_t slash = name.find('/');
+    if (slash != std::string::npos || info.IsDirectory()) {
+      folders.insert(name.substr(0, slash));
+    } else {
+      entries.push_back({std::move(name), info.size(), false});
+    }
   }
-  std::filesystem::path arrow_library = info.dli_fname;
-  std::string name = "libarrow_s3" + arrow_library.filename().string().substr(std::string("libarrow").size());
-  return arrow::fs::LoadFileSystemFactories((arrow_library.parent_path() / name).c_str());
+  for (const std::string& name : folders) entries.push_back({name, 0, true});
+  return entries;
+}
+
+arrow::Status remove(const std::string& uri) {
+  ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
+  ARROW_ASSIGN_OR_RAISE(arrow::fs::FileInfo info, at.store->GetFileInfo(at.path));
+  if (!info.IsDirectory()) return at.store->DeleteFile(at.path);
+  if (!at.is_google) return at.store->DeleteDir(at.path);
+  // A folder without an object of its own is gone with its contents, and is then none that could be deleted.
+  arrow::fs::FileSelector selector;
+  selector.base_dir = at.path;
+  selector.recursive = true;
+  ARROW_ASSIGN_OR_RAISE(std::vector<arrow::fs::FileInfo> infos, at.store->GetFileInfo(selector));
+  std::vector<std::string> files;
+  for (const arrow::fs::FileInfo& entry : infos) {
+    if (entry.IsFile()) files.push_back(entry.path());
+  }
+  ARROW_RETURN_NOT_OK(at.store->DeleteFiles(files));
+  ARROW_ASSIGN_OR_RAISE(info, at.store->GetFileInfo(at.path));
+  return info.IsDirectory() ? at.store->DeleteDir(at.path) : arrow::Status::OK();
+}
+
+// Runs `ask` within the limit and gives its answer.
+template <class Answer>
+arrow::Result<Answer> answer(std::function<arrow::Result<Answer>()> ask) {
+  auto said = std::make_shared<Answer>();
+  ARROW_RETURN_NOT_OK(within_limit([said, ask = std::move(ask)]() -> arrow::Status {
+    ARROW_ASSIGN_OR_RAISE(*said, ask());
+    return arrow::Status::OK();
+  }));
+  return std::move(*said);
+}
+
+// An object that is being read.
+struct Object {
+  std::string uri;
+  std::shared_ptr<arrow::io::RandomAccessFile> file;
+};
+
+// An object that is being written.
+struct Upload {
+  std::string uri;
+  Location at;
+  std::shared_ptr<arrow::io::OutputStream> file;
+  bool failed = false;  // Google's stream may be in use by a thread that was left behind
+};
+
+// A call of the stream: Google's within the limit.
+arrow::Status of_stream(Upload& upload, std::function<arrow::Status()> call) {
+  arrow::Status status = upload.at.is_google ? within_limit(std::move(call)) : call();
+  upload.failed = upload.failed || !status.ok();
+  return status;
 }
 
 }  // namespace
 
-arrow::Result<Location> locate(const std::string& uri) {
-  static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<arrow::fs::FileSystem>> stores;
-  std::lock_guard lock(mutex);
-  size_t scheme = uri.find("://");
-  if (scheme == std::string::npos) {
-    Location local;
-    std::string absolute = std::filesystem::absolute(uri).string();
-    ARROW_ASSIGN_OR_RAISE(local.store, arrow::fs::FileSystemFromUriOrPath(absolute, &local.path));
-    return local;
-  }
-  if (uri.starts_with("s3://")) {
-    static const arrow::Status s3 = load_s3();
-    ARROW_RETURN_NOT_OK(s3);
-  }
-  // A key may hold any character, so only scheme and bucket are read as a URI; "bucket/key" is the path in the store.
-  // Credentials and end points come from the environment, as for the vendors' own tools.
-  size_t slash = uri.find('/', scheme + 3);
-  std::string root = uri.substr(0, slash);
-  std::string key = slash == std::string::npos ? "" : uri.substr(slash + 1);
-  while (!key.empty() && key.back() == '/') key.pop_back();
-  std::shared_ptr<arrow::fs::FileSystem>& store = stores[root];
-  if (store == nullptr) {
-    // Arrow asks a Google store again for fifteen minutes where it is not told otherwise.
-    const std::string options = uri.starts_with("gs://") ? "?retry_limit_seconds=20" : "";
-    arrow::Result<std::shared_ptr<arrow::fs::FileSystem>> made = arrow::fs::FileSystemFromUri(root + options);
-    // The S3 client must be shut down before its statics are destroyed, that is, by what is registered after their
-    // making.
-    [[maybe_unused]] static const int registered = std::atexit([] { arrow::fs::EnsureFinalized(); });
-    ARROW_ASSIGN_OR_RAISE(store, std::move(made));
-  }
-  std::string bucket = root.substr(scheme + 3);
-  bucket = bucket.substr(bucket.find('@') + 1);  // gs://anonymous@bucket; npos + 1 is 0
-  return Location{store, key.empty() ? bucket : bucket + "/" + key};
-}
-
 int object_stat(const char* uri, int32_t* kind, int64_t* size, ArrowSink error) {
-  return guarded(error, [&]() -> arrow::Status {
-    ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
-    ARROW_ASSIGN_OR_RAISE(arrow::fs::FileInfo info, at.store->GetFileInfo(at.path));
+  return guarded(uri, error, [&]() -> arrow::Status {
+    ARROW_ASSIGN_OR_RAISE(arrow::fs::FileInfo info,
+                          answer<arrow::fs::FileInfo>([uri = std::string(uri)] { return stat(uri); }));
     *kind = info.IsFile() ? kArrowFile : info.IsDirectory() ? kArrowFolder : kArrowAbsent;
     *size = info.IsFile() ? info.size() : 0;
     return arrow::Status::OK();
   });
 }
 
-int object_read(const char* uri, int64_t offset, int64_t size, char* out, ArrowSink error) {
-  return guarded(error, [&]() -> arrow::Status {
-    ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
-    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::io::RandomAccessFile> file, at.store->OpenInputFile(at.path));
-    // A single request of an object store may give less than it was asked for.
-    int64_t done = 0;
-    while (done < size) {
-      ARROW_ASSIGN_OR_RAISE(int64_t n, file->ReadAt(offset + done, size - done, out + done));
-      if (n <= 0) return arrow::Status::IOError("the file ends after ", offset + done, " bytes");
-      done += n;
-    }
-    return file->Close();
-  });
-}
-
 int object_list(const char* uri, ArrowEntrySink entries, ArrowSink error) {
-  return guarded(error, [&]() -> arrow::Status {
-    ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
-    arrow::fs::FileSelector selector;
-    selector.base_dir = at.path;
-    // On gs:// Arrow lists a folder only if it has an object of its own, which most writers do not make: there the
-    // folders are read off the names of all objects below.
-    selector.recursive = at.store->type_name() == "gcs";
-    ARROW_ASSIGN_OR_RAISE(std::vector<arrow::fs::FileInfo> infos, at.store->GetFileInfo(selector));
-    std::set<std::string> folders;
-    for (const arrow::fs::FileInfo& info : infos) {
-      std::string name = info.path().substr(at.path.size() + 1);
-      size_t slash = name.find('/');
-      if (slash != std::string::npos || info.IsDirectory()) {
-        folders.insert(name.substr(0, slash));
-      } else {
-        entries.take(entries.context, name.c_str(), info.size(), 0);
-      }
+  return guarded(uri, error, [&]() -> arrow::Status {
+    ARROW_ASSIGN_OR_RAISE(std::vector<Entry> found,
+                          answer<std::vector<Entry>>([uri = std::string(uri)] { return list(uri); }));
+    for (const Entry& entry : found) {
+      entries.take(entries.context, entry.name.c_str(), entry.size, entry.is_folder ? 1 : 0);
     }
-    for (const std::string& name : folders) entries.take(entries.context, name.c_str(), 0, 1);
     return arrow::Status::OK();
   });
 }
 
-int object_write(const char* uri, const char* data, int64_t size, ArrowSink error) {
-  return guarded(error, [&]() -> arrow::Status {
+// Not within the limit: a folder may hold many objects, each of which takes its time.
+int object_remove(const char* uri, ArrowSink error) {
+  return guarded(uri, error, [&] { return remove(uri); });
+}
+
+arrow::Result<std::shared_ptr<arrow::io::RandomAccessFile>> open_file(const std::string& uri) {
+  using File = std::shared_ptr<arrow::io::RandomAccessFile>;
+  return answer<File>([uri]() -> arrow::Result<File> {
     ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
-    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::io::OutputStream> file, at.store->OpenOutputStream(at.path));
-    arrow::Status written = file->Write(data, size);
-    if (!written.ok()) {
-      (void)file->Abort();
-      return written;
-    }
-    return file->Close();
+    ARROW_ASSIGN_OR_RAISE(File file, at.store->OpenInputFile(at.path));
+    return at.is_google ? limited(std::move(file)) : file;
   });
 }
 
-int object_remove(const char* uri, ArrowSink error) {
-  return guarded(error, [&]() -> arrow::Status {
-    ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
-    ARROW_ASSIGN_OR_RAISE(arrow::fs::FileInfo info, at.store->GetFileInfo(at.path));
-    if (!info.IsDirectory()) return at.store->DeleteFile(at.path);
-    // A folder without an object of its own is gone with its contents.
-    arrow::fs::FileSelector selector;
-    selector.base_dir = at.path;
-    selector.recursive = true;
-    ARROW_ASSIGN_OR_RAISE(std::vector<arrow::fs::FileInfo> infos, at.store->GetFileInfo(selector));
-    std::vector<std::string> files;
-    for (const arrow::fs::FileInfo& entry : infos) {
-      if (entry.IsFile()) files.push_back(entry.path());
-    }
-    ARROW_RETURN_NOT_OK(at.store->DeleteFiles(files));
-    ARROW_ASSIGN_OR_RAISE(info, at.store->GetFileInfo(at.path));
-    return info.IsDirectory() ? at.store->DeleteDir(at.path) : arrow::Status::OK();
+int object_open(const char* uri, void** handle, ArrowSink error) {
+  return guarded(uri, error, [&]() -> arrow::Status {
+    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::io::RandomAccessFile> file, open_file(uri));
+    *handle = new Object{uri, std::move(file)};
+    return arrow::Status::OK();
   });
+}
+
+int object_read(void* handle, int64_t offset, int64_t size, char* out, ArrowSink error) {
+  Object& object = *static_cast<Object*>(handle);
+  return guarded(object.uri, error, [&]() -> arrow::Status {
+    // A single request of an object store may give less than it was asked for.
+    int64_t done = 0;
+    while (done < size) {
+      const int64_t most = std::min(size - done, kPieceBytes);
+      ARROW_ASSIGN_OR_RAISE(int64_t n, object.file->ReadAt(offset + done, most, out + done));
+      if (n <= 0) return arrow::Status::IOError("the file ends after ", offset + done, " bytes");
+      done += n;
+    }
+    return arrow::Status::OK();
+  });
+}
+
+void object_close(void* handle) { delete static_cast<Object*>(handle); }
+
+int upload_begin(const char* uri, void** handle, ArrowSink error) {
+  return guarded(uri, error, [&]() -> arrow::Status {
+    ARROW_ASSIGN_OR_RAISE(Upload upload, answer<Upload>([uri = std::string(uri)]() -> arrow::Result<Upload> {
+                            Upload out{.uri = uri, .at = {}, .file = nullptr};
+                            ARROW_ASSIGN_OR_RAISE(out.at, locate(uri));
+                            ARROW_ASSIGN_OR_RAISE(out.file, out.at.store->OpenOutputStream(out.at.path));
+                            return out;
+                          }));
+    *handle = new Upload(std::move(upload));
+    return arrow::Status::OK();
+  });
+}
+
+int upload_append(void* handle, const char* data, int64_t size, ArrowSink error) {
+  Upload& upload = *static_cast<Upload*>(handle);
+  return guarded(upload.uri, error, [&]() -> arrow::Status {
+    for (int64_t done = 0; done < size;) {
+      const int64_t n = std::min(size - done, kPieceBytes);
+      if (upload.at.is_google) {
+        auto piece = std::make_shared<std::string>(data + done, static_cast<size_t>(n));
+        ARROW_RETURN_NOT_OK(of_stream(upload, [file = upload.file, piece] {
+          return file->Write(piece->data(), static_cast<int64_t>(piece->size()));
+        }));
+      } else {
+        ARROW_RETURN_NOT_OK(of_stream(upload, [&] { return upload.file->Write(data + done, n); }));
+      }
+      done += n;
+    }
+    return arrow::Status::OK();
+  });
+}
+
+int upload_finish(void* handle, ArrowSink error) {
+  Upload& upload = *static_cast<Upload*>(handle);
+  return guarded(upload.uri, error, [&] { return of_stream(upload, [file = upload.file] { return file->Close(); }); });
+}
+
+void upload_close(void* handle) {
+  std::unique_ptr<Upload> upload(static_cast<Upload*>(handle));
+  if (upload->file->closed() || (upload->failed && upload->at.is_google)) return;
+  try {
+    (void)of_stream(*upload, [file = upload->file] { return file->Abort(); });
+  } catch (...) {
+    // What is left of it costs the bucket's owner space, and nothing else.
+  }
 }
 
 }  // namespace fathom

@@ -170,7 +170,12 @@ arrow::Status give_rows(const arrow::Array& array, ArrowSink rows) {
   }
 }
 
-parquet::arrow::FileReader& reader_of(void* handle) { return *static_cast<parquet::arrow::FileReader*>(handle); }
+struct OpenParquet {
+  std::string path;
+  std::unique_ptr<parquet::arrow::FileReader> reader;
+};
+
+OpenParquet& opened(void* handle) { return *static_cast<OpenParquet*>(handle); }
 
 // Index of a top-level column among the file's leaves.
 int leaf_of(parquet::arrow::FileReader& reader, int32_t column) {
@@ -182,9 +187,8 @@ int leaf_of(parquet::arrow::FileReader& reader, int32_t column) {
 }  // namespace
 
 int parquet_open(const char* path, void** handle, ArrowEntrySink columns, ArrowSink error) {
-  return guarded(error, [&]() -> arrow::Status {
-    ARROW_ASSIGN_OR_RAISE(Location at, locate(path));
-    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::io::RandomAccessFile> file, at.store->OpenInputFile(at.path));
+  return guarded(path, error, [&]() -> arrow::Status {
+    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::io::RandomAccessFile> file, open_file(path));
     parquet::arrow::FileReaderBuilder builder;
     parquet::ReaderProperties pages;
     pages.set_page_checksum_verification(true);
@@ -196,16 +200,16 @@ int parquet_open(const char* path, void** handle, ArrowEntrySink columns, ArrowS
     for (const parquet::arrow::SchemaField& field : reader->manifest().schema_fields) {
       columns.take(columns.context, field.field->name().c_str(), kind_of(field), 0);
     }
-    *handle = reader.release();
+    *handle = new OpenParquet{path, std::move(reader)};
     return arrow::Status::OK();
   });
 }
 
-void parquet_close(void* handle) { delete static_cast<parquet::arrow::FileReader*>(handle); }
+void parquet_close(void* handle) { delete static_cast<OpenParquet*>(handle); }
 
 int parquet_layout(void* handle, int32_t column, ArrowEntrySink groups, ArrowSink error) {
-  return guarded(error, [&]() -> arrow::Status {
-    parquet::arrow::FileReader& reader = reader_of(handle);
+  return guarded(opened(handle).path, error, [&]() -> arrow::Status {
+    parquet::arrow::FileReader& reader = *opened(handle).reader;
     std::shared_ptr<parquet::FileMetaData> metadata = reader.parquet_reader()->metadata();
     for (int group = 0; group < metadata->num_row_groups(); ++group) {
       std::unique_ptr<parquet::RowGroupMetaData> row_group = metadata->RowGroup(group);
@@ -217,8 +221,8 @@ int parquet_layout(void* handle, int32_t column, ArrowEntrySink groups, ArrowSin
 }
 
 int parquet_read(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error) {
-  return guarded(error, [&]() -> arrow::Status {
-    parquet::arrow::FileReader& reader = reader_of(handle);
+  return guarded(opened(handle).path, error, [&]() -> arrow::Status {
+    parquet::arrow::FileReader& reader = *opened(handle).reader;
     ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Table> table,
                           reader.ReadRowGroup(group, std::vector<int>{leaf_of(reader, column)}));
     for (const std::shared_ptr<arrow::Array>& chunk : table->column(0)->chunks()) {
