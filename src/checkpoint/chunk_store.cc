@@ -280,19 +280,27 @@ class PlainObjectStore final : public ChunkStore {
   explicit PlainObjectStore(std::string folder) : folder_(std::move(folder)) {}
   ChunkPlace put(const std::string& name, std::optional<ChunkId>,
                  const std::function<void(ByteSink&)>& encode) override {
-    Sink sink;
-    encode(sink);
     const std::string path = join_path(folder_, name);
-    file_store(path).write_atomically(path, sink.bytes);
-    return {.file = name, .length = static_cast<int64_t>(sink.bytes.size())};
+    Sink sink(file_store(path).upload(path));
+    encode(sink);
+    return {.file = name, .length = sink.finish()};
   }
   void sync() override {}
   void close() override {}
 
  private:
-  struct Sink final : ByteSink {
-    void append(std::string_view more) override { bytes += more; }
-    std::string bytes;
+  class Sink final : public BufferedSink {
+   public:
+    explicit Sink(std::unique_ptr<FileUpload> file) : file_(std::move(file)) {}
+    int64_t finish() {
+      flush();
+      file_->finish();
+      return length();
+    }
+
+   private:
+    void write(std::string_view bytes, int64_t) override { file_->append(bytes); }
+    std::unique_ptr<FileUpload> file_;
   };
   std::string folder_;
 };

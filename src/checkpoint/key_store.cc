@@ -101,6 +101,7 @@ class OpenFiles::Cache {
 class OpenFiles::Reader final : public FileReader {
  public:
   Reader(std::shared_ptr<Cache> cache, std::string path) : cache_(std::move(cache)), path_(std::move(path)) {}
+  int64_t size() const override { return cache_->size(path_); }
   void read(int64_t offset, std::span<std::byte> out) const override { cache_->reader(path_)->read(offset, out); }
 
  private:

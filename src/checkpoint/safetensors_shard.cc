@@ -72,7 +72,7 @@ SafetensorsShard::Found SafetensorsShard::found() const {
 }
 
 void SafetensorsShard::begin() {
-  file_ = std::make_unique<PartialFile>(path_);
+  file_ = file_store(path_).in_parts(path_);
   file_->write(0, header_);
   file_->resize(bytes());
 }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "base/partial_file.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 
@@ -61,7 +61,7 @@ class SafetensorsShard {
   std::string header_;
   int64_t data_bytes_ = 0;
   std::map<std::string, Place, std::less<>> places_;
-  std::unique_ptr<PartialFile> file_;
+  std::unique_ptr<FileInParts> file_;
 };
 
 }  // namespace fathom

@@ -6,9 +6,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json_text.h"
-#include "base/partial_file.h"
 #include "base/remote_path.h"
 #include "storage/file_store.h"
 
@@ -74,14 +72,14 @@ bool same_bytes(const FileReader& source, const std::string& path, int64_t bytes
 void copy_file(const std::string& from, const std::string& to, int64_t bytes) {
   const auto source = file_store(from).open(from);
   if (same_bytes(*source, to, bytes)) return;
-  PartialFile target(to);
+  std::unique_ptr<FileUpload> target = file_store(to).upload(to);
   std::string buffer(kStep, '\0');
   for (int64_t at = 0; at < bytes; at += static_cast<int64_t>(kStep)) {
     const auto n = static_cast<size_t>(std::min<int64_t>(bytes - at, kStep));
     source->read(at, std::as_writable_bytes(std::span(buffer.data(), n)));
-    target.write(at, {buffer.data(), n});
+    target->append({buffer.data(), n});
   }
-  target.finish();
+  target->finish();
 }
 
 }  // namespace
@@ -115,13 +113,10 @@ std::string changed_config(const std::string& path, std::string_view text, const
 }
 
 void copy_files(const FolderCopy& copy, const std::vector<FolderFile>& files) {
-  std::error_code fault;
   for (const FolderFile& file : files) {
     const std::string from = join_path(copy.from, file.path), to = join_path(copy.to, file.path);
-    fs::create_directories(fs::path(to).parent_path(), fault);
-    if (fault) throw RuntimeFault(to + ": cannot make its folder: " + fault.message());
     if (file.path == kModelConfig && !copy.changes.empty()) {
-      write_file_atomically(to, changed_config(from, file_store(from).read(from).bytes, copy.changes));
+      file_store(to).write_atomically(to, changed_config(from, file_store(from).read(from).bytes, copy.changes));
     } else {
       copy_file(from, to, file.bytes);
     }

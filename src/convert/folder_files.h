@@ -36,7 +36,7 @@ struct FolderCopy {
 };
 
 // Copies files byte for byte, each under its name only when it is whole; one that is there with the same bytes stays.
-// Memory: a megabyte. `to` is local and need not be there. Throws RuntimeFault when a file cannot be written.
+// Memory: a megabyte. `to` need not be there. Throws RuntimeFault when a file cannot be written.
 void copy_files(const FolderCopy& copy, const std::vector<FolderFile>& files);
 
 }  // namespace fathom

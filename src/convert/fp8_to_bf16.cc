@@ -5,12 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/listed.h"
 #include "base/log.h"
@@ -26,7 +24,6 @@
 namespace fathom {
 namespace {
 
-namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 // Elements (of a plain tensor: bytes) that a thread takes at once, and that it reads, converts and writes at a time:
@@ -99,29 +96,23 @@ class Conversion {
   void run() {
     require_free_space(output_, bytes_to_write());
     ConversionProgress progress("deepseek_fp8_to_bf16", bytes_to_move());
-    std::error_code fault;
-    fs::create_directories(output_, fault);
-    if (fault) throw RuntimeFault(output_ + ": cannot make the folder: " + fault.message());
-    if (!std::ranges::all_of(shards_, [](const auto& s) { return s.second.whole; }))
-      fs::remove(join_path(output_, kModelIndex), fault);
+    if (!std::ranges::all_of(shards_, [](const auto& s) { return s.second.whole; })) {
+      file_store(output_).remove(join_path(output_, kModelIndex));
+    }
     copy_files({.from = folder_.path(),
                 .to = output_,
                 .changes = without_quantization(),
                 .copied = [&](int64_t bytes) { progress.add(2 * bytes); }},
                files_);
     convert_all(progress);
-    if (!index_.empty()) write_file_atomically(join_path(output_, kModelIndex), index_);
+    if (!index_.empty()) file_store(output_).write_atomically(join_path(output_, kModelIndex), index_);
     progress.finish();
     warn_of_nan();
   }
 
  private:
   void check_places(const std::string& input) const {
-    if (is_remote(output_)) {
-      throw ConfigError(output_ + ": the bfloat16 folder must be local; write there and copy the folder");
-    }
-    std::error_code none;
-    if (fs::exists(output_, none) && !fs::is_directory(output_, none)) throw ConfigError(output_ + ": not a folder");
+    if (file_store(output_).kind(output_) == PathKind::kFile) throw ConfigError(output_ + ": not a folder");
     require_other_place(input, output_);
   }
 
@@ -176,8 +167,7 @@ class Conversion {
 
   // What is there must be what this conversion would write, or a part of it.
   void check_output() {
-    std::error_code none;
-    if (!fs::is_directory(output_, none)) return;
+    if (file_store(output_).kind(output_) != PathKind::kFolder) return;
     auto refuse = [&](const std::string& name) {
       throw ConfigError(
           fmt::format("{}: {} in it is of another model or conversion: name an empty folder", output_, name));
@@ -210,7 +200,8 @@ class Conversion {
     int64_t bytes = static_cast<int64_t>(index_.size());
     for (const auto& [name, shard] : shards_) bytes += shard.whole ? 0 : shard.target->bytes();
     for (const FolderFile& file : files_) {
-      if (std::error_code none; !fs::exists(join_path(output_, file.path), none)) bytes += file.bytes;
+      const std::string path = join_path(output_, file.path);
+      if (!is_remote(path) && file_store(path).kind(path) == PathKind::kAbsent) bytes += file.bytes;
     }
     return bytes;
   }

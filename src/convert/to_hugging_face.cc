@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/parallel_for.h"
-#include "base/remote_path.h"
 #include "base/scratch.h"
 #include "base/strided_copy.h"
 #include "checkpoint/safetensors_folder.h"
@@ -96,11 +93,8 @@ class ToHuggingFace::Plan {
   }
 
   void write(const WeightSource& source, ConversionProgress& progress) {
-    std::error_code fault;
-    std::filesystem::create_directories(folder_, fault);
-    if (fault) throw RuntimeFault(folder_ + ": cannot make the folder: " + fault.message());
     const bool all_whole = std::ranges::all_of(shards_, [](const auto& s) { return s.second->whole(); });
-    if (!all_whole) std::filesystem::remove(join_path(folder_, kModelIndex), fault);
+    if (!all_whole) file_store(folder_).remove(join_path(folder_, kModelIndex));
     source.warn_of_other_copies();
     std::vector<Task> tasks;
     for (size_t i = 0; i < wanted_.arrays.size(); ++i) add_tasks(source, i, tasks);
@@ -113,14 +107,11 @@ class ToHuggingFace::Plan {
     if (specs_.front().file == kModelFile) return;
     nlohmann::ordered_json index = {{"metadata", {{"total_size", bytes()}}}};
     for (const TensorSpec& spec : specs_) index["weight_map"][spec.name] = spec.file;
-    write_file_atomically(join_path(folder_, kModelIndex), index.dump(2) + "\n");
+    file_store(folder_).write_atomically(join_path(folder_, kModelIndex), index.dump(2) + "\n");
   }
 
  private:
   void check_folder() const {
-    if (is_remote(folder_)) {
-      throw ConfigError(folder_ + ": safetensors are written to a local folder only; write there and copy the folder");
-    }
     if (file_store(folder_).kind(folder_) == PathKind::kAbsent) return;
     for (const FolderEntry& entry : file_store(folder_).list(folder_)) {
       if (!entry.name.ends_with(".safetensors")) continue;

@@ -7,12 +7,12 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/stopwatch.h"
 #include "kernels/ffi/handlers.h"
 #include "profile/report.h"
 #include "program/product.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 namespace {
@@ -119,8 +119,9 @@ TrainOutcome run_with_profiler(Trainer& trainer, const Config& config) {
   int64_t first = trainer.first_step() + config.skip_first_n_steps_for_profiler;
   auto write = [&](int64_t steps) {
     Profile profile = profiler.end(steps);
-    write_file_atomically(config.run_directory + "/profile.txt", profile_text(profile));
-    write_file_atomically(config.run_directory + "/profile.json", profile_json(profile));
+    const FileStore& store = file_store(config.run_directory);
+    store.write_atomically(config.run_directory + "/profile.txt", profile_text(profile));
+    store.write_atomically(config.run_directory + "/profile.json", profile_json(profile));
     log_info("profile of {} steps from step {} on: {}/profile.txt", steps, first, config.run_directory);
   };
   TrainOutcome outcome = trainer.run(

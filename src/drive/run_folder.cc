@@ -5,12 +5,23 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/remote_path.h"
 #include "config/resolve/resolve.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Found before the work, as for a local folder.
+void require_writable_remote(std::string_view key, const UploadedFolder& folder) {
+  try {
+    folder.require_writable();
+  } catch (const RuntimeFault& e) {
+    throw ConfigError(fmt::format("{}: {}", key, e.what()));
+  }
+}
 
 }  // namespace
 
@@ -31,23 +42,53 @@ MadeFolders::~MadeFolders() {
   for (size_t i = made_.size(); i-- > 0;) fs::remove(made_[i], none);
 }
 
-RunFolder::RunFolder(const Config& config, bool goes_on) : config_(config), goes_on_(goes_on) {
-  require_writable("base_output_directory", config.run_directory + "/metrics.jsonl");
-  if (!config.metrics_file.empty()) require_writable("metrics_file", config.metrics_file);
-  made_ = std::make_unique<MadeFolders>(config.run_directory);
-  metrics_ = std::make_unique<MetricsWriter>(MetricsWriterOptions{.folder = config.run_directory,
-                                                                  .copy = config.metrics_file,
-                                                                  .first_step = 0,
-                                                                  .overwrite = config.overwrite,
-                                                                  .own = goes_on,
-                                                                  .tensorboard = config.enable_tensorboard,
-                                                                  .tensorboard_flush_steps = config.log_period});
+RunFolder::RunFolder(const Config& config, bool goes_on)
+    : config_(config), goes_on_(goes_on), folder_(config.run_directory) {
+  MetricsWriterOptions options{.folder = folder_,
+                               .copy = config.metrics_file,
+                               .first_step = 0,
+                               .overwrite = config.overwrite,
+                               .own = goes_on,
+                               .tensorboard = config.enable_tensorboard,
+                               .tensorboard_flush_steps = config.log_period};
+  if (is_remote(folder_)) {
+    run_copy_.emplace(config.run_directory);
+    run_copy_->fetch("metrics.jsonl");
+    folder_ = options.folder = run_copy_->local();
+    options.shown_folder = config.run_directory;
+  } else {
+    require_writable("base_output_directory", folder_ + "/metrics.jsonl");
+  }
+  if (is_remote(config.metrics_file)) {
+    const std::string name(base_name(config.metrics_file));
+    metrics_copy_.emplace(config.metrics_file.substr(0, config.metrics_file.rfind('/')));
+    metrics_copy_->fetch(name);
+    options.copy = join_path(metrics_copy_->local(), name);
+    options.shown_copy = config.metrics_file;
+  } else if (!config.metrics_file.empty()) {
+    require_writable("metrics_file", config.metrics_file);
+  }
+  options.flushed = [this] {
+    if (run_copy_) run_copy_->upload_soon();
+    if (metrics_copy_) metrics_copy_->upload_soon();
+  };
+  made_ = std::make_unique<MadeFolders>(folder_);
+  metrics_ = std::make_unique<MetricsWriter>(options);
+  if (run_copy_) require_writable_remote("base_output_directory", *run_copy_);
+  if (metrics_copy_) require_writable_remote("metrics_file", *metrics_copy_);
 }
 
 void RunFolder::begin(int64_t parameters, int64_t first_step) {
   if (goes_on_) metrics_->go_on(first_step);
-  write_file_atomically(config_.run_directory + "/config.yml", to_yaml(config_));
+  write_file_atomically(join_path(folder_, "config.yml"), to_yaml(config_));
   metrics_->write_text("num_model_parameters", std::to_string(parameters));
+  if (run_copy_) run_copy_->upload();
+}
+
+void RunFolder::finish() {
+  metrics_->flush();
+  if (run_copy_) run_copy_->upload();
+  if (metrics_copy_) metrics_copy_->upload();
 }
 
 }  // namespace fathom

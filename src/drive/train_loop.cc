@@ -213,7 +213,7 @@ TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses
   }
   settle();
   write_held();
-  if (folder_) folder_->metrics().flush();
+  if (folder_) folder_->finish();
   bar_.reset();
   const int32_t why = stop_.leaves();
   if (checkpoints_) save_end(why != 0 && why != StopAgreement::kDataEnded);

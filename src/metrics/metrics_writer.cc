@@ -6,15 +6,20 @@ namespace fathom {
 
 namespace {
 
-RecordFile::Options record_file(std::string key, std::string path, const MetricsWriterOptions& options) {
-  return {std::move(key), std::move(path), options.first_step, options.overwrite, options.own};
+constexpr const char* kRecords = "/metrics.jsonl";
+
+RecordFile::Options record_file(std::string key, std::string path, std::string shown,
+                                const MetricsWriterOptions& options) {
+  return {std::move(key), std::move(path), options.first_step, options.overwrite, options.own, std::move(shown)};
 }
 
 }  // namespace
 
 MetricsWriter::MetricsWriter(const MetricsWriterOptions& options)
-    : options_(options), records_(record_file("run_name", options.folder + "/metrics.jsonl", options)) {
-  if (!options.copy.empty()) copy_.emplace(record_file("metrics_file", options.copy, options));
+    : options_(options),
+      records_(record_file("run_name", options.folder + kRecords,
+                           options.shown_folder.empty() ? "" : options.shown_folder + kRecords, options)) {
+  if (!options.copy.empty()) copy_.emplace(record_file("metrics_file", options.copy, options.shown_copy, options));
 }
 
 void MetricsWriter::go_on(int64_t first_step) {
@@ -41,8 +46,7 @@ void MetricsWriter::write(const StepMetrics& metrics, const EvalMetrics* eval) {
   records_.append(line);
   if (copy_) copy_->append(line);
 
-  if (!options_.tensorboard) return;
-  tensorboard().scalars(metrics.step, values);
+  if (options_.tensorboard) tensorboard().scalars(metrics.step, values);
   if (++unflushed_steps_ >= std::max<int64_t>(options_.tensorboard_flush_steps, 1) || eval != nullptr) flush();
 }
 
@@ -53,6 +57,7 @@ void MetricsWriter::write_text(std::string_view tag, std::string_view text) {
 void MetricsWriter::flush() {
   if (tensorboard_) tensorboard_->flush();
   unflushed_steps_ = 0;
+  if (options_.flushed) options_.flushed();
 }
 
 }  // namespace fathom

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,13 +15,16 @@
 namespace fathom {
 
 struct MetricsWriterOptions {
-  std::string folder;      // of the run; made if need be
-  std::string copy;        // a second file for the records of metrics.jsonl; empty for none
+  std::string folder;  // of the run; made if need be
+  std::string copy;    // a second file for the records of metrics.jsonl; empty for none
+  // What errors call the folder and the second file, where those are copies of others.
+  std::string shown_folder = {}, shown_copy = {};
   int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
   bool overwrite = false;  // all of them may be dropped
   bool own = false;        // what is there is this run's own: go_on() says what of it stays
   bool tensorboard = true;
   int64_t tensorboard_flush_steps = 100;
+  std::function<void()> flushed = {};  // called after every flush; may be empty
 };
 
 // Not thread-safe. All functions throw RuntimeFault naming the file when it cannot be written.
@@ -38,6 +42,7 @@ class MetricsWriter {
   void write(const StepMetrics& metrics, const EvalMetrics* eval = nullptr);
   // A text for TensorBoard alone: the number of parameters, the configuration.
   void write_text(std::string_view tag, std::string_view text);
+  // Called every tensorboard_flush_steps steps and after an evaluation, too.
   void flush();
 
  private:

@@ -28,13 +28,13 @@ int64_t step_of(const std::string& path, size_t offset, std::string_view line) {
 
 // How many bytes of the file are records of steps before `first_step`. Records stand in the order of their steps, so
 // the others are a tail; a line that was cut off in writing is one of them.
-int64_t bytes_to_keep(const std::string& path, int64_t first_step) {
+int64_t bytes_to_keep(const std::string& path, const std::string& shown, int64_t first_step) {
   auto file = MappedFile::open(path);
   std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
   size_t end = text.rfind('\n') + 1;  // npos + 1 is 0
   while (first_step > 0 && end > 0) {
     size_t begin = end == 1 ? 0 : text.rfind('\n', end - 2) + 1;
-    if (step_of(path, begin, text.substr(begin, end - begin)) < first_step) return static_cast<int64_t>(end);
+    if (step_of(shown, begin, text.substr(begin, end - begin)) < first_step) return static_cast<int64_t>(end);
     end = begin;
   }
   return 0;
@@ -45,9 +45,10 @@ int64_t bytes_to_keep(const std::string& path, int64_t first_step) {
 RecordFile::RecordFile(Options options) : options_(std::move(options)) {
   namespace fs = std::filesystem;
   const std::string& path = options_.path;
+  if (options_.shown.empty()) options_.shown = path;
   auto cannot_write = [&](int reason) {
     if (descriptor_ >= 0) ::close(descriptor_);
-    throw RuntimeFault(fmt::format("{}: {}: cannot write: {}", options_.key, path, std::strerror(reason)));
+    throw RuntimeFault(fmt::format("{}: {}: cannot write: {}", options_.key, options_.shown, std::strerror(reason)));
   };
   const fs::path folder = fs::path(path).parent_path();
   std::error_code fault;
@@ -78,16 +79,16 @@ void RecordFile::lock() {
   const std::string& path = options_.path;
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     throw ConfigError(fmt::format("{}: another process is writing {}; wait for its end, or write elsewhere (run_name)",
-                                  options_.key, path));
+                                  options_.key, options_.shown));
   }
   if (options_.own) return;
   const bool empty = std::filesystem::file_size(path) == 0;
-  keep_ = empty ? 0 : bytes_to_keep(path, options_.first_step);
+  keep_ = empty ? 0 : bytes_to_keep(path, options_.shown, options_.first_step);
   if (!empty && keep_ == 0 && !options_.overwrite) {
     throw ConfigError(
         fmt::format("{}: {} holds the metrics of another run: take another run_name, or let "
                     "overwrite=true drop them",
-                    options_.key, path));
+                    options_.key, options_.shown));
   }
 }
 

@@ -19,6 +19,7 @@ class RecordFile {
     int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
     bool overwrite = false;  // all of them may be dropped
     bool own = false;        // what is there is this run's own: go_on() says what of it stays
+    std::string shown = {};  // what errors call the file, where that is not its path
   };
 
   // Opens the file and locks it against other processes. What is in it stays until the first line is appended; a file

@@ -40,8 +40,8 @@ struct ArrowAbi {
   // Removes a file, or a folder and all it holds.
   int (*remove)(const char* uri, ArrowSink error);
 
-  // Opens an object that must exist.
-  int (*open)(const char* uri, void** handle, ArrowSink error);
+  // Opens an object that must exist, and tells its bytes.
+  int (*open)(const char* uri, void** handle, int64_t* size, ArrowSink error);
   // Exactly [offset, offset + size) into `out`. Several threads may read at a time.
   int (*read)(void* handle, int64_t offset, int64_t size, char* out, ArrowSink error);
   void (*close)(void* handle);

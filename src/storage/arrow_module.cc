@@ -57,12 +57,13 @@ class ObjectReader final : public FileReader {
   ObjectReader(const ArrowAbi& abi, std::string uri) : abi_(abi), uri_(std::move(uri)) {
     Waiting waiting("waiting for " + uri_);
     std::string error;
-    if (abi_.open(uri_.c_str(), &handle_, into(error)) != 0) throw FormatError(uri_, error);
+    if (abi_.open(uri_.c_str(), &handle_, &size_, into(error)) != 0) throw FormatError(uri_, error);
   }
   ~ObjectReader() override { abi_.close(handle_); }
   ObjectReader(const ObjectReader&) = delete;
   ObjectReader& operator=(const ObjectReader&) = delete;
 
+  int64_t size() const override { return size_; }
   void read(int64_t offset, std::span<std::byte> out) const override {
     std::string error;
     char* data = reinterpret_cast<char*>(out.data());
@@ -75,6 +76,7 @@ class ObjectReader final : public FileReader {
   const ArrowAbi& abi_;
   std::string uri_;
   void* handle_ = nullptr;
+  int64_t size_ = 0;
 };
 
 // One object that is being written.

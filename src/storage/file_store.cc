@@ -31,13 +31,17 @@ class LocalReader final : public FileReader {
       : path_(path), file_(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {
     if (file_ < 0) throw FormatError(path, std::string("cannot open: ") + std::strerror(errno));
     struct stat info {};
-    if (::fstat(file_, &info) == 0 && S_ISREG(info.st_mode)) return;
+    const bool is_file = ::fstat(file_, &info) == 0 && S_ISREG(info.st_mode);
+    size_ = info.st_size;
+    if (is_file) return;
     ::close(file_);
     throw FormatError(path, "not a regular file");
   }
   ~LocalReader() override { ::close(file_); }
   LocalReader(const LocalReader&) = delete;
   LocalReader& operator=(const LocalReader&) = delete;
+
+  int64_t size() const override { return size_; }
 
   void read(int64_t offset, std::span<std::byte> out) const override {
     size_t done = 0;
@@ -56,6 +60,7 @@ class LocalReader final : public FileReader {
  private:
   std::string path_;
   int file_;
+  int64_t size_ = 0;
 };
 
 void make_folder_of(const std::string& path) {
@@ -225,14 +230,13 @@ class ObjectStore final : public FileStore {
   }
 
   FileBytes read(const std::string& path) const override {
-    auto text = std::make_shared<std::string>(static_cast<size_t>(size(path)), '\0');
-    if (!text->empty()) open(path)->read(0, std::as_writable_bytes(std::span(*text)));
+    const std::unique_ptr<const FileReader> file = open(path);
+    auto text = std::make_shared<std::string>(static_cast<size_t>(file->size()), '\0');
+    file->read(0, std::as_writable_bytes(std::span(*text)));
     return {*text, text};
   }
 
-  std::unique_ptr<const FileReader> open(const std::string& path) const override {
-    return arrow_module().open(path);
-  }
+  std::unique_ptr<const FileReader> open(const std::string& path) const override { return arrow_module().open(path); }
 
   std::vector<FolderEntry> list(const std::string& path) const override {
     std::vector<FolderEntry> entries = arrow_module().list(path);

@@ -30,12 +30,14 @@ struct FileBytes {
 class FileReader {
  public:
   virtual ~FileReader() = default;
+  // Bytes, when it was opened.
+  virtual int64_t size() const = 0;
   // Fills `out` with the bytes from `offset` on; throws FormatError when the file ends before. Thread-safe.
   virtual void read(int64_t offset, std::span<std::byte> out) const = 0;
 };
 
-// A file that is being written from its beginning to its end. Not for several threads at once. Throws RuntimeFault naming
-// the path when it cannot be written.
+// A file that is being written from its beginning to its end. Not for several threads at once. Throws RuntimeFault
+// naming the path when it cannot be written.
 class FileUpload {
  public:
   // Nothing is left of a file that finish() was not called for.

@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json_text.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 
@@ -70,16 +68,16 @@ bool JsonObject::boolean(const std::string& key, bool default_value) const {
   return value->get<bool>();
 }
 
-void need_size(const std::string& path, int64_t bytes) {
-  std::error_code fault;
-  const auto size = static_cast<int64_t>(std::filesystem::file_size(path, fault));
-  if (!fault && size > bytes) throw FormatError(path, fmt::format("{} bytes long; {} are the most", size, bytes));
+std::string read_whole(const std::string& path, int64_t most) {
+  const FileStore& store = file_store(path);
+  const int64_t size = store.size(path);
+  if (size > most) throw FormatError(path, fmt::format("{} bytes long; {} are the most", size, most));
+  return std::string(store.read(path).bytes);
 }
 
 json read_json(const std::string& path, std::vector<std::string>& keys) {
   constexpr int64_t kMaxBytes = int64_t{64} << 20;
-  need_size(path, kMaxBytes);
-  const std::string text = read_file(path);
+  const std::string text = read_whole(path, kMaxBytes);
   if (const size_t deep = find_deep_json(text); deep != std::string::npos) {
     throw FormatError(path, static_cast<int64_t>(deep), std::string(kDeepJson));
   }

@@ -39,8 +39,8 @@ class JsonObject {
   const nlohmann::json& value_;
 };
 
-// Throws FormatError when a file is longer.
-void need_size(const std::string& path, int64_t bytes);
+// A whole file, local or remote. Throws FormatError when it has more than `most` bytes.
+std::string read_whole(const std::string& path, int64_t most);
 // The JSON of a whole file of at most 64 MiB; `keys` takes the names of its object in their order. Throws FormatError
 // with the offset of a syntax error.
 nlohmann::json read_json(const std::string& path, std::vector<std::string>& keys);

@@ -11,6 +11,7 @@
 #include "base/listed.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "storage/file_store.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/added_vocabulary.h"
 #include "tokenizer/bpe.h"
@@ -193,17 +194,17 @@ Tokenizer::Tokenizer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Tokenizer::~Tokenizer() = default;
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& folder_or_file) {
-  namespace fs = std::filesystem;
-  fs::path path(folder_or_file);
-  if (fs::is_directory(path)) path /= "tokenizer.json";
-  if (!fs::is_regular_file(path)) {
-    throw ConfigError(fmt::format("no tokenizer at {}: give a folder that holds tokenizer.json", path.string()));
+  const FileStore& store = file_store(folder_or_file);
+  std::string path = folder_or_file;
+  if (store.kind(path) == PathKind::kFolder) path = join_path(path, "tokenizer.json");
+  if (store.kind(path) != PathKind::kFile) {
+    throw ConfigError(fmt::format("no tokenizer at {}: give a folder that holds tokenizer.json", path));
   }
-  TokenizerFile file = read_tokenizer_file(path.string());
-  TokenizerConfig config = read_tokenizer_folder(path.parent_path().string(), file.added);
-  file.added = number_added_tokens(path.string(), file, config);
+  TokenizerFile file = read_tokenizer_file(path);
+  TokenizerConfig config = read_tokenizer_folder(std::filesystem::path(path).parent_path().string(), file.added);
+  file.added = number_added_tokens(path, file, config);
   auto state = std::make_unique<State>(std::move(file));
-  state->path = path.string();
+  state->path = path;
   state->config = std::move(config);
   // Every token that is named has been added.
   auto id_of = [&](const std::optional<std::string>& token) {

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json_text.h"
 #include "base/utf8.h"
 #include "tokenizer/byte_level.h"
@@ -267,8 +266,7 @@ bool is_token_id(int64_t id) { return id >= 0 && id <= kMaxId; }
 
 TokenizerFile read_tokenizer_file(const std::string& path) {
   Reader reader(path);
-  need_size(path, kMaxTokenizerBytes);
-  const json tree = reader.parse(read_file(path));
+  const json tree = reader.parse(read_whole(path, kMaxTokenizerBytes));
   const JsonObject root(path, "", tree);
   const JsonObject model = root.object("model");
   check_model(model);

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "storage/file_store.h"
 #include "tokenizer/json_object.h"
 #include "tokenizer/tokenizer_file.h"
 
@@ -39,8 +39,8 @@ AddedToken special_token(std::string content) { return {.content = std::move(con
 
 // A file of the folder that may be absent.
 struct OptionalFile {
-  OptionalFile(const std::string& folder, const char* name) : path((std::filesystem::path(folder) / name).string()) {
-    if (std::filesystem::is_regular_file(path)) tree = read_json(path, keys);
+  OptionalFile(const std::string& folder, const char* name) : path(join_path(folder, name)) {
+    if (file_store(path).kind(path) == PathKind::kFile) tree = read_json(path, keys);
   }
   bool present() const { return !tree.is_null(); }
   JsonObject root() const { return JsonObject(path, "", tree); }

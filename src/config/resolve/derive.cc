@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/remote_path.h"
 #include "config/resolve/validate.h"
+#include "storage/file_store.h"
 #include "storage/hub.h"
 
 namespace fathom {
@@ -172,7 +173,8 @@ void derive_dataset(Config& c, const DeriveInput& in, std::vector<std::string>& 
 }
 
 bool has_tokenizer(const std::string& folder) {
-  return !folder.empty() && fs::is_regular_file(fs::path(folder) / "tokenizer.json");
+  const std::string path = join_path(folder, "tokenizer.json");
+  return !folder.empty() && file_store(path).kind(path) == PathKind::kFile;
 }
 
 void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
@@ -183,6 +185,7 @@ void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>
     // Folders that were converted carry the tokenizer beside `items`.
     const std::string& loaded = c.load_parameters_path.empty() ? c.load_full_state_path : c.load_parameters_path;
     const std::string model = in.options.model_folder.empty() ? loaded : in.options.model_folder;
+    if (!needed && is_remote(model)) return;
     for (const std::string& folder : {model, fs::path(model).parent_path().string()}) {
       if (has_tokenizer(folder)) c.tokenizer_path = folder;
       if (!c.tokenizer_path.empty()) break;

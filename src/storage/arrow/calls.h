@@ -51,7 +51,7 @@ int object_stat(const char* uri, int32_t* kind, int64_t* size, ArrowSink error);
 int object_list(const char* uri, ArrowEntrySink entries, ArrowSink error);
 int object_remove(const char* uri, ArrowSink error);
 
-int object_open(const char* uri, void** handle, ArrowSink error);
+int object_open(const char* uri, void** handle, int64_t* size, ArrowSink error);
 int object_read(void* handle, int64_t offset, int64_t size, char* out, ArrowSink error);
 void object_close(void* handle);
 

@@ -47,9 +47,6 @@ class Retries final : public arrow::fs::S3RetryStrategy {
 };
 
 arrow::Result<Store> open_s3(const std::string& root) {
-  ARROW_RETURN_NOT_OK(arrow::fs::EnsureS3Initialized());
-  // The client must be shut down before its statics are destroyed, that is, by what is registered after their making.
-  [[maybe_unused]] static const int registered = std::atexit([] { arrow::fs::EnsureFinalized(); });
   ARROW_ASSIGN_OR_RAISE(arrow::fs::S3Options options, arrow::fs::S3Options::FromUri(root));
   options.request_timeout = kStillSeconds;
   options.connect_timeout = kConnectSeconds;
@@ -58,8 +55,7 @@ arrow::Result<Store> open_s3(const std::string& root) {
   options.background_writes = false;
   // Objects that fit into one request need no other.
   options.allow_delayed_open = true;
-  ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::fs::S3FileSystem> store, arrow::fs::S3FileSystem::Make(options));
-  return store;
+  return arrow::fs::S3FileSystem::Make(options);
 }
 
 arrow::Result<Store> open_google(std::string root) {
@@ -79,7 +75,13 @@ arrow::Result<Store> open_google(std::string root) {
 }
 
 arrow::Result<Store> open_store(const std::string& root) {
-  if (root.starts_with("s3://")) return open_s3(root);
+  if (root.starts_with("s3://")) {
+    ARROW_RETURN_NOT_OK(arrow::fs::EnsureS3Initialized());
+    arrow::Result<Store> store = open_s3(root);
+    // The client must be shut down before its statics are destroyed, that is, by what is registered after their making.
+    [[maybe_unused]] static const int registered = std::atexit([] { arrow::fs::EnsureFinalized(); });
+    return store;
+  }
   if (root.starts_with("gs://")) return open_google(root);
   return arrow::fs::FileSystemFromUri(root);
 }

@@ -1,5 +1,6 @@
 // What is asked about objects. Each question runs within the limit of patience.h: answers gather in memory of its own,
 // and go to the caller when it is there.
+#include <mutex>
 #include <set>
 #include <vector>
 
@@ -11,10 +12,20 @@ namespace {
 
 // Whether a path that is not there lies in a bucket that is not there either. What may not be asked is taken to be.
 bool bucket_is_missing(const Location& at) {
+  static std::mutex& mutex = *new std::mutex;
+  static std::set<std::string>& there = *new std::set<std::string>;
   const size_t slash = at.path.find('/');
   if (slash == std::string::npos || at.store->type_name() == "mock") return false;
-  arrow::Result<arrow::fs::FileInfo> bucket = at.store->GetFileInfo(at.path.substr(0, slash));
-  return bucket.ok() && bucket->type() == arrow::fs::FileType::NotFound;
+  const std::string name = at.path.substr(0, slash);
+  {
+    const std::lock_guard lock(mutex);
+    if (there.contains(name)) return false;
+  }
+  arrow::Result<arrow::fs::FileInfo> bucket = at.store->GetFileInfo(name);
+  if (bucket.ok() && bucket->type() == arrow::fs::FileType::NotFound) return true;
+  const std::lock_guard lock(mutex);
+  there.insert(name);
+  return false;
 }
 
 arrow::Status no_such_bucket(const Location& at) {
@@ -145,9 +156,10 @@ arrow::Result<std::shared_ptr<arrow::io::RandomAccessFile>> open_file(const std:
   });
 }
 
-int object_open(const char* uri, void** handle, ArrowSink error) {
+int object_open(const char* uri, void** handle, int64_t* size, ArrowSink error) {
   return guarded(uri, error, [&]() -> arrow::Status {
     ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::io::RandomAccessFile> file, open_file(uri));
+    ARROW_ASSIGN_OR_RAISE(*size, file->GetSize());  // no request: it came with the opening
     *handle = new Object{uri, std::move(file)};
     return arrow::Status::OK();
   });
