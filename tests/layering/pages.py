@@ -8,7 +8,7 @@ import sys
 
 COLUMNS = 120
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
-SKIPPED = {"build", ".venv", ".venv-orbax", "peers-env", ".git", "data"}
+SKIPPED = {"build", ".venv", ".venv-orbax", ".venv-buckets", "peers-env", ".git", "data"}
 
 
 def breaches(root):

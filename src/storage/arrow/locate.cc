@@ -30,13 +30,17 @@ std::string endpoint_of(const std::string& uri) {
 
 bool holds(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
+constexpr std::string_view kNoRoom = "Failed to flush response stream";
+
 // A transfer that stands still has taken kStillSeconds, so it is tried once more; what is turned down at once (503,
 // 500, a connection that breaks) is asked for again for about ten seconds.
 class Retries final : public arrow::fs::S3RetryStrategy {
  public:
   bool ShouldRetry(const AWSErrorDetail& error, int64_t retries) override {
     const bool still = holds(error.message, "curlCode: 28");
-    return error.should_retry && retries < (still ? 1 : 7);
+    // The client has no room for the text of a 503 where fewer bytes were asked for, and takes that for a fault.
+    const bool unread = holds(error.message, kNoRoom);
+    return (error.should_retry || unread) && retries < (still ? 1 : 7);
   }
   int64_t CalculateDelayBeforeNextRetry(const AWSErrorDetail&, int64_t retries) override {
     constexpr int64_t kFirst = 100, kLongest = 4000;  // milliseconds
@@ -105,6 +109,7 @@ std::string_view advice(const std::string& text) {
       holds(text, "status code: 403") || holds(text, "UNAUTHENTICATED") || holds(text, "PERMISSION_DENIED")) {
     return "access is denied; check the credentials and what they may do";
   }
+  if (holds(text, kNoRoom)) return "the server turns it down";
   if (holds(text, "curlCode: 28") || holds(text, "CURL error [28]")) return "no answer";
   if (holds(text, "curlCode: 6,") || holds(text, "CURL error [6]") || holds(text, "curlCode: 7,") ||
       holds(text, "CURL error [7]")) {

@@ -109,14 +109,11 @@ struct Upload {
   std::string uri;
   Location at;
   std::shared_ptr<arrow::io::OutputStream> file;
-  bool failed = false;  // Google's stream may be in use by a thread that was left behind
 };
 
 // A call of the stream: Google's within the limit.
-arrow::Status of_stream(Upload& upload, std::function<arrow::Status()> call) {
-  arrow::Status status = upload.at.is_google ? within_limit(std::move(call)) : call();
-  upload.failed = upload.failed || !status.ok();
-  return status;
+arrow::Status of_stream(const Upload& upload, std::function<arrow::Status()> call) {
+  return upload.at.is_google ? within_limit(std::move(call)) : call();
 }
 
 }  // namespace
@@ -221,9 +218,18 @@ int upload_finish(void* handle, ArrowSink error) {
 
 void upload_close(void* handle) {
   std::unique_ptr<Upload> upload(static_cast<Upload*>(handle));
-  if (upload->file->closed() || (upload->failed && upload->at.is_google)) return;
+  if (upload->file->closed()) return;
+  if (upload->at.is_google) {
+    // The end of the stream would be the end of the object: it stays to the end of the process, and the store forgets
+    // the upload after a week.
+    static auto& given_up = *new std::vector<std::shared_ptr<arrow::io::OutputStream>>;
+    static auto& mutex = *new std::mutex;
+    const std::lock_guard lock(mutex);
+    given_up.push_back(std::move(upload->file));
+    return;
+  }
   try {
-    (void)of_stream(*upload, [file = upload->file] { return file->Abort(); });
+    (void)upload->file->Abort();
   } catch (...) {
     // What is left of it costs the bucket's owner space, and nothing else.
   }
