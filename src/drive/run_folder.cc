@@ -61,7 +61,11 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
   }
   if (is_remote(config.metrics_file)) {
     const std::string name(base_name(config.metrics_file));
-    metrics_copy_.emplace(config.metrics_file.substr(0, config.metrics_file.rfind('/')));
+    const std::string folder = config.metrics_file.substr(0, config.metrics_file.rfind('/'));
+    if (!is_remote(folder) || config.metrics_file.ends_with('/')) {
+      throw ConfigError(fmt::format("metrics_file={}: names no file", config.metrics_file));
+    }
+    metrics_copy_.emplace(folder);
     metrics_copy_->fetch(name);
     options.copy = join_path(metrics_copy_->local(), name);
     options.shown_copy = config.metrics_file;

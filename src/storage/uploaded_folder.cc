@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -89,6 +88,7 @@ void UploadedFolder::upload() {
   end_work();
   Waiting waiting("uploading to " + remote_);
   given_up_ = true;
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   upload_changed();
   given_up_ = false;
 }
@@ -115,6 +115,11 @@ void UploadedFolder::work() {
     try {
       upload_changed();
     } catch (const std::exception& e) {
+      const std::lock_guard lock(mutex_);
+      if (ends_) {
+        failure_ = std::current_exception();  // the end has waited for it, and does not wait as long again
+        return;
+      }
       log_warning("{}; it is tried again later", e.what());
     }
   }

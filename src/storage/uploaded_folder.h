@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -53,7 +54,8 @@ class UploadedFolder {
   std::mutex mutex_;
   std::condition_variable wakes_;
   bool wanted_ = false, ends_ = false;
-  bool given_up_ = false;  // the last upload() failed
+  std::exception_ptr failure_;  // of an upload under way when ends_ was set
+  bool given_up_ = false;       // the last upload() failed
   std::thread thread_;
 };
 

@@ -86,6 +86,9 @@ def ranges_parts_and_names(server):
     need([b.tool("kind", b.path(k)).stdout for k in ("store", "store/big", "store/bi")] == ["folder", "file", "absent"],
          "kinds")
     need("ends after 25000000 bytes" in b.error(TOOL, "range", big, BIG - 3, 4), "a read past the end")
+    peak = int(b.tool("put", b.path("store/bigger"), 5 * BIG).stdout)
+    need(peak < 4 * BIG, "an upload of", 5 * BIG, "bytes has taken", peak)
+    b.tool("remove", b.path("store/bigger"))
     b.tool("give_up", b.path("given/up"), BIG)
     need(not server.keys("given"), "an upload that was given up left something")
     if b.scheme == "s3":
@@ -199,6 +202,8 @@ def training(server):
 
 def run_that_fails_or_is_stopped_leaves_its_metrics(server):
     b = Bench(server)
+    copies = tempfile.TemporaryDirectory()
+    b.environment["TMPDIR"] = copies.name
     local = ["dataset_type=synthetic", f"load_parameters_path={MODEL}", "log_period=1000"]
     done = b.run(*train_words(b, *local, "run_name=failed", "learning_rate=1e30", "steps=100"), code=1)
     need(len(records(server, "runs/failed/metrics.jsonl")) > 1, "a run that failed left no metrics", done.stderr)
@@ -210,8 +215,7 @@ def run_that_fails_or_is_stopped_leaves_its_metrics(server):
         printed = 3 + len(process.stdout.read().splitlines())
     need(process.returncode == 128 + signal.SIGTERM, "stopped:", process.returncode)
     need(len(records(server, "runs/stopped/metrics.jsonl")) == printed, "a run that was stopped left fewer metrics")
-    left = list(pathlib.Path(tempfile.gettempdir()).glob("fathom-run-*"))
-    need(not left, "local copies are left:", left)
+    need(not os.listdir(copies.name), "local copies are left:", os.listdir(copies.name))
 
 
 def outage_in_a_run_costs_nothing(server):

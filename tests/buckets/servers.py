@@ -154,11 +154,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class BadProxy(QuietServer):
-    """`mode` is what goes wrong: None; "busy": every third request gets a 503; "always_busy"; "silent": no answer at
+    """`mode` is what goes wrong: None; "busy": every `busy_each`-th request gets a 503; "always_busy"; "silent": no answer at
     all; "stalls": bodies of 100,000 bytes or more stop half way, and are never taken; an (HTTP status, code of S3)."""
-    def __init__(self, target, mode=None):
+    def __init__(self, target, mode=None, busy_each=3):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.target, self.mode, self.requests, self.refused = target, mode, 0, 0
+        self.target, self.mode, self.busy_each, self.requests, self.refused = target, mode, busy_each, 0, 0
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -174,7 +174,7 @@ class BadProxy(QuietServer):
             time.sleep(3600)
         # Of an upload of which it has nothing yet, the emulator of Google's says that it has a byte.
         begins = headers.get("Content-Range", "").startswith("bytes 0-")
-        if self.mode == "always_busy" or (self.mode == "busy" and number % 3 == 2 and not begins):
+        if self.mode == "always_busy" or (self.mode == "busy" and number % self.busy_each == 2 and not begins):
             return self.refuse(503, "SlowDown")
         return self.refuse(*self.mode) if isinstance(self.mode, tuple) else None
 
@@ -193,7 +193,8 @@ class BadProxy(QuietServer):
 
 @contextlib.contextmanager
 def bad_proxy(server, mode):
-    proxy = BadProxy(server.port, mode)
+    # Google's client waits for seconds before it asks again.
+    proxy = BadProxy(server.port, mode, busy_each=3 if server.scheme == "s3" else 9)
     try:
         yield proxy
     finally:

@@ -1,14 +1,18 @@
 // The functions of storage/file_store.h one by one, for buckets_test.py:
-//   store_tool put PATH BYTES        writes that many bytes, a MB at a time; byte i is a function of i
+//   store_tool put PATH BYTES        writes that many bytes, a MB at a time; byte i is a function of i. Says how much
+//                                    memory that took at most
 //   store_tool give_up PATH BYTES    the same, and does not finish
 //   store_tool parts PATH BYTES      writes them in parts that come in the wrong order
 //   store_tool check PATH BYTES      reads ranges here and there and compares
 //   store_tool range PATH FROM SIZE  reads one range to stdout
 //   store_tool kind|list|remove PATH
-#include <cstdio>
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "storage/file_store.h"
@@ -27,10 +31,24 @@ std::string bytes_from(int64_t first, int64_t count) {
   return out;
 }
 
+// Bytes that the process has held, apart from pages of files.
+int64_t peak_memory() {
+  std::ifstream status("/proc/self/status");
+  int64_t out = 0;
+  for (std::string line; std::getline(status, line);) {
+    const int64_t bytes = std::strtoll(line.c_str() + line.find(':') + 1, nullptr, 10) * 1024;
+    if (line.starts_with("VmHWM:")) out += bytes;
+    if (line.starts_with("RssFile:")) out -= bytes;
+  }
+  return out;
+}
+
 void put(const std::string& path, int64_t bytes, bool finish) {
   const std::unique_ptr<FileUpload> file = file_store(path).upload(path);
   for (int64_t at = 0; at < bytes; at += kStep) file->append(bytes_from(at, std::min(kStep, bytes - at)));
-  if (finish) file->finish();
+  if (!finish) return;
+  file->finish();
+  std::cout << peak_memory();
 }
 
 void put_in_parts(const std::string& path, int64_t bytes) {

@@ -141,7 +141,9 @@ void derive_folders(Config& c, const DeriveInput& in, std::vector<std::string>& 
   if (c.run_name.empty()) c.run_name = variable(in.environment, "JOBSET_NAME");
   if (c.run_name.empty()) c.run_name = c.model_name + "_" + minute_stamp();
   std::string base = whole_path("base_output_directory", c.base_output_directory, in, problems);
+  const bool remote = is_remote(base);
   while (base.size() > 1 && base.ends_with('/')) base.pop_back();
+  if (remote && !is_remote(base)) problems.add("base_output_directory={}: names no bucket", c.base_output_directory);
   c.base_output_directory = base;
   c.run_directory = base + "/" + c.run_name;
 }

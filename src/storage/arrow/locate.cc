@@ -109,6 +109,10 @@ std::string_view advice(const std::string& text) {
       holds(text, "status code: 403") || holds(text, "UNAUTHENTICATED") || holds(text, "PERMISSION_DENIED")) {
     return "access is denied; check the credentials and what they may do";
   }
+  if (holds(text, "OAuth2 access token")) {
+    return "no credentials are found; GOOGLE_APPLICATION_CREDENTIALS or `gcloud auth application-default login` give "
+           "them";
+  }
   if (holds(text, kNoRoom)) return "the server turns it down";
   if (holds(text, "curlCode: 28") || holds(text, "CURL error [28]")) return "no answer";
   if (holds(text, "curlCode: 6,") || holds(text, "CURL error [6]") || holds(text, "curlCode: 7,") ||
