@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/stopwatch.h"
 #include "base/waiting.h"
 #include "storage/file_store.h"
 
@@ -17,6 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kPiece = int64_t{8} << 20;  // bytes
+// Seconds: whoever has waited longer for an upload that then fails does not wait for another.
+constexpr double kLongWait = 3;
 
 std::string make_local_copy(const std::string& remote) {
   std::string name = (fs::temp_directory_path() / "fathom-run-XXXXXX").string();
@@ -85,10 +88,12 @@ void UploadedFolder::upload_soon() {
 }
 
 void UploadedFolder::upload() {
-  end_work();
   Waiting waiting("uploading to " + remote_);
+  const Stopwatch since;
+  end_work();
   given_up_ = true;
-  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  const std::exception_ptr failure = std::exchange(failure_, nullptr);
+  if (failure && since.seconds() > kLongWait) std::rethrow_exception(failure);
   upload_changed();
   given_up_ = false;
 }
@@ -117,7 +122,7 @@ void UploadedFolder::work() {
     } catch (const std::exception& e) {
       const std::lock_guard lock(mutex_);
       if (ends_) {
-        failure_ = std::current_exception();  // the end has waited for it, and does not wait as long again
+        failure_ = std::current_exception();
         return;
       }
       log_warning("{}; it is tried again later", e.what());

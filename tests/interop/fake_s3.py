@@ -105,8 +105,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.written.append(self.key)
 
     def do_DELETE(self):
-        self.place().unlink(missing_ok=True)
+        self.remove(self.place())
         self.answer(204)
+
+    def remove(self, path):
+        if not path.is_dir():  # a folder's marker is no file here
+            path.unlink(missing_ok=True)
 
     def do_POST(self):
         path, body = self.place(), self.body().decode()
@@ -118,7 +122,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.write(path, b"".join(self.server.parts.pop((path, number)) for number in numbers))
             return self.answer(200, b"<CompleteMultipartUploadResult><ETag>0</ETag></CompleteMultipartUploadResult>")
         for key in re.findall(r"<Key>(.*?)</Key>", body):
-            (self.server.root / self.bucket / xml.sax.saxutils.unescape(key)).unlink(missing_ok=True)
+            self.remove(self.server.root / self.bucket / xml.sax.saxutils.unescape(key))
         self.answer(200, b"<DeleteResult></DeleteResult>")
 
 
