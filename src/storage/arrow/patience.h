@@ -14,7 +14,7 @@
 
 namespace fathom {
 
-inline constexpr double kStillSeconds = 8, kConnectSeconds = 3;
+inline constexpr double kStillSeconds = 6, kConnectSeconds = 3;
 inline constexpr double kGoogleRetrySeconds = 12;
 
 // What a call of Google's moves at most, and what is held for it: 30 s are enough at 0.3 MB/s.
