@@ -42,6 +42,7 @@ class LargeReads final : public FileReader {
  public:
   LargeReads(std::shared_ptr<const FileReader> from, int64_t size) : from_(std::move(from)), size_(size) {}
   void read(int64_t offset, std::span<std::byte> out) const override { cache_.read(0, *from_, size_, offset, out); }
+  int64_t size() const override { return size_; }
 
  private:
   std::shared_ptr<const FileReader> from_;
@@ -142,6 +143,7 @@ class PackedFiles::Reader final : public FileReader {
   Reader(std::shared_ptr<Blocks> blocks, std::string path, size_t first, int64_t size)
       : blocks_(std::move(blocks)), path_(std::move(path)), first_(first), size_(size) {}
 
+  int64_t size() const override { return size_; }
   void read(int64_t offset, std::span<std::byte> out) const override {
     if (offset < 0 || offset + static_cast<int64_t>(out.size()) > size_) {
       throw FormatError(path_, offset, "the unpacked file ends here");

@@ -45,6 +45,7 @@ TEST(RecordFiles, AnyOrderGivesTheRecordsAlsoThroughASmallCache) {
 TEST(RecordFiles, PartsOfAFileAreReadOnceAsLongAsTheyAreKept) {
   class Counted final : public FileReader {
    public:
+    int64_t size() const override { return 95; }
     void read(int64_t offset, std::span<std::byte> out) const override {
       ++reads;
       for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(offset + static_cast<int64_t>(i));

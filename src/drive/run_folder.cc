@@ -89,7 +89,7 @@ void RunFolder::begin(int64_t parameters, int64_t first_step) {
   if (run_copy_) run_copy_->upload();
 }
 
-void RunFolder::finish() {
+void RunFolder::write_through() {
   metrics_->flush();
   if (run_copy_) run_copy_->upload();
   if (metrics_copy_) metrics_copy_->upload();

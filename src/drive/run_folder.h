@@ -43,7 +43,7 @@ class RunFolder {
   void begin(int64_t parameters, int64_t first_step);
   MetricsWriter& metrics() { return *metrics_; }
   // All that has been written is in its place when this returns. Throws RuntimeFault when it cannot be brought there.
-  void finish();
+  void write_through();
 
  private:
   const Config& config_;

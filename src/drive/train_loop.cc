@@ -164,7 +164,7 @@ void Trainer::save(int64_t step) {
   }
   // What the files of metrics say reaches as far as the checkpoint, whenever the process is killed.
   write_held();
-  if (folder_) folder_->metrics().flush();
+  if (folder_) folder_->write_through();
   checkpoints_->save(step, state_, feed_->state());
   last_done_ = Clock::now();
 }
@@ -213,7 +213,7 @@ TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses
   }
   settle();
   write_held();
-  if (folder_) folder_->finish();
+  if (folder_) folder_->write_through();
   bar_.reset();
   const int32_t why = stop_.leaves();
   if (checkpoints_) save_end(why != 0 && why != StopAgreement::kDataEnded);

@@ -100,7 +100,7 @@ RecordFile::~RecordFile() {
 void RecordFile::go_on(int64_t first_step) {
   options_.first_step = first_step;
   if (!regular_) return;
-  keep_ = std::filesystem::file_size(options_.path) == 0 ? 0 : bytes_to_keep(options_.path, first_step);
+  keep_ = std::filesystem::file_size(options_.path) == 0 ? 0 : bytes_to_keep(options_.path, options_.shown, first_step);
 }
 
 void RecordFile::begin() {

@@ -162,7 +162,7 @@ def train_words(b, *keys):
              "model_name": "auto", "load_parameters_path": b.path("model"), "dataset_path": b.path("data/corpus.txt"),
              "dtype": "float32", "per_device_batch_size": 4, "max_target_length": 160, "steps": 5, "log_period": 2,
              "learning_rate": "1e-3", "learning_rate_schedule_steps": 12, "warmup_steps_fraction": 0.25,
-             "z_loss_multiplier": "1e-3"}
+             "z_loss_multiplier": "1e-3", "enable_checkpointing": "false"}
     words |= dict(key.split("=", 1) for key in keys)
     return [FATHOM, "train", "configs/base.yml", *(f"{k}={v}" for k, v in words.items())]
 
@@ -234,6 +234,31 @@ def outage_in_a_run_costs_nothing(server):
         need(len(records(server, "runs/outage/metrics.jsonl")) == printed, "metrics are missing after an outage")
 
 
+def runs_go_on(server):
+    """Checkpoints on a bucket; a run that is killed goes on there as if it had not been."""
+    b = Bench(server)
+    keys = ["dataset_path=tests/data/data/corpus.txt", f"load_parameters_path={MODEL}", "enable_checkpointing=true",
+            "checkpoint_period=3", "steps=8", "log_period=1000", "run_name=saved", "async_checkpointing=false"]
+    with tempfile.TemporaryDirectory() as local:
+        b.run(*train_words(b, *keys, f"base_output_directory={local}"))
+        losses = [json.loads(line)["learning/loss"] for line in open(f"{local}/saved/metrics.jsonl")]
+    marker = "runs/saved/checkpoints/3/commit_success.txt"
+    with subprocess.Popen(train_words(b, *keys, "checkpoint_period=3"), env=b.environment,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not server.keys(marker):
+            time.sleep(0.05)
+        process.kill()
+    server.put("runs/saved/checkpoints/99/items/d/half", b"of a save that was ended")
+    done = b.run(*train_words(b, *keys, "max_num_checkpoints_to_keep=2"))
+    need("going on after step" in done.stderr and "removed what a save that was ended left" in done.stderr, done.stderr)
+    need([r["learning/loss"] for r in records(server, "runs/saved/metrics.jsonl")] == losses, "other losses")
+    saved = {key.split("/")[3] for key in server.keys("runs/saved/checkpoints/")}
+    need(saved == {"6", "7"}, "checkpoints:", saved)
+    b.fathom("inspect", b.path("runs/saved/checkpoints/7"))
+    b.run(*train_words(b, "run_name=of_state", "steps=9", "dataset_type=synthetic", "enable_checkpointing=true",
+                       "load_parameters_path=", f"load_full_state_path={b.path('runs/saved/checkpoints/7/items')}"))
+
+
 # ---- Converters ----
 
 def converters(server):
@@ -263,7 +288,7 @@ def converters(server):
 # Those that wait most of the time, and those that work.
 PATIENT = [silent_server_is_one_error, transfers_that_stand_still_are_errors, busy_server_is_asked_again,
            server_that_stays_busy_is_an_error, refusals_say_what_to_do, ranges_parts_and_names]
-BUSY = [training, run_that_fails_or_is_stopped_leaves_its_metrics, outage_in_a_run_costs_nothing, converters]
+BUSY = [training, runs_go_on, run_that_fails_or_is_stopped_leaves_its_metrics, outage_in_a_run_costs_nothing, converters]
 
 
 def main():

@@ -18,6 +18,18 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
+// The numbers of training of each step: what the machine's speed has no part in.
+std::vector<json> learned_in(const std::string& run) {
+  std::vector<json> out;
+  for (json& record : read_records(run + "/metrics.jsonl")) {
+    json& kept = out.emplace_back(json::object());
+    for (auto& [name, value] : record.items()) {
+      if (!name.starts_with("perf/") && !name.ends_with("_seconds")) kept[name] = value;
+    }
+  }
+  return out;
+}
+
 // A folder in which the same command is given again and again.
 class SavedRun {
  public:
@@ -44,17 +56,7 @@ class SavedRun {
   std::string folder() const { return output_ / "run"; }
   std::string checkpoint(int64_t step) const { return folder() + "/checkpoints/" + std::to_string(step); }
   std::vector<int64_t> saved() const { return whole_steps(folder() + "/checkpoints"); }
-  // The numbers of training of each step: what the machine's speed has no part in.
-  std::vector<json> learned() const {
-    std::vector<json> out;
-    for (json& record : read_records(folder() + "/metrics.jsonl")) {
-      json& kept = out.emplace_back(json::object());
-      for (auto& [name, value] : record.items()) {
-        if (!name.starts_with("perf/") && !name.ends_with("_seconds")) kept[name] = value;
-      }
-    }
-    return out;
-  }
+  std::vector<json> learned() const { return learned_in(folder()); }
   std::vector<double> losses() const {
     std::vector<double> out;
     for (const json& record : learned()) out.push_back(record.at("learning/loss"));
@@ -185,6 +187,42 @@ TEST(Checkpoints, CarryWhatOtherCommandsNeed) {
   ASSERT_EQ(of_hf.exit_code, 0) << of_hf.err;
   EXPECT_EQ(read_records(output / "a/run/metrics.jsonl")[0]["learning/loss"],
             read_records(output / "b/run/metrics.jsonl")[0]["learning/loss"]);
+}
+
+// The command of MaxText's page "Run DeepSeek" for general fine-tuning, on a small model and two devices.
+Words fine_tuning(const std::string& output, const std::string& weights) {
+  return {"train", "src/maxtext/configs/base.yml", "base_output_directory=" + output, "run_name=matmul_fine_tuning",
+          "dataset_path=tests/data/tfds", "load_parameters_path=" + weights, "per_device_batch_size=1",
+          "model_name=auto", "steps=5", "max_target_length=1024", "async_checkpointing=false",
+          "tokenizer_type=huggingface", "tokenizer_path=tests/data/deepseek_v3/hf", "attention=flash", "dtype=bfloat16",
+          "weight_dtype=bfloat16", "megablox=False", "sparse_matmul=False", "enable_checkpointing=true",
+          "ici_expert_parallelism=2", "ici_fsdp_parallelism=1",
+          // What the machine of the tests needs beside it.
+          "hardware=cpu", "cpu_device_count=2", "jax_cache_dir=" + compile_cache()};
+}
+
+TEST(Checkpoints, FineTuningCommandOfThePageGoesOnAfterAKill) {
+  TemporaryFolder folder;
+  Process convert({"to_maxtext", "src/maxtext/configs/base.yml", "model_name=auto", "scan_layers=true",
+                   "attention=dot_product", "base_output_directory=" + (folder / "scanned"), "hardware=cpu",
+                   "skip_jax_distributed_system=True", "--hf_model_path=tests/data/deepseek_v3/hf",
+                   "--eager_load_method=safetensors", "--save_dtype=bfloat16"});
+  ASSERT_EQ(convert.wait(), 0) << convert.err();
+  const std::string weights = folder / "scanned/0/items";
+  Process undisturbed(fine_tuning(folder / "a", weights));
+  ASSERT_EQ(undisturbed.wait(), 0) << undisturbed.err();
+  {
+    Process killed(fine_tuning(folder / "b", weights));
+    while (killed.running() && !std::filesystem::exists(folder / "b/matmul_fine_tuning/checkpoints/0")) {
+      std::this_thread::yield();
+    }
+    killed.send(SIGKILL);
+    killed.wait();
+  }
+  Process again(fine_tuning(folder / "b", weights));
+  ASSERT_EQ(again.wait(), 0) << again.err();
+  EXPECT_THAT(again.err(), HasSubstr("going on after step 0"));
+  EXPECT_EQ(learned_in(folder / "b/matmul_fine_tuning"), learned_in(folder / "a/matmul_fine_tuning"));
 }
 
 TEST(Checkpoints, GoOnOnOtherMeshesAndInOtherLayers) {

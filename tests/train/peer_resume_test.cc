@@ -36,9 +36,9 @@ Words keys_of(const json& all, const json& one, const TemporaryFolder& folder) {
   keys.erase("dataset_type");
   Words out;
   for (const auto& [key, value] : keys.items()) out.push_back(key + "=" + text(value));
-  for (const char* word : {"defaults=maxtext", "dataset_type=files", "tokenize_train_data=False", "packing=False", "run_name=resumed",
-                           "enable_data_shuffling=False", "enable_tensorboard=false", "hardware=cpu",
-                           "checkpoint_period=1", "matmul_precision=highest"}) {
+  for (const char* word : {"defaults=maxtext", "dataset_type=files", "tokenize_train_data=False", "packing=False",
+                           "run_name=resumed", "enable_data_shuffling=False", "enable_tensorboard=false",
+                           "hardware=cpu", "checkpoint_period=1", "matmul_precision=highest"}) {
     out.emplace_back(word);
   }
   out.push_back("jax_cache_dir=" + compile_cache());
