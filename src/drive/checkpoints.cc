@@ -160,6 +160,12 @@ void Checkpoints::require_space() const {
   if (writer_.share().process == 0) require_free_space(folder_, 2 * writer_.bytes());
 }
 
+void Checkpoints::reserve(State& state) {
+  if (!config_.async_checkpointing) return;
+  writer_.reserve(state);
+  reserving_ = std::async(std::launch::async, [this] { writer_.touch(); });
+}
+
 void Checkpoints::begin() const {
   if (any() || writer_.share().process != 0) return;
   const std::string path = join_path(folder_, kNoneYet);
@@ -190,8 +196,10 @@ void Checkpoints::save(int64_t step, State& state, const DataState& data) {
   const bool first = writer_.share().process == 0;
   const int64_t free = first ? free_space(folder_) : writer_.bytes();
   if (free < writer_.bytes()) {
-    throw RuntimeFault(fmt::format("{}: checkpoint {} needs {}, but only {} are free there", folder_, step,
-                                   gigabytes(writer_.bytes()), gigabytes(free)));
+    throw RuntimeFault(
+        fmt::format("{}: checkpoint {} needs {}, but only {} are free there; make room, or keep fewer "
+                    "(max_num_checkpoints_to_keep)",
+                    folder_, step, gigabytes(writer_.bytes()), gigabytes(free)));
   }
   if (first && free < 2 * writer_.bytes()) {
     log_warning("{}: {} are free, which is room for this checkpoint of {} alone", folder_, gigabytes(free),
@@ -204,6 +212,7 @@ void Checkpoints::save(int64_t step, State& state, const DataState& data) {
     write(step, data, 0);
     return writer_.let_go();
   }
+  if (reserving_.valid()) reserving_.get();
   const Stopwatch copying;
   const int64_t bytes = writer_.copy_out(state);
   log_info("checkpoint {}: {} copied in {:.3f} s", step, gigabytes(bytes), copying.seconds());

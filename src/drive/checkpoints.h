@@ -49,6 +49,8 @@ class Checkpoints {
   // Throws ConfigError unless two have room.
   void require_space() const;
 
+  // Takes the memory for copies of the state, from a thread of its own.
+  void reserve(State& state);
   // Training begins: until its first checkpoint is whole, a file says that the run has none yet.
   void begin() const;
 
@@ -84,7 +86,7 @@ class Checkpoints {
   std::map<std::string, std::string> companions_;  // files beside the tree
   std::vector<int64_t> steps_;                     // that are whole, at the start
   std::set<int64_t> damaged_;                      // of these
-  std::future<void> under_way_;
+  std::future<void> reserving_, under_way_;
   int64_t last_ = -1;
 };
 

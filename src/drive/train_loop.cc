@@ -47,6 +47,7 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
   log_info("{}", summarize(config_, session_.mesh(), facts));
   // Weights that do not fit are found before the long compilation.
   make_start();
+  if (checkpoints_) checkpoints_->reserve(state_);
   // A wish to stop that is given into a step is followed after the next one.
   const size_t ahead = stop_.alone() ? 0 : 2;
   feed_.emplace(*data_.train, config_.reuse_example_batch > 0, ahead);

@@ -96,21 +96,37 @@ StateWriter::StateWriter(const Config& config, const StateSpec& spec, StepShare 
   for (const ChunkedArray& array : arrays_) bytes_ += element_count(array.ours) * byte_size(array.dtype);
 }
 
+void StateWriter::reserve(State& state) {
+  for (size_t i = 0; i < held_.size(); ++i) {
+    const ShardedArray& array = state[i];
+    held_[i].clear();
+    for (size_t shard : array.first_copies()) {
+      Held& held = held_[i].emplace_back();
+      held.slice = array.slice(shard);
+      held.shard = shard;
+      held.memory = HostArray::allocate(array.layout().dtype, held.slice.sizes);
+      prefer_huge_pages(held.memory.mutable_data(), static_cast<size_t>(held.memory.bytes()));
+    }
+  }
+  reserved_ = true;
+}
+
+void StateWriter::touch() {
+  constexpr int64_t kPage = 4096;
+  for (std::vector<Held>& entry : held_) {
+    for (Held& held : entry) {
+      for (int64_t at = 0; at < held.memory.bytes(); at += kPage) held.memory.mutable_data()[at] = std::byte{0};
+    }
+  }
+}
+
 int64_t StateWriter::copy_out(State& state) {
+  if (!reserved_) reserve(state);
   int64_t bytes = 0;
   std::vector<HostCopy> copies;
   for (size_t i = 0; i < held_.size(); ++i) {
-    const ShardedArray& array = state[i];
-    const std::vector<size_t> shards = array.first_copies();
-    held_[i].resize(shards.size());
-    for (size_t k = 0; k < shards.size(); ++k) {
-      Held& held = held_[i][k];
-      held.slice = array.slice(shards[k]);
-      if (held.memory.data() == nullptr) {
-        held.memory = HostArray::allocate(array.layout().dtype, held.slice.sizes);
-        prefer_huge_pages(held.memory.mutable_data(), static_cast<size_t>(held.memory.bytes()));
-      }
-      copies.push_back(array.shards()[shards[k]].to_host_async(held.memory));
+    for (const Held& held : held_[i]) {
+      copies.push_back(state[i].shards()[held.shard].to_host_async(held.memory));
       bytes += held.memory.bytes();
     }
   }
@@ -132,12 +148,13 @@ void StateWriter::hold(State& state) {
       ArraySlice slice = array.slice(shard);
       const auto* data = static_cast<const std::byte*>(buffer.device_pointer());
       HostArray memory(array.layout().dtype, slice.sizes, data, nullptr);
-      held_[i].push_back({std::move(slice), std::move(memory)});
+      held_[i].push_back({std::move(slice), shard, std::move(memory)});
     }
   }
 }
 
 void StateWriter::let_go() {
+  reserved_ = false;
   for (std::vector<Held>& held : held_) held.clear();
 }
 

@@ -21,6 +21,10 @@ class StateWriter : private ArraySource {
   const OrbaxPlan& plan() const { return plan_; }
   const StepShare& share() const { return share_; }
 
+  // Takes the memory for copies of a state of this layout. What the system gives of it is given by the first write:
+  // touch() does that, which takes longer than a copy, on a thread of its own beside other work.
+  void reserve(State& state);
+  void touch();
   // Copies what this process holds, each element once over all processes, into memory that is kept for the next time,
   // and waits for the end of it: the state may be donated then. Gives the bytes.
   int64_t copy_out(State& state);
@@ -33,6 +37,7 @@ class StateWriter : private ArraySource {
  private:
   struct Held {
     ArraySlice slice;
+    size_t shard = 0;  // of this process's
     HostArray memory;
   };
 
@@ -46,6 +51,7 @@ class StateWriter : private ArraySource {
   std::vector<ChunkedArray> arrays_;  // whose index is that of an entry, or that of none: zeros
   const OrbaxPlan plan_;
   std::vector<std::vector<Held>> held_;  // by entry
+  bool reserved_ = false;                // `held_` has memory of its own
   int64_t bytes_ = 0;
 };
 
