@@ -55,6 +55,17 @@ struct Task {
   size_t order = 0;  // of the first tensor that it goes to
 };
 
+// In an order in which so many threads are in different parts of the list, and so write different files: of one file
+// the system lets one thread write at a time.
+std::vector<Task> for_threads(std::vector<Task> tasks, size_t threads) {
+  std::vector<Task> out;
+  const size_t each = (tasks.size() + threads - 1) / threads;
+  for (size_t i = 0; i < each; ++i) {
+    for (size_t at = i; at < tasks.size(); at += each) out.push_back(std::move(tasks[at]));
+  }
+  return out;
+}
+
 // Where the elements of one layer and expert stand: the tensors that hold them, and their places in our array.
 struct Matrix {
   std::vector<std::string> tensors;
@@ -99,6 +110,7 @@ class ToHuggingFace::Plan {
     std::vector<Task> tasks;
     for (size_t i = 0; i < wanted_.arrays.size(); ++i) add_tasks(source, i, tasks);
     std::ranges::stable_sort(tasks, {}, &Task::order);
+    tasks = for_threads(std::move(tasks), std::min<size_t>(static_cast<size_t>(parallel_threads()), shards_.size()));
     parallel_for(static_cast<int64_t>(tasks.size()),
                  [&](int64_t i) { move(source, tasks[static_cast<size_t>(i)], progress); });
   }

@@ -60,27 +60,21 @@ class LineCutter {
 LineFiles::LineFiles(const std::vector<std::string>& paths) : paths_(paths), files_(paths.size()) {
   if (paths.size() > 0xffff) throw ConfigError("a data set of more than 65535 text files: join some, or use parquet");
   for (size_t i = 0; i < paths.size(); ++i) {
-    const FileStore& store = file_store(paths[i]);
-    if (packing_of(paths[i]) != Packing::kNone) {
-      files_[i].packed = true;
+    if (packing_of(paths[i]) != Packing::kNone || is_remote(paths[i])) {
+      files_[i].kept = true;
       files_[i].size = static_cast<size_t>(packed_.add(paths[i], files_[i].reader));
-    } else if (is_remote(paths[i])) {
-      files_[i].object = store.read(paths[i]);
-      files_[i].size = files_[i].object.bytes.size();
     } else {
-      files_[i].size = static_cast<size_t>(store.size(paths[i]));
+      files_[i].size = static_cast<size_t>(file_store(paths[i]).size(paths[i]));
     }
   }
 }
-
-bool LineFiles::in_memory(size_t file) const { return is_remote(paths_[file]) && !files_[file].packed; }
 
 const FileReader& LineFiles::reader(size_t file) const {
   std::unique_ptr<const FileReader>& reader = files_[file].reader;
   if (reader == nullptr) {
     if (open_files_ == kMaxOpen) {
       for (File& other : files_) {
-        if (!other.packed) other.reader.reset();
+        if (!other.kept) other.reader.reset();
       }
       open_files_ = 0;
     }
@@ -91,7 +85,6 @@ const FileReader& LineFiles::reader(size_t file) const {
 }
 
 void LineFiles::for_each_block(size_t file, size_t begin, size_t end, const TakeBlock& take) const {
-  if (in_memory(file)) return take(begin, files_[file].object.bytes.substr(begin, end - begin));
   std::vector<char> block(std::min(kBlock, end - std::min(begin, end)));
   while (begin < end) {
     std::span<char> part(block.data(), std::min(block.size(), end - begin));
@@ -124,7 +117,6 @@ void LineFiles::add(size_t file, size_t begin, size_t size) {
 
 std::string_view LineFiles::text(int64_t i) {
   const TextSpan& span = spans_[static_cast<size_t>(i)];
-  if (in_memory(span.file)) return files_[span.file].object.bytes.substr(span.begin, span.size);
   if (span.size > kMaxDocument) {
     throw FormatError(where(i), fmt::format("a document of {} bytes; {} are the most", span.size, kMaxDocument));
   }

@@ -1,6 +1,6 @@
 // Text files with an index of the places of their documents. Local files are read where a document lies, so that one
-// that is cut meanwhile is an error and not a signal; objects of a bucket are held in memory. Packed files (.gz, .zst)
-// are read as what they hold (data/packed_files.h).
+// that is cut meanwhile is an error and not a signal. Packed files (.gz, .zst) are read as what they hold, and objects
+// of a bucket from a copy that is made once (data/packed_files.h).
 #pragma once
 
 #include <cstdint>
@@ -58,12 +58,10 @@ class LineFiles {
  private:
   struct File {
     size_t size = 0;
-    FileBytes object;                          // of a bucket
-    bool packed = false;                       // then `reader` stays
-    std::unique_ptr<const FileReader> reader;  // of a local file, while it is open
+    bool kept = false;                         // in `packed_`: then `reader` stays
+    std::unique_ptr<const FileReader> reader;  // of another one, while it is open
   };
   const FileReader& reader(size_t file) const;
-  bool in_memory(size_t file) const;
 
   std::vector<std::string> paths_;
   PackedFiles packed_;

@@ -50,6 +50,18 @@ class LargeReads final : public FileReader {
   mutable PartCache cache_{0};
 };
 
+ByteStreamPtr unpacked_stream(Packing packing, const StoredBytes& stored) {
+  switch (packing) {
+    case Packing::kGzip:
+      return gzip_stream(stored_stream(stored), stored);
+    case Packing::kZstd:
+      return zstd_stream(stored_stream(stored), stored);
+    case Packing::kNone:
+      break;
+  }
+  return stored_stream(stored);
+}
+
 }  // namespace
 
 Packing packing_of(std::string_view name) {
@@ -170,14 +182,13 @@ PackedFiles::~PackedFiles() = default;
 
 int64_t PackedFiles::add(const std::string& path, std::unique_ptr<const FileReader>& reader) {
   if (blocks_ == nullptr) blocks_ = std::make_shared<Blocks>();
-  const Waiting waiting("unpacking " + path);
+  const Waiting waiting((packing_of(path) == Packing::kNone ? "reading " : "unpacking ") + path);
   const FileStore& store = file_store(path);
   const int64_t packed_size = store.size(path);
   std::shared_ptr<const FileReader> file = store.open(path);
   if (is_remote(path)) file = std::make_shared<LargeReads>(std::move(file), packed_size);
   const StoredBytes stored{.path = path, .size = packed_size, .file = std::move(file)};
-  const ByteStreamPtr stream = packing_of(path) == Packing::kGzip ? gzip_stream(stored_stream(stored), stored)
-                                                                  : zstd_stream(stored_stream(stored), stored);
+  const ByteStreamPtr stream = unpacked_stream(packing_of(path), stored);
   const size_t first = blocks_->count();
   std::vector<std::byte> block(kBlock);
   int64_t size = 0;
