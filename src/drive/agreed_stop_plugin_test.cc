@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "base/temporary_folder.h"
+#include "checkpoint/step_writer.h"
 #include "config/resolve/resolve.h"
 #include "drive/train_loop.h"
 #include "job/job_testing.h"
@@ -54,6 +55,10 @@ TEST(AgreedStop, AllProcessesLeaveAfterTheSameStep) {
   });
   EXPECT_EQ(process_1.wait(), 0);
   EXPECT_EQ(process_0.wait(), 0);
+  // Each has saved, here in a folder of its own, after the step that both left after.
+  for (const char* run : {"0/run/checkpoints", "1/run/checkpoints"}) {
+    EXPECT_EQ(whole_steps(folder / run), (std::vector<int64_t>{0, 4})) << run;
+  }
 }
 
 }  // namespace
