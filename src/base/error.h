@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -52,5 +53,11 @@ class RuntimeFault : public Error {
  public:
   explicit RuntimeFault(const std::string& message) : Error(message, kExitFault) {}
 };
+
+// What a program says last of what ends it.
+inline std::string ending_text(const std::exception& error) {
+  const bool on_purpose = dynamic_cast<const Error*>(&error) != nullptr;
+  return on_purpose ? error.what() : std::string("internal fault: ") + error.what();
+}
 
 }  // namespace fathom

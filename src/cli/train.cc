@@ -16,9 +16,14 @@ int run_train(const CommandLine& line, const Environment& environment) {
     return 0;
   }
   Trainer trainer(config);
-  TrainOutcome outcome = run_with_profiler(trainer, config);
-  log_info("{} steps done; metrics and configuration are in {}", outcome.steps, config.run_directory);
-  return outcome.signal != 0 ? 128 + outcome.signal : 0;
+  try {
+    TrainOutcome outcome = run_with_profiler(trainer, config);
+    log_info("{} steps done; metrics and configuration are in {}", outcome.steps, config.run_directory);
+    return outcome.signal != 0 ? 128 + outcome.signal : 0;
+  } catch (const std::exception& e) {
+    trainer.log_end(e);
+    throw;
+  }
 }
 
 }  // namespace fathom

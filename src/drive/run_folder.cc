@@ -1,10 +1,13 @@
 #include "drive/run_folder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/remote_path.h"
 #include "config/resolve/resolve.h"
 #include "storage/file_store.h"
@@ -53,7 +56,7 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
                                .tensorboard_flush_steps = config.log_period};
   if (is_remote(folder_)) {
     run_copy_.emplace(config.run_directory);
-    run_copy_->fetch("metrics.jsonl");
+    for (const char* name : {"metrics.jsonl", "log.txt"}) run_copy_->fetch(name);
     folder_ = options.folder = run_copy_->local();
     options.shown_folder = config.run_directory;
   } else {
@@ -85,6 +88,7 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
 void RunFolder::begin(int64_t parameters, int64_t first_step) {
   if (goes_on_) metrics_->go_on(first_step);
   write_file_atomically(join_path(folder_, "config.yml"), to_yaml(config_));
+  log_.emplace(join_path(growing_folder(), "log.txt"), config_.overwrite && !goes_on_);
   metrics_->write_text("num_model_parameters", std::to_string(parameters));
   if (run_copy_) run_copy_->upload();
 }
@@ -93,6 +97,17 @@ void RunFolder::write_through() {
   metrics_->flush();
   if (run_copy_) run_copy_->upload();
   if (metrics_copy_) metrics_copy_->upload();
+}
+
+void log_end(const Config& config, int process, const std::exception& error) {
+  log_to_file(LogLevel::kError, ending_text(error));
+  if (process == 0) return;
+  const std::string path = join_path(config.run_directory, fmt::format("log.{}.txt", process));
+  try {
+    file_store(path).write_atomically(path, kept_log());
+  } catch (const std::exception& e) {
+    log_warning("{}", e.what());
+  }
 }
 
 }  // namespace fathom

@@ -1,11 +1,13 @@
-// The folder of a run: config.yml, metrics.jsonl, tensorboard/.
+// The folder of a run: config.yml, metrics.jsonl, tensorboard/, log.txt.
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/log_file.h"
 #include "base/stop_signals.h"
 #include "config/config.h"
 #include "metrics/metrics_writer.h"
@@ -40,18 +42,27 @@ class RunFolder {
   RunFolder(const Config& config, bool goes_on);
 
   // Writes config.yml and opens the files of metrics; what an earlier run wrote of `first_step` and later ones goes.
+  // From here on log.txt holds what this process has logged and logs.
   void begin(int64_t parameters, int64_t first_step);
   MetricsWriter& metrics() { return *metrics_; }
   // All that has been written is in its place when this returns. Throws RuntimeFault when it cannot be brought there.
   void write_through();
 
  private:
+  // Where files lie that grow while the run goes on.
+  const std::string& growing_folder() const { return folder_; }
+
   const Config& config_;
   const bool goes_on_;
   std::optional<UploadedFolder> run_copy_, metrics_copy_;  // of what is remote
   std::string folder_;                                     // local
   std::unique_ptr<MadeFolders> made_;
   std::unique_ptr<MetricsWriter> metrics_;  // goes first: what it leaves empty it removes
+  std::optional<LogFile> log_;
 };
+
+// A run that has begun ends with an error, which the caller reports later: its text goes to the run's log. A process
+// that has none, being another than the first, writes log.N.txt with its last lines.
+void log_end(const Config& config, int process, const std::exception& error);
 
 }  // namespace fathom

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "base/listed.h"
@@ -23,7 +24,8 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
       session_(config),
       spec_(state_spec(config, session_.mesh().mesh)),
       sizes_(resolve_batch(config, session_.mesh().devices())),
-      stop_(session_.client()->process_count() == 1 && !options.exchange, options.exchange) {
+      stop_(session_.client()->process_count() == 1 && !options.exchange, options.exchange),
+      writes_(options.writes) {
   check_batch_split(config_, session_.mesh());
   require_state_memory(config_, spec_, session_);
   require_batch_memory(config_, sizes_, session_);
@@ -58,8 +60,20 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
       config_.compiled_trainstep_file);
   require_work_space(config_, step_->executable.program().memory_stats(), session_.mesh().devices());
   if (data_.eval) evaluation_.emplace(session_, config_, spec_, *data_.eval, eval_share);
-  if (folder_) folder_->begin(facts.parameters, first_step_);
+  begin(facts.parameters);
+}
+
+void Trainer::begin(int64_t parameters) try {
+  if (folder_) folder_->begin(parameters, first_step_);
   if (checkpoints_) checkpoints_->begin();
+} catch (const std::exception& e) {
+  log_end(e);
+  throw;
+}
+
+void Trainer::log_end(const std::exception& error) {
+  if (!writes_ || std::exchange(end_logged_, true)) return;
+  fathom::log_end(config_, session_.client()->process_index(), error);
 }
 
 void Trainer::find_start() {
@@ -178,6 +192,15 @@ void Trainer::save_end(bool stopped) {
 }
 
 TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses) {
+  try {
+    return run_steps(pauses);
+  } catch (const std::exception& e) {
+    log_end(e);
+    throw;
+  }
+}
+
+TrainOutcome Trainer::run_steps(const std::map<int64_t, std::function<void()>>& pauses) {
   outcome_.steps = first_step_;
   if (first_step_ >= config_.steps) {
     log_info("the run has done {} of steps={}: nothing is left to do; a larger steps goes on", first_step_,
@@ -220,6 +243,7 @@ TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses
   if (checkpoints_) save_end(why != 0 && why != StopAgreement::kDataEnded);
   if (why == StopAgreement::kDataEnded) log_info("{}", data_.train->end_message());
   outcome_.signal = why == StopAgreement::kDataEnded ? 0 : why;
+  if (outcome_.signal != 0) log_info("stopped by signal {} after step {}", outcome_.signal, outcome_.steps - 1);
   return outcome_;
 }
 

@@ -40,6 +40,8 @@ class Trainer {
   // when the loss is not finite, naming the step and the arrays that are not. Each of `pauses` is called before its
   // step, when the device is idle.
   TrainOutcome run(const std::map<int64_t, std::function<void()>>& pauses = {});
+  // What ends the run, and is reported later, is put into its log; the first call counts. `run` calls it.
+  void log_end(const std::exception& error);
 
   // The first step that is to be done; `steps` or more when nothing is left of the run, and nothing was compiled.
   int64_t first_step() const { return first_step_; }
@@ -51,6 +53,9 @@ class Trainer {
   State& state() { return state_; }
 
  private:
+  TrainOutcome run_steps(const std::map<int64_t, std::function<void()>>& pauses);
+  // The first step can be done: what the run writes begins.
+  void begin(int64_t parameters);
   // What the run goes on from.
   void find_start();
   void make_start();
@@ -86,6 +91,8 @@ class Trainer {
   ArraySquares parameter_squares_;   // after the last finished step
   std::optional<StepMetrics> held_;  // finished, not written yet: an evaluation joins it
   TrainOutcome outcome_;
+  const bool writes_;
+  bool end_logged_ = false;
 };
 
 }  // namespace fathom

@@ -19,10 +19,10 @@ int main(int argc, char** argv) {
     fathom::require_stack(argv);
     return fathom::run_command(std::vector<std::string>(argv + 1, argv + argc), fathom::process_environment());
   } catch (const fathom::Error& e) {
-    fathom::log_line(fathom::LogLevel::kError, e.what());
+    fathom::log_line(fathom::LogLevel::kError, fathom::ending_text(e));
     return e.exit_code();
   } catch (const std::exception& e) {
-    fathom::log_line(fathom::LogLevel::kError, std::string("internal fault: ") + e.what());
+    fathom::log_line(fathom::LogLevel::kError, fathom::ending_text(e));
     return fathom::kExitFault;
   }
 }
