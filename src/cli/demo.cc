@@ -11,20 +11,12 @@
 namespace fathom {
 namespace {
 
-std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const Config& config, const std::string& prompt) {
-  std::vector<int32_t> ids = tokenizer.encode(prompt);
-  if (config.add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
-  if (ids.empty()) throw ConfigError("--prompt: there is no token to go on from; give a text");
-  return ids;
-}
-
 // Prints "Input `prompt` -> `text` ".
 void complete(Trainer& trainer, const Config& config, const std::string& prompt, int64_t count) {
   const Tokenizer& tokenizer = *trainer.tokenizer();
-  const std::vector<int32_t> ids = prompt_ids(tokenizer, config, prompt);
-  int32_t eos = tokenizer.eos_id().value_or(-1);
-  std::vector<int32_t> made =
-      complete_greedily(trainer.session(), config, trainer.spec(), trainer.state(), ids, count, eos, [](int32_t) {});
+  const std::vector<int32_t> ids = prompt_ids(tokenizer, config, "--prompt", prompt);
+  const GreedyCompletion completion(trainer.session(), config, trainer.spec(), std::ssize(ids) + count);
+  const std::vector<int32_t> made = completion.run(trainer.state(), ids, count, tokenizer.eos_id().value_or(-1));
   fmt::print("Input `{}` -> `{}`\n", prompt, tokenizer.decode(made, true));
 }
 
@@ -41,7 +33,7 @@ int run_demo(const CommandLine& line, const Environment& environment) {
   Trainer trainer(config);
   if (trainer.tokenizer() == nullptr) throw ConfigError("demo: a prompt needs a tokenizer: give tokenizer_path");
   const std::string prompt = line.flag("prompt").value_or(config.prompt);
-  prompt_ids(*trainer.tokenizer(), config, prompt);  // a prompt that is none is said before the run
+  prompt_ids(*trainer.tokenizer(), config, "--prompt", prompt);  // a prompt that is none is said before the run
   TrainOutcome outcome = trainer.run();
   complete(trainer, config, prompt, count);
   return outcome.signal != 0 ? 128 + outcome.signal : 0;

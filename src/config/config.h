@@ -243,6 +243,7 @@ struct Config {
   int64_t eval_start_step = 0;
   double eval_per_device_batch_size = 0;  // resolved: per_device_batch_size when 0
   double target_eval_loss = 0;
+  std::string sample_prompt;  // empty: nothing is completed
 
   // --- Parallelism. The mesh itself comes from resolve_mesh (mesh/device_mesh.h), once the devices are known.
   std::vector<std::string> mesh_axes;

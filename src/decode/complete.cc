@@ -1,36 +1,67 @@
 #include "decode/complete.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <stdexcept>
 
-namespace fathom {
+#include "base/error.h"
+#include "session/batch_io.h"
 
-std::vector<int32_t> complete_greedily(const Session& session, const Config& config, const StateSpec& spec,
-                                       State& state, std::vector<int32_t> prompt, int64_t count, int32_t eos,
-                                       const std::function<void(int32_t)>& each) {
-  if (prompt.empty()) throw std::logic_error("complete_greedily: no token to go on from");
-  const int64_t length = static_cast<int64_t>(prompt.size()) + count;
-  Compiled program = session.compile([&] { return next_token(config, spec, {1, length}); });
-  auto row = [&](auto value) {
-    HostArray a = HostArray::allocate(DType::kS32, {1, length});
-    for (int64_t i = 0; i < length; ++i) a.mutable_view<int32_t>()[static_cast<size_t>(i)] = value(i);
-    return session.upload(a);
+namespace fathom {
+namespace {
+
+// The devices that share the rows have one each, and those that share a row equal parts of it.
+BatchShape shape_for(const StateSpec& spec, int64_t length) {
+  auto parts = [&](std::string_view axis) {
+    return spec.partition ? spec.partition->devices(spec.partition->activation_axes(axis)) : 1;
+  };
+  const int64_t places = parts("s");
+  return {.rows = parts("b"), .length = (length + places - 1) / places * places};
+}
+
+}  // namespace
+
+std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const Config& config, std::string_view source,
+                                const std::string& prompt) {
+  std::vector<int32_t> ids = tokenizer.encode(prompt);
+  if (config.add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
+  if (ids.empty()) throw ConfigError(fmt::format("{}: there is no token to go on from; give a text", source));
+  return ids;
+}
+
+GreedyCompletion::GreedyCompletion(const Session& session, const Config& config, const StateSpec& spec, int64_t length)
+    : session_(session),
+      shape_(shape_for(spec, length)),
+      program_(session.compile([&] { return next_token(config, spec, shape_); })) {}
+
+std::vector<int32_t> GreedyCompletion::run(State& state, std::vector<int32_t> prompt, int64_t count,
+                                           int32_t eos) const {
+  const int64_t longest = static_cast<int64_t>(prompt.size()) + count - 1;
+  if (prompt.empty() || longest > shape_.length) {
+    throw std::logic_error("GreedyCompletion: no token to go on from, or too many");
+  }
+  // The first row alone is not padding.
+  auto rows = [&](std::string_view name, auto value) {
+    HostArray a = HostArray::allocate(DType::kS32, {shape_.rows, shape_.length});
+    auto view = a.mutable_view<int32_t>();
+    std::ranges::fill(view, 0);
+    for (int64_t i = 0; i < shape_.length; ++i) view[static_cast<size_t>(i)] = value(i);
+    return session_.upload(a, argument(program_.signature, name).sharding);
   };
   NamedArrays inputs;
   // Attention is causal, so what stands behind the last token does not matter.
-  inputs["inputs_position"] = row([](int64_t i) { return static_cast<int32_t>(i); });
-  inputs["inputs_segmentation"] = row([](int64_t) { return 1; });
+  inputs["inputs_position"] = rows("inputs_position", [](int64_t i) { return static_cast<int32_t>(i); });
+  inputs["inputs_segmentation"] = rows("inputs_segmentation", [](int64_t) { return 1; });
   std::vector<int32_t> made;
-  for (int64_t i = 0; i < count; ++i) {
+  while (std::ssize(made) < count && (made.empty() || made.back() != eos)) {
     inputs["inputs"] =
-        row([&](int64_t k) { return k < static_cast<int64_t>(prompt.size()) ? prompt[static_cast<size_t>(k)] : 0; });
+        rows("inputs", [&](int64_t k) { return k < std::ssize(prompt) ? prompt[static_cast<size_t>(k)] : 0; });
     HostArray place = HostArray::allocate(DType::kS32, {});
     place.mutable_view<int32_t>()[0] = static_cast<int32_t>(prompt.size()) - 1;
-    inputs["last"] = session.upload(place);
-    const int32_t token = run_on(session, program, state, inputs).at("token").to_host().view<int32_t>()[0];
-    made.push_back(token);
-    prompt.push_back(token);
-    each(token);
-    if (token == eos) break;
+    inputs["last"] = session_.upload(place);
+    made.push_back(run_on(session_, program_, state, inputs).at("token").to_host().view<int32_t>()[0]);
+    prompt.push_back(made.back());
   }
   return made;
 }

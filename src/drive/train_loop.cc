@@ -45,6 +45,8 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
   share_ = share(sizes_.to_train);
   const RowShare eval_share = share(sizes_.eval);
   data_ = open_training_data(config_, share_, eval_share);
+  const bool samples = !config_.sample_prompt.empty();
+  if (samples) sample_prompt_ids(config_, data_.tokenizer.get());  // a mistake is found before the work
   SummaryFacts facts{.parameters = count_params(spec_.model, spec_.table).parameters, .device = session_.description()};
   log_info("{}", summarize(config_, session_.mesh(), facts));
   // Weights that do not fit are found before the long compilation.
@@ -60,6 +62,7 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
       config_.compiled_trainstep_file);
   require_work_space(config_, step_->executable.program().memory_stats(), session_.mesh().devices());
   if (data_.eval) evaluation_.emplace(session_, config_, spec_, *data_.eval, eval_share);
+  if (samples) sample_.emplace(session_, config_, spec_, data_.tokenizer);
   begin(facts.parameters);
 }
 
@@ -159,10 +162,17 @@ bool Trainer::evaluate(int64_t step) {
   EvalMetrics m = evaluation_->run(state_);
   if (session_.writes()) bar_->print(format_eval_line(step, m));
   write_held(&m);
+  show_sample(step);
   last_done_ = Clock::now();
   if (!evaluation_->reached(m)) return false;
   log_info("target_eval_loss is reached after step {}", step);
   return true;
+}
+
+void Trainer::show_sample(int64_t step) {
+  if (!sample_ || sample_->last() == step) return;
+  const std::string line = sample_->line(state_, step);
+  if (session_.writes()) bar_->print(line);
 }
 
 void Trainer::save(int64_t step) {
@@ -238,9 +248,11 @@ TrainOutcome Trainer::run_steps(const std::map<int64_t, std::function<void()>>& 
   settle();
   write_held();
   if (folder_) folder_->write_through();
-  bar_.reset();
   const int32_t why = stop_.leaves();
-  if (checkpoints_) save_end(why != 0 && why != StopAgreement::kDataEnded);
+  const bool stopped = why != 0 && why != StopAgreement::kDataEnded;
+  if (checkpoints_) save_end(stopped);
+  if (!stopped && outcome_.steps > first_step_) show_sample(outcome_.steps - 1);
+  bar_.reset();
   if (why == StopAgreement::kDataEnded) log_info("{}", data_.train->end_message());
   outcome_.signal = why == StopAgreement::kDataEnded ? 0 : why;
   if (outcome_.signal != 0) log_info("stopped by signal {} after step {}", outcome_.signal, outcome_.steps - 1);

@@ -9,6 +9,7 @@
 #include "drive/checkpoints.h"
 #include "drive/evaluation.h"
 #include "drive/run_folder.h"
+#include "drive/sample.h"
 #include "drive/step_report.h"
 #include "drive/stop_agreement.h"
 #include "drive/training_data.h"
@@ -66,6 +67,8 @@ class Trainer {
   void write_held(const EvalMetrics* evaluation = nullptr);
   // Whether the run ends with it.
   bool evaluate(int64_t step);
+  // Prints a completion with the state after the step, when there is a prompt and it is not printed yet.
+  void show_sample(int64_t step);
   // Saves the state after a step, which is the last that was launched.
   void save(int64_t step);
   // The last save, when one is due.
@@ -81,6 +84,7 @@ class Trainer {
   State state_;
   std::optional<Compiled> step_;
   std::optional<Evaluation> evaluation_;
+  std::optional<PromptSample> sample_;
   StopAgreement stop_;
   std::optional<RunFolder> folder_;  // of process 0
   std::optional<Checkpoints> checkpoints_;

@@ -89,6 +89,8 @@ constexpr KeyRow kRows[] = {
      "rows of one device in evaluation; 0 = per_device_batch_size", kSizeOrNone},
     {"target_eval_loss", bind<&Config::target_eval_loss>, "0.0", kBuilt,
      "an evaluation loss at or below it ends training; 0 = off", kFactor},
+    {"sample_prompt", bind<&Config::sample_prompt>, "", kBuilt,
+     "a text whose greedy completion is printed after each evaluation and at the end"},
     {"num_vocab_tiling", bind<&Config::num_vocab_tiling>, "1", kIgnored,
      "parts in which the loss is computed; same loss, chosen here", kSize},
     {"use_tunix_gradient_accumulation", bind<&Config::use_tunix_gradient_accumulation>, "false", kRefused,
