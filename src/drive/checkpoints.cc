@@ -188,7 +188,7 @@ void Checkpoints::make_way(const std::string& folder) const {
 
 void Checkpoints::save(int64_t step, State& state, const DataState& data) {
   if (under_way_.valid()) {
-    if (under_way_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    if (!written()) {
       log_info("checkpoint {}: waits until checkpoint {} is written", step, last_);
     }
     wait();
@@ -244,8 +244,8 @@ void Checkpoints::remove_old() const {
   }
 }
 
-void Checkpoints::check() {
-  if (under_way_.valid() && under_way_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) wait();
+bool Checkpoints::written() const {
+  return under_way_.valid() && under_way_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 
 void Checkpoints::wait() {

@@ -59,8 +59,8 @@ class Checkpoints {
   // Saves the state after `step`. Returns when the state may be donated: at the end, or with async_checkpointing once
   // it is copied. Waits for the save before, and throws what ended it.
   void save(int64_t step, State& state, const DataState& data);
-  // Throws what ended the save under way, if it has ended.
-  void check();
+  // Whether a save was under way and has ended, one way or the other: wait() says which.
+  bool written() const;
   // Waits for the save under way; throws what ended it.
   void wait();
   // The last step that was saved in this process; negative: none.

@@ -222,8 +222,12 @@ TrainOutcome Trainer::run_steps(const std::map<int64_t, std::function<void()>>& 
   last_done_ = Clock::now();
   for (int64_t step = first_step_; step < config_.steps; ++step) {
     stop_.wish(signals.signal());
-    if (checkpoints_) checkpoints_->check();
     if (stop_.leaves() != 0) break;
+    if (checkpoints_ && checkpoints_->written()) {
+      settle();  // if the write failed the run ends after the step under way
+      write_held();
+      checkpoints_->wait();
+    }
     if (auto pause = pauses.find(step); pause != pauses.end()) {
       settle();
       pause->second();
