@@ -24,10 +24,15 @@ std::vector<std::string> not_finite(const ArraySquares& squares) {
 
 }  // namespace
 
-LaunchedStep::LaunchedStep(int64_t step, const Signature& signature, const NamedArrays& results)
+LaunchedStep::LaunchedStep(int64_t step, const Signature& signature, const NamedArrays& results,
+                           std::function<void(Clock::time_point)> on_done)
     : step_(step), signature_(&signature), done_(std::make_shared<std::promise<Clock::time_point>>()) {
   for (const auto& [name, array] : results) copies_.emplace(name, array.first_shard_async());
-  copies_.at("scalars").done.on_ready([done = done_](const auto&) { done->set_value(Clock::now()); });
+  copies_.at("scalars").done.on_ready([done = done_, on_done = std::move(on_done)](const auto&) {
+    const Clock::time_point now = Clock::now();
+    on_done(now);
+    done->set_value(now);
+  });
 }
 
 StepReport LaunchedStep::wait() {

@@ -1,6 +1,7 @@
 // What a step says of itself when the device is done with it.
 #pragma once
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -27,8 +28,10 @@ struct StepReport {
 // A train step that the device may still be working on.
 class LaunchedStep {
  public:
-  // `results` of train_step, of the program with that signature, which outlives this.
-  LaunchedStep(int64_t step, const Signature& signature, const NamedArrays& results);
+  // `results` of train_step, of the program with that signature, which outlives this. `on_done` is called when the
+  // device is done, by a thread of the plugin and before wait() returns; it may be called after the end of this object.
+  LaunchedStep(int64_t step, const Signature& signature, const NamedArrays& results,
+               std::function<void(Clock::time_point)> on_done);
   int64_t step() const { return step_; }
   // Waits for the device.
   StepReport wait();

@@ -118,7 +118,11 @@ LaunchedStep Trainer::launch(int64_t step, const Batch& batch) {
   const Signature& signature = step_->signature;
   NamedArrays inputs = upload_batch(session_.assignment(), signature, batch, share_);
   inputs.emplace("stop", upload_for_devices(session_.assignment(), argument(signature, "stop"), stop_.into_step(step)));
-  return {step, signature, run_on(session_, *step_, state_, inputs)};
+  // The next step is awaited from the moment the device is done with this one, whenever that is looked at here.
+  auto on_done = [step, watch = std::weak_ptr(watch_)](Clock::time_point now) {
+    if (auto alive = watch.lock()) alive->expect(step + 1, now);
+  };
+  return {step, signature, run_on(session_, *step_, state_, inputs), on_done};
 }
 
 void Trainer::settle() {
@@ -136,6 +140,7 @@ void Trainer::settle() {
       .total_weights = report.targets,
       .values = report.scalars};
   last_done_ = std::max(last_done_, report.done);
+  watch_->ended(m.seconds);
   write_held();
   held_ = m;
   const float loss = m.value("loss");
@@ -157,13 +162,19 @@ void Trainer::write_held(const EvalMetrics* evaluation) {
   held_.reset();
 }
 
+void Trainer::restart_clock(int64_t step) {
+  last_done_ = Clock::now();
+  if (watch_) watch_->expect(step, last_done_);
+}
+
 bool Trainer::evaluate(int64_t step) {
   settle();
+  watch_->pause();
   EvalMetrics m = evaluation_->run(state_);
   if (session_.writes()) bar_->print(format_eval_line(step, m));
   write_held(&m);
   show_sample(step);
-  last_done_ = Clock::now();
+  restart_clock(step + 1);
   if (!evaluation_->reached(m)) return false;
   log_info("target_eval_loss is reached after step {}", step);
   return true;
@@ -190,8 +201,9 @@ void Trainer::save(int64_t step) {
   // What the files of metrics say reaches as far as the checkpoint, whenever the process is killed.
   write_held();
   if (folder_) folder_->write_through();
+  if (watch_) watch_->pause();
   checkpoints_->save(step, state_, feed_->state());
-  last_done_ = Clock::now();
+  restart_clock(step + 1);
 }
 
 void Trainer::save_end(bool stopped) {
@@ -205,6 +217,7 @@ TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses
   try {
     return run_steps(pauses);
   } catch (const std::exception& e) {
+    watch_.reset();
     log_end(e);
     throw;
   }
@@ -219,6 +232,7 @@ TrainOutcome Trainer::run_steps(const std::map<int64_t, std::function<void()>>& 
   }
   StopWish signals;
   bar_.emplace(first_step_, config_.steps);
+  watch_ = std::make_shared<StepWatch>();
   last_done_ = Clock::now();
   for (int64_t step = first_step_; step < config_.steps; ++step) {
     stop_.wish(signals.signal());
@@ -230,8 +244,9 @@ TrainOutcome Trainer::run_steps(const std::map<int64_t, std::function<void()>>& 
     }
     if (auto pause = pauses.find(step); pause != pauses.end()) {
       settle();
+      watch_->pause();
       pause->second();
-      last_done_ = Clock::now();
+      restart_clock(step);
     }
     std::optional<Batch> batch = feed_->next();
     if (!batch) {
@@ -250,6 +265,7 @@ TrainOutcome Trainer::run_steps(const std::map<int64_t, std::function<void()>>& 
     if (checkpoints_ && checkpoints_->due(step)) save(step);
   }
   settle();
+  watch_.reset();
   write_held();
   if (folder_) folder_->write_through();
   const int32_t why = stop_.leaves();

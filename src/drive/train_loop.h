@@ -11,6 +11,7 @@
 #include "drive/run_folder.h"
 #include "drive/sample.h"
 #include "drive/step_report.h"
+#include "drive/step_watch.h"
 #include "drive/stop_agreement.h"
 #include "drive/training_data.h"
 #include "mesh/batch_sizes.h"
@@ -71,6 +72,8 @@ class Trainer {
   void show_sample(int64_t step);
   // Saves the state after a step, which is the last that was launched.
   void save(int64_t step);
+  // Between steps something else was done: the clock of `step`, the next one, starts now.
+  void restart_clock(int64_t step);
   // The last save, when one is due.
   void save_end(bool stopped);
 
@@ -91,9 +94,10 @@ class Trainer {
   int64_t first_step_ = 0;
   std::optional<ProgressBar> bar_;
   std::optional<LaunchedStep> under_way_;
-  Clock::time_point last_done_;      // completion of the step before, or the launch of the first
-  ArraySquares parameter_squares_;   // after the last finished step
-  std::optional<StepMetrics> held_;  // finished, not written yet: an evaluation joins it
+  std::shared_ptr<StepWatch> watch_;  // while there are steps
+  Clock::time_point last_done_;       // completion of the step before, or the launch of the first
+  ArraySquares parameter_squares_;    // after the last finished step
+  std::optional<StepMetrics> held_;   // finished, not written yet: an evaluation joins it
   TrainOutcome outcome_;
   const bool writes_;
   bool end_logged_ = false;
