@@ -57,6 +57,7 @@ TEST(KeyTable, GivesEveryBuiltNumberARange) {
       const bool seed = row.name == "init_weights_seed" || row.name == "data_shuffle_seed";
       if (row.type != KeyType::kInt || row.key_class != KeyClass::kBuilt || seed) continue;
       for (const char* text : {"9223372036854775807", "-9223372036854775808", "4294967296"}) {
+        if (row.name.ends_with("_bytes") && std::string_view(text) == "4294967296") continue;  // a file may be as large
         EXPECT_NE(out_of_range(row, typed_value(row, parse_yaml(text, "test"))), "") << row.name << "=" << text;
       }
     }
