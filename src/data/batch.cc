@@ -46,6 +46,9 @@ DataState DataState::parse(std::string_view json, const std::string& path) {
                     .documents = value.at("documents"),
                     .process_count = value.at("process_count")};
     if (state.epoch < 0 || state.position < 0 || state.batches < 0) throw FormatError(path, "a negative data position");
+    if (state.documents > 0 && state.position > state.documents) {
+      throw FormatError(path, "a data position behind the last document");
+    }
     return state;
   } catch (const nlohmann::json::exception& e) {
     throw FormatError(path, std::string("not a saved data position: ") + e.what());

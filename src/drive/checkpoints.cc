@@ -66,7 +66,16 @@ int threads_beside_training() {
 
 bool may_go_on(const Config& config) {
   const std::string folder = checkpoints_of(config);
-  if (!whole_steps(folder).empty()) return true;
+  const bool any = !whole_steps(folder).empty();
+  if (!config.enable_checkpointing) {
+    if (!any) return false;
+    throw ConfigError(
+        fmt::format("run_name: {} holds checkpoints, with which enable_checkpointing=false does not go on: "
+                    "take another run_name, or move them away",
+                    folder));
+  }
+  if (any && config.overwrite) log_info("overwrite=true drops nothing: the run goes on after its checkpoint");
+  if (any) return true;
   const std::string saved = join_path(config.run_directory, kConfig);
   if (!is_file(join_path(folder, kNoneYet)) || !is_file(saved)) return false;
   if (file_store(saved).read(saved).bytes != to_yaml(config)) return false;
@@ -100,9 +109,14 @@ std::string Checkpoints::folder_of(int64_t step) const { return join_path(folder
 
 void Checkpoints::require_same_run(const std::string& folder) const {
   const std::string path = join_path(folder, kConfig);
-  if (!is_file(path)) return;  // a peer's
+  if (!is_file(path)) {  // a peer's
+    log_once(LogLevel::kWarning, folder +
+                                     " has no config.yml: whether model, optimizer and mask are this run's is "
+                                     "seen by its arrays alone");
+    return;
+  }
   const FileBytes saved = file_store(path).read(path);
-  const std::vector<std::string> others = keys_of_another_run(std::string(saved.bytes), config_);
+  const std::vector<std::string> others = keys_of_another_run(std::string(saved.bytes), config_, path);
   if (others.empty()) return;
   throw ConfigError(fmt::format("{}: the checkpoint is of another run: {}; take another run_name, or its values",
                                 folder, fmt::join(others, ", ")));
@@ -127,7 +141,13 @@ auto Checkpoints::newest_readable(Read read) {
       throw;
     } catch (const FormatError& e) {
       // Several processes would have to agree on another one.
-      if (writer_.share().processes > 1 || before == steps_.rend()) throw;
+      if (writer_.share().processes > 1) throw;
+      if (before == steps_.rend()) {
+        throw RuntimeFault(
+            fmt::format("{}: none of the run's checkpoints can be read; the last that was tried: {}; move "
+                        "the folder away to begin again, or take another run_name",
+                        folder_, e.what()));
+      }
       log_warning("{}: cannot be read ({}); going on from {}", folder_of(*newest), e.what(), folder_of(*before));
       damaged_.insert(*newest);
     }
@@ -140,24 +160,29 @@ std::optional<int64_t> Checkpoints::steps_done() {
 }
 
 SavedRun Checkpoints::load(const Session& session) {
-  SavedRun out = newest_readable([&](int64_t step) {
+  return newest_readable([&](int64_t step) {
     const StateFolder folder = open(step);
+    std::optional<DataState> data = data_position(folder_of(step));  // short, and so before the state
     return SavedRun{.folder = folder_of(step),
                     .step = folder.step(),
                     .state = load_state(session, config_, spec_, folder),
-                    .data = std::nullopt};
+                    .data = std::move(data)};
   });
+}
+
+std::optional<DataState> Checkpoints::data_position(const std::string& folder) const {
   for (int process : {writer_.share().process, 0}) {
-    const std::string path = join_path(out.folder, position_file(process));
-    if (!is_file(path)) continue;
-    out.data = DataState::parse(file_store(path).read(path).bytes, path);
-    break;
+    const std::string path = join_path(folder, position_file(process));
+    if (is_file(path)) return DataState::parse(file_store(path).read(path).bytes, path);
   }
-  return out;
+  if (is_file(join_path(folder, kConfig))) throw FormatError(join_path(folder, position_file(0)), "it is not there");
+  return std::nullopt;  // a peer's
 }
 
 void Checkpoints::require_space() const {
-  if (writer_.share().process == 0) require_free_space(folder_, 2 * writer_.bytes());
+  if (writer_.share().process != 0) return;
+  if (!is_remote(folder_)) require_writable("enable_checkpointing", join_path(folder_, kNoneYet));
+  require_free_space(folder_, 2 * writer_.bytes());
 }
 
 void Checkpoints::reserve(State& state) {
@@ -170,6 +195,10 @@ void Checkpoints::begin() const {
   if (any() || writer_.share().process != 0) return;
   const std::string path = join_path(folder_, kNoneYet);
   file_store(path).write_atomically(path, "no checkpoint of this run is whole yet\n");
+}
+
+void Checkpoints::end() const {
+  if (writer_.share().process == 0) file_store(folder_).remove(join_path(folder_, kNoneYet));
 }
 
 bool Checkpoints::due(int64_t step) const {
@@ -206,6 +235,7 @@ void Checkpoints::save(int64_t step, State& state, const DataState& data) {
                 gigabytes(writer_.bytes()));
   }
   if (first) make_way(folder_of(step));
+  damaged_.erase(step);
   last_ = step;
   if (!config_.async_checkpointing) {
     writer_.hold(state);

@@ -24,7 +24,7 @@ struct SavedRun {
 };
 
 // Whether what is in the run's folder may be gone on with: it has a checkpoint, or was ended before its first one and
-// had the same configuration.
+// had the same configuration. Throws ConfigError when it has one and enable_checkpointing is off.
 bool may_go_on(const Config& config);
 
 class Checkpoints {
@@ -54,6 +54,9 @@ class Checkpoints {
   // Training begins: until its first checkpoint is whole, a file says that the run has none yet.
   void begin() const;
 
+  // Training has come to its end.
+  void end() const;
+
   // Whether checkpoint_period asks for a save after the step.
   bool due(int64_t step) const;
   // Saves the state after `step`. Returns when the state may be donated: at the end, or with async_checkpointing once
@@ -74,6 +77,8 @@ class Checkpoints {
   template <class Read>
   auto newest_readable(Read read);
   void require_same_run(const std::string& folder) const;
+  // Where this process's data stood; nothing in a folder that we did not write.
+  std::optional<DataState> data_position(const std::string& folder) const;
   void make_way(const std::string& folder) const;
   void write(int64_t step, const DataState& data, int threads) const;
   void remove_old() const;

@@ -2,15 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <sstream>
 
+#include "base/error.h"
+#include "base/listed.h"
+#include "base/log.h"
 #include "config/resolve/resolve.h"
 
 namespace fathom {
 namespace {
 
-constexpr const char* kKeys[] = {
+constexpr std::string_view kKeys[] = {
     "base_emb_dim",
     "base_mlp_dim",
     "base_moe_mlp_dim",
@@ -65,13 +69,19 @@ std::map<std::string, std::string> values_of(const std::string& yaml) {
 
 }  // namespace
 
-std::vector<std::string> keys_of_another_run(const std::string& saved_config, const Config& config) {
+std::vector<std::string> keys_of_another_run(const std::string& saved_config, const Config& config,
+                                             const std::string& path) {
   const std::map<std::string, std::string> there = values_of(saved_config), here = values_of(to_yaml(config));
-  std::vector<std::string> out;
-  for (const char* key : kKeys) {
-    const auto a = here.find(key), b = there.find(key);
-    if (a == here.end() || b == there.end() || a->second == b->second) continue;
-    out.push_back(fmt::format("{} is {} here and {} there", key, a->second, b->second));
+  if (!there.contains("opt_type")) throw FormatError(path, "not the configuration of a run");
+  std::vector<std::string> out, others;
+  for (const auto& [key, value] : here) {
+    const auto before = there.find(key);
+    if (before == there.end() || before->second == value) continue;
+    const bool decides = std::ranges::find(kKeys, key) != std::end(kKeys);
+    (decides ? out : others).push_back(fmt::format("{} is {} here and {} there", key, value, before->second));
+  }
+  if (out.empty() && !others.empty()) {
+    log_once(LogLevel::kInfo, fmt::format("{}: other values than in the checkpoint: {}", path, listed(others, 6)));
   }
   return out;
 }

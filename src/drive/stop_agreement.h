@@ -12,10 +12,15 @@ namespace fathom {
 using WishExchange = std::function<int32_t(int64_t step, int32_t own)>;
 
 // A process that runs alone stops when it wishes to. Several learn each other's wishes from the results of the steps,
-// which are the same for all, and leave when they see one. A wish is a signal's number, or kDataEnded.
+// which are the same for all, and leave when they see one. A wish is kDataEnded or of_signal().
 class StopAgreement {
  public:
-  static constexpr int32_t kDataEnded = 1;  // the number of SIGHUP, for which nobody waits
+  // The least of all wishes; signals come above it.
+  static constexpr int32_t kDataEnded = 1;
+  // The wish that a signal is; 0 for none.
+  static constexpr int32_t of_signal(int signal) { return signal == 0 ? 0 : kDataEnded + signal; }
+  // The signal that a wish is; 0 when it is none.
+  static constexpr int signal_of(int32_t wish) { return wish <= kDataEnded ? 0 : wish - kDataEnded; }
 
   // `exchange`, where there is one, takes the place of what the steps themselves carry.
   StopAgreement(bool alone, WishExchange exchange) : alone_(alone), exchange_(std::move(exchange)) {}

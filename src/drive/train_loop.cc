@@ -30,7 +30,7 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
   require_state_memory(config_, spec_, session_);
   require_batch_memory(config_, sizes_, session_);
   const bool saves = config_.enable_checkpointing && options.writes;
-  const bool goes_on = saves && may_go_on(config_);
+  const bool goes_on = options.writes && may_go_on(config_);
   if (session_.writes() && options.writes) folder_.emplace(config_, goes_on);
   if (saves) {
     checkpoints_.emplace(config_, spec_,
@@ -51,6 +51,7 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
   log_info("{}", summarize(config_, session_.mesh(), facts));
   // Weights that do not fit are found before the long compilation.
   make_start();
+  if (first_step_ >= config_.steps) return;
   if (checkpoints_) checkpoints_->reserve(state_);
   // A wish to stop that is given into a step is followed after the next one.
   const size_t ahead = stop_.alone() ? 0 : 2;
@@ -105,6 +106,12 @@ void Trainer::make_start() {
   if (config_.load_full_state_path.empty()) {
     state_ = make_state(session_, config_, spec_);
     return;
+  }
+  if (!OrbaxFolder::is_checkpoint(config_.load_full_state_path)) {
+    throw ConfigError(fmt::format(
+        "load_full_state_path={}: no training state; give a run's checkpoints/N, or the folder `items` in it "
+        "(load_parameters_path takes weights alone)",
+        config_.load_full_state_path));
   }
   const StateFolder folder(OrbaxFolder::open(config_.load_full_state_path), config_, spec_);
   state_ = load_state(session_, config_, spec_, folder);
@@ -211,6 +218,7 @@ void Trainer::save_end(bool stopped) {
   const bool wanted = stopped || config_.save_checkpoint_on_completion;
   if (wanted && last >= first_step_ && checkpoints_->last() != last) save(last);
   checkpoints_->wait();
+  checkpoints_->end();
 }
 
 TrainOutcome Trainer::run(const std::map<int64_t, std::function<void()>>& pauses) {
@@ -235,7 +243,7 @@ TrainOutcome Trainer::run_steps(const std::map<int64_t, std::function<void()>>& 
   watch_ = std::make_shared<StepWatch>();
   last_done_ = Clock::now();
   for (int64_t step = first_step_; step < config_.steps; ++step) {
-    stop_.wish(signals.signal());
+    stop_.wish(StopAgreement::of_signal(signals.signal()));
     if (stop_.leaves() != 0) break;
     if (checkpoints_ && checkpoints_->written()) {
       settle();  // if the write failed the run ends after the step under way
@@ -269,12 +277,12 @@ TrainOutcome Trainer::run_steps(const std::map<int64_t, std::function<void()>>& 
   write_held();
   if (folder_) folder_->write_through();
   const int32_t why = stop_.leaves();
-  const bool stopped = why != 0 && why != StopAgreement::kDataEnded;
+  const bool stopped = StopAgreement::signal_of(why) != 0;
   if (checkpoints_) save_end(stopped);
   if (!stopped && outcome_.steps > first_step_) show_sample(outcome_.steps - 1);
   bar_.reset();
   if (why == StopAgreement::kDataEnded) log_info("{}", data_.train->end_message());
-  outcome_.signal = why == StopAgreement::kDataEnded ? 0 : why;
+  outcome_.signal = StopAgreement::signal_of(why);
   if (outcome_.signal != 0) log_info("stopped by signal {} after step {}", outcome_.signal, outcome_.steps - 1);
   return outcome_;
 }

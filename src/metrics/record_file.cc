@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mapped_file.h"
 
 namespace fathom {
@@ -38,6 +39,14 @@ int64_t bytes_to_keep(const std::string& path, const std::string& shown, int64_t
     end = begin;
   }
   return 0;
+}
+
+// Of the last record of the first `bytes`.
+int64_t last_step(const std::string& path, const std::string& shown, int64_t bytes) {
+  auto file = MappedFile::open(path);
+  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), static_cast<size_t>(bytes));
+  const size_t begin = text.size() < 2 ? 0 : text.rfind('\n', text.size() - 2) + 1;
+  return step_of(shown, begin, text.substr(begin));
 }
 
 }  // namespace
@@ -100,7 +109,12 @@ RecordFile::~RecordFile() {
 void RecordFile::go_on(int64_t first_step) {
   options_.first_step = first_step;
   if (!regular_) return;
-  keep_ = std::filesystem::file_size(options_.path) == 0 ? 0 : bytes_to_keep(options_.path, options_.shown, first_step);
+  const bool empty = std::filesystem::file_size(options_.path) == 0;
+  keep_ = empty ? 0 : bytes_to_keep(options_.path, options_.shown, first_step);
+  const int64_t last = keep_ == 0 ? -1 : last_step(options_.path, options_.shown, keep_);
+  if (last + 1 == first_step) return;
+  log_warning("{}: its records end with {}, and the run goes on with step {}", options_.shown,
+              last < 0 ? "none" : fmt::format("step {}", last), first_step);
 }
 
 void RecordFile::begin() {

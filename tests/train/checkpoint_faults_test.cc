@@ -68,9 +68,49 @@ TEST_F(CheckpointFaults, OnlyOneDamagedCheckpointIsAnErrorThatNamesIt) {
   const fs::path data = largest_file(checkpoint(1));
   fs::resize_file(data, fs::file_size(data) / 2);
   const Outcome again = start({"steps=5"});
-  EXPECT_EQ(again.exit_code, 2);
-  EXPECT_THAT(again.err, HasSubstr(checkpoint(1)));
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.err, AllOf(HasSubstr(checkpoint(1)), HasSubstr("none of the run's checkpoints can be read")));
   EXPECT_TRUE(fs::exists(data));
+}
+
+TEST_F(CheckpointFaults, NewestWhosePlaceInTheDataIsLostOrDamagedIsPassedOver) {
+  for (const char* text : {"{\"epoch\": 0, \"posi", "[]", ""}) {
+    ASSERT_EQ(start({"steps=5"}).exit_code, 0);
+    const std::string place = checkpoint(4) + "/data_position/process_0.json";
+    if (*text == 0) {
+      fs::remove(place);
+    } else {
+      std::ofstream(place) << text;
+    }
+    const Outcome again = start({"steps=6"});
+    EXPECT_EQ(again.exit_code, 0) << again.err;
+    EXPECT_THAT(again.err, AllOf(HasSubstr(place), HasSubstr("going on from " + checkpoint(2))));
+    fs::remove_all(output_ / "run");
+  }
+}
+
+TEST_F(CheckpointFaults, SavedAgainAfterADamageACheckpointIsRemovedLikeOthers) {
+  ASSERT_EQ(start({"steps=5"}).exit_code, 0);
+  fs::resize_file(checkpoint(4) + "/items/_METADATA", 10);
+  ASSERT_EQ(start({"steps=9", "max_num_checkpoints_to_keep=1"}).exit_code, 0);
+  EXPECT_THAT(whole_steps(checkpoints()), ElementsAre(8));
+}
+
+TEST_F(CheckpointFaults, RunWithCheckpointsIsNotMixedWithOneThatWritesNone) {
+  ASSERT_EQ(start({"steps=2"}).exit_code, 0);
+  const Outcome other = start({"steps=2", "enable_checkpointing=false", "overwrite=true"});
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err, HasSubstr("holds checkpoints"));
+  EXPECT_THAT(whole_steps(checkpoints()), ElementsAre(0, 1));
+}
+
+TEST_F(CheckpointFaults, FinishedRunThatSavedNothingIsNotBegunAgain) {
+  const Words sparing = {"steps=3", "save_checkpoint_on_start=false", "save_checkpoint_on_completion=false",
+                         "checkpoint_period=100"};
+  ASSERT_EQ(start(sparing).exit_code, 0);
+  const Outcome again = start(sparing);
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_THAT(again.err, HasSubstr("holds the metrics of another run"));
 }
 
 TEST_F(CheckpointFaults, AnotherModelOptimizerOrMaskIsNamedByItsKeys) {

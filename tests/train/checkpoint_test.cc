@@ -114,7 +114,7 @@ TEST(Checkpoints, KilledRunOfParquetWithMicroBatchesGoesOnExactly) {
 }
 
 TEST(Checkpoints, RunThatASignalEndsIsSavedAfterItsLastStep) {
-  for (int signal : {SIGTERM, SIGINT}) {
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) {
     const SavedRun run({"steps=1000000", "dataset_type=synthetic", "checkpoint_period=1000000"});
     EXPECT_EQ(run.end_after(3, signal), 128 + signal);
     const std::vector<json> done = run.learned();
