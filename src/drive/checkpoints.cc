@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/remote_path.h"
 #include "base/stopwatch.h"
