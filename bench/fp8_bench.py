@@ -134,7 +134,7 @@ print(time.perf_counter() - start)
 def measured(command, target):
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     shutil.rmtree(target)
-    return output.strip().splitlines()[-1]
+    return (output.strip().splitlines() or [""])[-1]
 
 
 def main():
@@ -142,6 +142,7 @@ def main():
     parser.add_argument("--fathom", required=True)
     parser.add_argument("--folder", default="/dev/shm/fathom-fp8-bench")
     parser.add_argument("--torch", help="a Python with torch and safetensors")
+    parser.add_argument("--peer", help="MaxText's script deepseek_dequantize.py, run by the Python of --torch")
     parser.add_argument("--gb", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -160,6 +161,10 @@ def main():
             if options.torch:
                 for form in ("torch", "blocks"):
                     seconds[form] = float(measured([options.torch, "-c", TORCH, source, target, form], target))
+            if options.peer:
+                begun = time.perf_counter()
+                measured([options.torch, options.peer, f"--input-path={source}", f"--output-path={target}"], target)
+                seconds["peer"] = time.perf_counter() - begun
             row = {f"{key}_gb_s": round(moved / value / 1e9, 3) for key, value in seconds.items()}
             row |= {f"over_{key}": round(value / seconds["fathom"], 3) for key, value in seconds.items() if key != "fathom"}
             results.append(row)

@@ -46,8 +46,9 @@ TEST(LoadWeights, AnOrbaxFolderGivesTheLossOfTheHuggingFaceFolder) {
     ASSERT_EQ(convert.wait(), 0) << convert.err();
     EXPECT_NEAR(first_loss(folder + "/0/items"), expected, 1e-6) << scan;
     EXPECT_NEAR(first_loss(folder + "/0", {"scan_layers=false"}), expected, 1e-6) << scan;
+    // Two devices add in another order, of which the processor has a part: a few units of 2^-23 of the loss.
     EXPECT_NEAR(first_loss(folder + "/0", {"cpu_device_count=2", "ici_fsdp_parallelism=2", "per_device_batch_size=1"}),
-                expected, 2e-6)
+                expected, 1e-6 * expected)
         << scan;
   }
 }
