@@ -10,10 +10,25 @@
 #include "base/units.h"
 
 namespace fathom {
+namespace {
+
+// A save copies this process's part of the state into the machine's memory.
+void require_copy_memory(const Config& config, const StateSpec& state, const Session& session) {
+  const auto devices = std::ssize(session.assignment()->addressable());
+  const int64_t copy = std::min(state.bytes_of_a_device() * devices, state.bytes());
+  if (config.enable_checkpointing && copy > machine_memory_bytes()) {
+    throw ConfigError(fmt::format(
+        "enable_checkpointing: a save takes a copy of this process's part of the state, {}, and this machine has {}; "
+        "take more machines, or enable_checkpointing=false",
+        gigabytes(copy), gigabytes(machine_memory_bytes())));
+  }
+}
+
+}  // namespace
 
 void require_state_memory(const Config& config, const StateSpec& state, const Session& session) {
-  const int64_t memory = machine_memory_bytes();
   if (config.hardware == Hardware::kCpu) {
+    const int64_t memory = machine_memory_bytes();
     const bool copied = config.enable_checkpointing && config.async_checkpointing;
     const int64_t needed = state.bytes() * (copied ? 2 : 1);
     if (needed <= memory) return;
@@ -23,17 +38,9 @@ void require_state_memory(const Config& config, const StateSpec& state, const Se
         config.model_name, copied ? " and their copy for a checkpoint" : "", gigabytes(needed), gigabytes(memory),
         copied ? "async_checkpointing=false, which needs no copy, or " : "or "));
   }
-  const auto devices = std::ssize(session.assignment()->addressable());
-  const int64_t copy = std::min(state.bytes_of_a_device() * devices, state.bytes());
-  if (config.enable_checkpointing && copy > memory) {
-    throw ConfigError(fmt::format(
-        "enable_checkpointing: a save takes a copy of this process's part of the state, {}, and this machine has {}; "
-        "take more machines, or enable_checkpointing=false",
-        gigabytes(copy), gigabytes(memory)));
-  }
   int64_t bytes = state.bytes_of_a_device();
   std::optional<int64_t> limit = session.client()->memory_limit(*session.client()->addressable_devices().front());
-  if (!limit || bytes <= *limit) return;
+  if (!limit || bytes <= *limit) return require_copy_memory(config, state, session);
   throw ConfigError(fmt::format(
       "model_name={}: parameters and optimizer state take {} of each device, which has {} for this process; take a "
       "smaller model, weight_dtype=bfloat16, or more devices (ici_fsdp_parallelism){}",
