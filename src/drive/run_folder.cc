@@ -26,6 +26,15 @@ void require_writable_remote(std::string_view key, const UploadedFolder& folder)
   }
 }
 
+// What an earlier run left there, if it is there.
+void fetch(std::string_view key, UploadedFolder& folder, const std::string& name) {
+  try {
+    folder.fetch(name);
+  } catch (const Error& e) {
+    throw ConfigError(fmt::format("{}: {}", key, e.what()));
+  }
+}
+
 }  // namespace
 
 MadeFolders::MadeFolders(const std::string& folder) {
@@ -56,7 +65,7 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
                                .tensorboard_flush_steps = config.log_period};
   if (is_remote(folder_)) {
     run_copy_.emplace(config.run_directory);
-    for (const char* name : {"metrics.jsonl", "log.txt"}) run_copy_->fetch(name);
+    for (const char* name : {"metrics.jsonl", "log.txt"}) fetch("base_output_directory", *run_copy_, name);
     folder_ = options.folder = run_copy_->local();
     options.shown_folder = config.run_directory;
   } else {
@@ -69,7 +78,7 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
       throw ConfigError(fmt::format("metrics_file={}: names no file", config.metrics_file));
     }
     metrics_copy_.emplace(folder);
-    metrics_copy_->fetch(name);
+    fetch("metrics_file", *metrics_copy_, name);
     options.copy = join_path(metrics_copy_->local(), name);
     options.shown_copy = config.metrics_file;
   } else if (!config.metrics_file.empty()) {
