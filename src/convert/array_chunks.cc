@@ -1,20 +1,12 @@
 #include "convert/array_chunks.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "base/scratch.h"
 #include "base/strided_copy.h"
 
 namespace fathom {
 namespace {
-
-std::vector<std::string> path_of(const std::string& name) {
-  std::vector<std::string> out;
-  std::istringstream in(name);
-  for (std::string part; std::getline(in, part, '.');) out.push_back(part);
-  return out;
-}
 
 // What is read at once of a slice: as much as stays in a core's cache until it is moved into the chunk, in whole grains
 // of the source; cut along the slowest axis that has more than one grain.
@@ -30,7 +22,7 @@ std::pair<size_t, int64_t> steps_of(const ArraySlice& slice, const std::vector<i
 }  // namespace
 
 StoredArraySpec stored_array(const ChunkedArray& array) {
-  return {.path = path_of(array.place.name),
+  return {.path = tree_path(array.place.name),
           .dtype = array.dtype,
           .sizes = array.place.sizes,
           .chunk = array.grid.chunk,

@@ -1,6 +1,7 @@
 #include "convert/peer_places.h"
 
 #include <algorithm>
+#include <sstream>
 
 #include "model/peer_arrays.h"
 
@@ -80,6 +81,13 @@ void add_forms(std::string_view collection, const ModelConfig& config, const Par
 }
 
 }  // namespace
+
+std::vector<std::string> tree_path(const std::string& name) {
+  std::vector<std::string> out;
+  std::istringstream in(name);
+  for (std::string part; std::getline(in, part, '.');) out.push_back(part);
+  return out;
+}
 
 std::vector<PeerForm> peer_forms(const ModelConfig& config, const Param& param, const ParamArray& array,
                                  int64_t scan_axis) {

@@ -20,6 +20,9 @@ struct PeerPlace {
   int64_t our_layer = -1;      // where one layer is stored and ours is the stack: which it is
 };
 
+// The keys of the tree that such a name joins with dots.
+std::vector<std::string> tree_path(const std::string& name);
+
 // The stored arrays that make up one of ours in one form: all of them must be there.
 using PeerForm = std::vector<PeerPlace>;
 

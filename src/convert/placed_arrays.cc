@@ -86,7 +86,6 @@ void scatter(const StoredPiece& piece, const std::byte* data, int64_t width, std
 
 }  // namespace
 
-// What is wrong with the stored arrays of one form; nothing when they fit.
 std::optional<std::string> misfit(const OrbaxFolder& folder, const PeerForm& form) {
   for (const PeerPlace& place : form) {
     const StoredArray& stored = *folder.find(place.name);

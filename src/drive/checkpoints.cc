@@ -206,12 +206,20 @@ bool Checkpoints::due(int64_t step) const {
   return step == 0 ? config_.save_checkpoint_on_start : step % config_.checkpoint_period == 0;
 }
 
-// A damaged checkpoint that the run has gone back behind is kept under another name.
-void Checkpoints::make_way(const std::string& folder) const {
-  if (is_remote(folder) || file_store(folder).kind(folder) == PathKind::kAbsent) return;
+// A damaged checkpoint that the run has gone back behind is kept under another name, but on gs:// and s3://, where
+// there is no renaming.
+void Checkpoints::make_way(int64_t step) const {
+  const std::string folder = folder_of(step);
+  if (is_remote(folder)) {
+    if (!damaged_.contains(step)) return;
+    log_warning("{}: removed, as it cannot be read and its step is saved again", folder);
+    return remove_step(folder_, step);
+  }
+  if (file_store(folder).kind(folder) == PathKind::kAbsent) return;
   std::string aside = folder + ".damaged";
-  for (int i = 2; file_store(aside).kind(aside) != PathKind::kAbsent; ++i)
+  for (int i = 2; file_store(aside).kind(aside) != PathKind::kAbsent; ++i) {
     aside = fmt::format("{}.damaged{}", folder, i);
+  }
   std::filesystem::rename(folder, aside);
   log_warning("{}: moved to {}, as its step is saved again", folder, aside);
 }
@@ -235,7 +243,7 @@ void Checkpoints::save(int64_t step, State& state, const DataState& data) {
     log_warning("{}: {} are free, which is room for this checkpoint of {} alone", folder_, gigabytes(free),
                 gigabytes(writer_.bytes()));
   }
-  if (first) make_way(folder_of(step));
+  if (first) make_way(step);
   damaged_.erase(step);
   last_ = step;
   if (!config_.async_checkpointing) {

@@ -79,7 +79,7 @@ class Checkpoints {
   void require_same_run(const std::string& folder) const;
   // Where this process's data stood; nothing in a folder that we did not write.
   std::optional<DataState> data_position(const std::string& folder) const;
-  void make_way(const std::string& folder) const;
+  void make_way(int64_t step) const;
   void write(int64_t step, const DataState& data, int threads) const;
   void remove_old() const;
 

@@ -97,7 +97,7 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
 void RunFolder::begin(int64_t parameters, int64_t first_step) {
   if (goes_on_) metrics_->go_on(first_step);
   write_file_atomically(join_path(folder_, "config.yml"), to_yaml(config_));
-  log_.emplace(join_path(growing_folder(), "log.txt"), config_.overwrite && !goes_on_);
+  log_.emplace(join_path(folder_, "log.txt"), config_.overwrite && !goes_on_);
   metrics_->write_text("num_model_parameters", std::to_string(parameters));
   if (run_copy_) run_copy_->upload();
 }

@@ -49,9 +49,6 @@ class RunFolder {
   void write_through();
 
  private:
-  // Where files lie that grow while the run goes on.
-  const std::string& growing_folder() const { return folder_; }
-
   const Config& config_;
   const bool goes_on_;
   std::optional<UploadedFolder> run_copy_, metrics_copy_;  // of what is remote

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <sstream>
-
 #include "train/optimizer.h"
 
 namespace fathom {
@@ -15,13 +13,6 @@ constexpr std::string_view kMasked = "opt_state.inner_states.trainable.inner_sta
 // "mu" of "mu.decoder....".
 std::string_view moment_of(const StateEntry& entry) {
   return std::string_view(entry.name).substr(0, entry.name.find('.'));
-}
-
-std::vector<std::string> words_of(const std::string& name) {
-  std::vector<std::string> out;
-  std::istringstream in(name);
-  for (std::string part; std::getline(in, part, '.');) out.push_back(part);
-  return out;
 }
 
 }  // namespace
@@ -98,9 +89,9 @@ std::vector<std::vector<std::string>> StatePlaces::none() const {
   for (size_t i : spec_.with_role(StateRole::kFrozen)) {
     const StateEntry& entry = spec_.entries[i];
     for (const std::string& moment : moments_) {
-      out.push_back(words_of(peer_place_in(collection(moment, true), spec_.model, spec_.param(entry),
-                                           spec_.arrays[entry.array], scan_axis_)
-                                 .name));
+      out.push_back(tree_path(peer_place_in(collection(moment, true), spec_.model, spec_.param(entry),
+                                            spec_.arrays[entry.array], scan_axis_)
+                                  .name));
     }
   }
   return out;

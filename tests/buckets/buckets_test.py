@@ -255,6 +255,11 @@ def runs_go_on(server):
     saved = {key.split("/")[3] for key in server.keys("runs/saved/checkpoints/")}
     need(saved == {"6", "7"}, "checkpoints:", saved)
     b.fathom("inspect", b.path("runs/saved/checkpoints/7"))
+    manifest = "runs/saved/checkpoints/7/items/manifest.ocdbt"
+    server.put(manifest, server.get(manifest)[:20])
+    done = b.run(*train_words(b, *keys))
+    need("cannot be read" in done.stderr and "removed, as it cannot be read" in done.stderr, done.stderr)
+    need([r["learning/loss"] for r in records(server, "runs/saved/metrics.jsonl")] == losses, "other losses after damage")
     b.run(*train_words(b, "run_name=of_state", "steps=9", "dataset_type=synthetic", "enable_checkpointing=true",
                        "load_parameters_path=", f"load_full_state_path={b.path('runs/saved/checkpoints/7/items')}"))
 

@@ -12,13 +12,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::vector<std::string> words_of(const std::string& name) {
-  std::vector<std::string> out;
-  std::istringstream in(name);
-  for (std::string part; std::getline(in, part, '.');) out.push_back(part);
-  return out;
-}
-
 class Values {
  public:
   explicit Values(std::string folder) : folder_(std::move(folder)) {
@@ -39,7 +32,7 @@ class Values {
     }
     const std::string file = fmt::format("{}/values/{}", folder_, list_.size());
     std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(moved.data()), moved.bytes());
-    list_.push_back({{"path", words_of(place.name)},
+    list_.push_back({{"path", tree_path(place.name)},
                      {"dtype", name(moved.dtype())},
                      {"shape", place.sizes},
                      {"chunk", nullptr},
