@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${BUILD:-build/release}
 echo "# load before: $(cut -d' ' -f1-3 /proc/loadavg); other work on the machine makes every figure below smaller"
 echo "# kernels at the sizes of the bench model"
-for kernels in kernels attention optimizer; do "$build/bin/${kernels}_bench"; done
+for kernels in kernels attention selected optimizer; do "$build/bin/${kernels}_bench"; done
 echo "# a Hugging Face folder into arrays"
 "$build/bin/load_bench"
 echo "# an Orbax folder written, beside copying"

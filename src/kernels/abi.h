@@ -10,7 +10,7 @@
 namespace fathom::abi {
 
 // Part of the key of the compile cache: raise it when the meaning of any call below changes.
-inline constexpr int kVersion = 3;
+inline constexpr int kVersion = 4;
 
 // Product of rows that are sorted by group with their group's matrix; the groups lie one after another. The group sizes
 // sum to at most m, and the rows of y behind the last group are zeros; sizes that sum to more, or a negative one, are
@@ -43,6 +43,36 @@ inline constexpr std::string_view kFlashAttention = "fathom_flash_attention";
 //             delta f32[b, h, s] = sum over u of d_out * out
 //   results:  d_q T[b, s, h, w], d_k T[b, s, h, w], d_v T[b, s, h, u]
 inline constexpr std::string_view kFlashAttentionGrad = "fathom_flash_attention_grad";
+
+// The choice of the sparse-attention indexer (DeepSeek-V3.2 report, section 2.1): for each query the top_k keys with
+// the largest scores
+//   I[j, t] = sum over g of weights[j, g] * max(q[j, g] . k[t], 0)
+// among the keys that it sees: those t <= first + j of the same segment as key first + j (query j stands at place
+// first + j of the row of t keys). Of equal scores the earliest key wins; a score that is not a number counts as
+// -infinity. A query that sees at most top_k keys keeps all. first < 0 or first + s > t is an error of the call.
+//   operands:  q T[b, s, g, i], k T[b, t, i], weights f32[b, s, g], segments s32[b, t], first s32
+//   results:   cutoff f32[b, s], tie s32[b, s]: key t is chosen if it is seen and
+//              (I > cutoff or (I == cutoff and t <= tie)); -infinity and t - 1 where all keys that are seen are kept
+//              keys s32[b, s, n]: the chosen keys, ascending, then -1; n = min(top_k, t)
+//   attribute: top_k
+inline constexpr std::string_view kIndexerSelection = "fathom_indexer_selection";
+inline constexpr std::string_view kTopK = "top_k";
+
+// The same list from cutoff and tie. The scores are computed again, with the same bits.
+//   operands: q, k, weights, segments, first, cutoff, tie as above
+//   result:   keys s32[b, s, n]; what is chosen beyond n keys is left out
+inline constexpr std::string_view kIndexerKeys = "fathom_indexer_keys";
+
+// Attention of each query over its own list of keys. The scale is in q. The keys of a list ascend, and -1 fills its
+// end; every query has at least one key. A list of another form is an error of the call.
+//   operands: q T[b, s, h, w], k T[b, t, h, w], v T[b, t, h, u], keys s32[b, s, n]
+//   results:  out T[b, s, h, u], lse f32[b, h, s]
+inline constexpr std::string_view kSelectedAttention = "fathom_selected_attention";
+
+// Its derivative; the scores are computed again from lse.
+//   operands: q, k, v, keys, lse as above, d_out T[b, s, h, u], delta f32[b, h, s] = sum over u of d_out * out
+//   results:  d_q T[b, s, h, w], d_k T[b, t, h, w], d_v T[b, t, h, u]
+inline constexpr std::string_view kSelectedAttentionGrad = "fathom_selected_attention_grad";
 
 // What the cross entropy of each row of logits is made of. A target outside [0, v) chooses nothing.
 //   operands: logits T[..., v], targets s32[...]

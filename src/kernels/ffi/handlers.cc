@@ -3,9 +3,11 @@
 #include "kernels/abi.h"
 #include "kernels/ffi/attention_handlers.h"
 #include "kernels/ffi/grouped_handlers.h"
+#include "kernels/ffi/indexer_handlers.h"
 #include "kernels/ffi/loss_handlers.h"
 #include "kernels/ffi/memory_handlers.h"
 #include "kernels/ffi/optimizer_handlers.h"
+#include "kernels/ffi/selected_handlers.h"
 
 namespace fathom {
 
@@ -15,6 +17,10 @@ const std::vector<KernelHandler>& cpu_kernel_handlers() {
       {abi::kGroupedOuter.data(), reinterpret_cast<void*>(&grouped_outer_handler)},
       {abi::kFlashAttention.data(), reinterpret_cast<void*>(&flash_attention_handler)},
       {abi::kFlashAttentionGrad.data(), reinterpret_cast<void*>(&flash_attention_grad_handler)},
+      {abi::kIndexerSelection.data(), reinterpret_cast<void*>(&indexer_selection_handler)},
+      {abi::kIndexerKeys.data(), reinterpret_cast<void*>(&indexer_keys_handler)},
+      {abi::kSelectedAttention.data(), reinterpret_cast<void*>(&selected_attention_handler)},
+      {abi::kSelectedAttentionGrad.data(), reinterpret_cast<void*>(&selected_attention_grad_handler)},
       {abi::kCrossEntropy.data(), reinterpret_cast<void*>(&cross_entropy_handler)},
       {abi::kCrossEntropyGrad.data(), reinterpret_cast<void*>(&cross_entropy_grad_handler)},
       {abi::kAdamW.data(), reinterpret_cast<void*>(&adamw_handler)},
