@@ -128,6 +128,7 @@ struct Config {
   int64_t indexer_topk = 0;
   bool indexer_sparse_training = false;
   double indexer_loss_scaling_factor = 0;
+  WarmupAttention indexer_warmup_attention = WarmupAttention::kDense;
   // Derived: the language-model loss is off and only the indexer learns (V3.2 report, dense warm-up).
   bool indexer_dense_warmup = false;
 

@@ -16,6 +16,7 @@ constexpr std::string_view kAttentionTypes[] = {"mla"};
 constexpr std::string_view kRopeTypes[] = {"default", "yarn"};
 constexpr std::string_view kScoreFuncs[] = {"softmax", "sigmoid"};
 constexpr std::string_view kGroupScores[] = {"top2_sum", "max"};
+constexpr std::string_view kWarmupAttentions[] = {"dense", "sparse"};
 constexpr std::string_view kPrecisions[] = {"default", "high", "highest"};
 constexpr std::string_view kRematPolicies[] = {"none",
                                                "full",
@@ -47,6 +48,7 @@ std::span<const std::string_view> enum_names(AttentionType) { return kAttentionT
 std::span<const std::string_view> enum_names(RopeType) { return kRopeTypes; }
 std::span<const std::string_view> enum_names(ScoreFunc) { return kScoreFuncs; }
 std::span<const std::string_view> enum_names(GroupScore) { return kGroupScores; }
+std::span<const std::string_view> enum_names(WarmupAttention) { return kWarmupAttentions; }
 std::span<const std::string_view> enum_names(Precision) { return kPrecisions; }
 std::span<const std::string_view> enum_names(RematPolicy) { return kRematPolicies; }
 std::span<const std::string_view> enum_names(RematChoice) { return kRematChoices; }

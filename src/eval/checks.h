@@ -58,6 +58,7 @@ PreparedCheck prepare_bf16(CheckContext& context);
 PreparedCheck prepare_fp8(CheckContext& context);
 PreparedCheck prepare_gradients(CheckContext& context);
 PreparedCheck prepare_adamw(CheckContext& context);
+PreparedCheck prepare_indexer(CheckContext& context);
 PreparedCheck prepare_encode(CheckContext& context);
 PreparedCheck prepare_decode_tokens(CheckContext& context);
 

@@ -294,6 +294,30 @@ TrainingFile read_training_file(const std::string& path) {
   }
 }
 
+std::vector<IndexerStage> read_indexer_file(const std::string& path) {
+  const std::string text = read_file(path);
+  if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
+  std::vector<IndexerStage> out;
+  try {
+    const json file = json::parse(text);
+    if (!file.is_object()) throw FormatError(path, "not a JSON object");
+    for (const auto& [name, stage] : file.items()) {
+      IndexerStage& s = out.emplace_back(IndexerStage{.name = name});
+      auto take = [&](const char* key, auto& to) {
+        if (!stage.contains(key)) throw IncompleteReference(path, fmt::format("{}.{} is missing", name, key));
+        to = stage.at(key).template get<std::decay_t<decltype(to)>>();
+      };
+      take("indexer_loss", s.indexer_loss);
+      take("lm_loss", s.lm_loss);
+      take("per_layer", s.per_layer);
+      take("grad_norms", s.gradient_norms);
+    }
+  } catch (const json::exception& e) {
+    throw FormatError(path, e.what());
+  }
+  return out;
+}
+
 std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path) {
   std::vector<TokenizerLine> out;
   for_each_line(path, [&](int64_t number, const json& line) {

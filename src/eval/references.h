@@ -82,6 +82,15 @@ struct TrainingFile {
 };
 TrainingFile read_training_file(const std::string& path);
 
+// One stage of indexer.json.
+struct IndexerStage {
+  std::string name;                              // "sparse": in front of the names in indexer_grads.safetensors
+  double indexer_loss = 0, lm_loss = 0;          // means over all targets; the first also over the layers
+  std::vector<double> per_layer;                 // of the indexer's loss
+  std::map<std::string, double> gradient_norms;  // L2 norms by tensor of the checkpoint
+};
+std::vector<IndexerStage> read_indexer_file(const std::string& path);
+
 // A line of encode.jsonl or decode.jsonl.
 struct TokenizerLine {
   int64_t number = 0;  // of the line, from 1

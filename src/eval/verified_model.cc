@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <span>
 
 #include "base/error.h"
@@ -24,7 +25,8 @@ bool fits(const BatchShape& program, const BatchShape& batch) {
 
 // What one row brings to the host.
 int64_t numbers_of_row(const ModelConfig& m, int64_t length, bool capture) {
-  int64_t captured = m.layers * (3 * m.d + m.experts + 2 * m.top_k) + 2 * m.d;
+  const int64_t of_indexer = m.indexer ? 2 * length : 0;
+  int64_t captured = m.layers * (3 * m.d + m.experts + 2 * m.top_k + of_indexer) + 2 * m.d;
   return length * (m.vocab + (capture ? captured : 0));
 }
 
@@ -36,6 +38,19 @@ HostArray row_of(const HostArray& batch, int64_t first_row, int64_t length) {
   return HostArray(batch.dtype(), std::move(sizes), batch.data() + first_row * row_bytes, batch.owner());
 }
 
+// The first `length` columns of [n padded], which each position has for every other one.
+HostArray first_columns(const HostArray& square, int64_t length) {
+  const int64_t rows = square.sizes()[0], width = square.sizes()[1], size = byte_size(square.dtype());
+  HostArray out = HostArray::allocate(square.dtype(), {rows, length});
+  for (int64_t i = 0; i < rows; ++i) {
+    std::memcpy(out.mutable_data() + i * length * size, square.data() + i * width * size,
+                static_cast<size_t>(length * size));
+  }
+  return out;
+}
+
+bool of_pairs(const std::string& name) { return name.find("indexer.") != std::string::npos; }
+
 // Element i of the first axis.
 HostArray slice(const HostArray& stack, int64_t i) {
   std::vector<int64_t> sizes(stack.sizes().begin() + 1, stack.sizes().end());
@@ -45,6 +60,20 @@ HostArray slice(const HostArray& stack, int64_t i) {
 
 HostArray comparable(const HostArray& array) {
   return convert(array, is_float(array.dtype()) ? DType::kF32 : DType::kS32);
+}
+
+// Summed over the positions of [n v].
+double cross_entropy_of(const HostArray& logits, std::span<const int32_t> targets) {
+  double sum = 0;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const HostArray row = slice(logits, static_cast<int64_t>(i));
+    const auto values = row.view<float>();
+    const double top = static_cast<double>(*std::ranges::max_element(values));
+    double total = 0;
+    for (float x : values) total += std::exp(static_cast<double>(x) - top);
+    sum += top + std::log(total) - static_cast<double>(values[static_cast<size_t>(targets[i])]);
+  }
+  return sum;
 }
 
 double norm(const HostArray& array) {
@@ -70,12 +99,24 @@ Config with_optimizer(Config config, const OptimizerSettings& o) {
   return config;
 }
 
+Config with_stage(Config config, LossStage stage) {
+  if (stage == LossStage::kLanguageModel) return config;
+  config.indexer_loss_scaling_factor = 1;
+  config.indexer_sparse_training = stage == LossStage::kSparse;
+  config.indexer_dense_warmup = stage != LossStage::kSparse;
+  config.indexer_warmup_attention =
+      stage == LossStage::kWarmupDense ? WarmupAttention::kDense : WarmupAttention::kSparse;
+  return config;
+}
+
 }  // namespace
 
 VerifiedModel::VerifiedModel(const Session& session, Config config) : session_(session), config_(std::move(config)) {
   config_.opt_type = OptType::kAdamw;
   config_.adamw_mask.clear();
   config_.trainable_parameters_mask.clear();
+  config_.indexer_loss_scaling_factor = 0;
+  config_.indexer_dense_warmup = false;
   spec_ = state_spec(config_, session_.mesh().mesh);
   stacks_ = stacks(spec_.model);
 }
@@ -145,7 +186,7 @@ void VerifiedModel::compute_announced() {
 
 void VerifiedModel::compile_forward(int64_t rows, int64_t length, bool capture) {
   int64_t at_once = kLaunchNumbers / numbers_of_row(spec_.model, length, capture);
-  BatchShape shape{std::clamp<int64_t>(at_once, 1, rows), length};
+  const BatchShape shape = on_mesh({std::clamp<int64_t>(at_once, 1, rows), length});
   if (forward_ && fits(forward_->shape, shape) && forward_->capture >= capture) return;
   forward_.reset();
   forward_.emplace(session_.compile([&] { return forward(config_, spec_, shape, capture); }), shape, capture);
@@ -184,7 +225,9 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
   auto keep = [&](const std::string& name, const HostArray& batch) {
     for (size_t r = 0; r < rows.size(); ++r) {
       int64_t own_length = static_cast<int64_t>(rows[r].size());
-      results_[rows[r]].tensors.insert_or_assign(name, row_of(batch, static_cast<int64_t>(r), own_length));
+      HostArray own = row_of(batch, static_cast<int64_t>(r), own_length);
+      if (of_pairs(name)) own = first_columns(own, own_length);
+      results_[rows[r]].tensors.insert_or_assign(name, std::move(own));
     }
   };
   for (auto& [name, array] : results) {
@@ -212,14 +255,25 @@ void VerifiedModel::cut(const StateEntry& parameter, const HostArray& values,
   }
 }
 
-NamedArrays VerifiedModel::upload_training(const TrainingTokens& batch) const {
+BatchShape VerifiedModel::on_mesh(BatchShape shape) const {
+  if (!spec_.partition) return shape;
+  auto filled = [&](int64_t size, std::string_view axis) {
+    const int64_t parts = spec_.partition->devices(spec_.partition->activation_axes(axis));
+    return (size + parts - 1) / parts * parts;
+  };
+  return {filled(shape.rows, "b"), filled(shape.length, "s")};
+}
+
+NamedArrays VerifiedModel::upload_training(const TrainingTokens& batch, const BatchShape& shape) const {
   BatchFields<HostArray> fields;
   for (const auto& field : fields.fields()) {
-    fields.*field.member = HostArray::allocate(DType::kS32, {batch.rows, batch.length});
+    fields.*field.member = HostArray::allocate(DType::kS32, {shape.rows, shape.length});
+    std::ranges::fill((fields.*field.member).mutable_view<int32_t>(), 0);
   }
   for (int64_t i = 0; i < batch.rows * batch.length; ++i) {
     const int64_t row = i / batch.length, place = i % batch.length;
-    const size_t from = static_cast<size_t>(row * (batch.length + 1) + place), to = static_cast<size_t>(i);
+    const size_t from = static_cast<size_t>(row * (batch.length + 1) + place);
+    const size_t to = static_cast<size_t>(row * shape.length + place);
     fields.inputs.mutable_view<int32_t>()[to] = batch.tokens[from];
     fields.inputs_position.mutable_view<int32_t>()[to] = static_cast<int32_t>(place);
     fields.inputs_segmentation.mutable_view<int32_t>()[to] = 1;
@@ -231,24 +285,61 @@ NamedArrays VerifiedModel::upload_training(const TrainingTokens& batch) const {
   return out;
 }
 
-const Gradients& VerifiedModel::gradients(const TrainingTokens& batch) {
-  if (gradients_ && gradients_->key == batch) return gradients_->result;
+const Gradients& VerifiedModel::gradients(const TrainingTokens& batch, LossStage stage) {
+  if (auto kept = gradients_.find(stage); kept != gradients_.end() && kept->second.key == batch) {
+    return kept->second.result;
+  }
   check_tokens(batch.where, batch.tokens);
   state();
-  BatchShape shape{batch.rows, batch.length};
-  if (!gradient_program_ || !same_shape(gradient_program_->key, shape)) {
-    gradient_program_.reset();
-    gradient_program_.emplace(shape, session_.compile([&] { return gradient_step(config_, spec_, shape); }));
-  }
-  NamedArrays inputs = upload_training(batch);
-  NamedArrays results = run_on(session_, gradient_program_->result, state(), inputs);
+  const Config config = with_stage(config_, stage);
+  const StateSpec spec = state_spec(config, session_.mesh().mesh);
+  const BatchShape shape = on_mesh({batch.rows, batch.length});
+  const Compiled program = session_.compile([&] { return gradient_step(config, spec, shape); });
+  NamedArrays inputs = upload_training(batch, shape);
+  NamedArrays results = run_on(session_, program, state(), inputs);
   Gradients out;
-  for (size_t i : spec_.with_role(StateRole::kTrained)) {
-    const StateEntry& entry = spec_.entries[i];
-    cut(entry, results.at("gradient." + spec_.array_name(entry)).to_host(), out.by_name);
+  for (size_t i : spec.with_role(StateRole::kTrained)) {
+    const StateEntry& entry = spec.entries[i];
+    cut(entry, results.at("gradient." + spec.array_name(entry)).to_host(), out.by_name);
   }
-  gradients_.emplace(batch, std::move(out));
-  return gradients_->result;
+  for (auto [name, value] : named_scalars(program.signature, "scalars", results.at("scalars").to_host())) {
+    out.scalars.emplace(name, static_cast<double>(value));
+  }
+  gradients_.insert_or_assign(stage, Kept<TrainingTokens, Gradients>{batch, std::move(out)});
+  return gradients_.at(stage).result;
+}
+
+VerifiedModel::StageLosses VerifiedModel::stage_losses(const TrainingTokens& batch, LossStage stage) {
+  const Config config = with_stage(config_, stage);
+  const StateSpec spec = state_spec(config, session_.mesh().mesh);
+  const BatchShape shape = on_mesh({batch.rows, batch.length});
+  const Compiled program = session_.compile([&] { return forward(config, spec, shape, /*capture=*/true); });
+  NamedArrays inputs = upload_training(batch, shape);
+  for (const auto& field : BatchFields<HostArray>::fields()) {
+    if (!field.read_by_model) inputs.erase(std::string(field.name));
+  }
+  NamedArrays results = run_on(session_, program, state(), inputs);
+  StageLosses out;
+  const HostArray logits = comparable(results.at("logits").to_host());
+  for (int64_t row = 0; row < batch.rows; ++row) {
+    const HostArray own = row_of(logits, row, batch.length);
+    const auto* next = &batch.tokens[static_cast<size_t>(row * (batch.length + 1) + 1)];
+    out.lm_loss += cross_entropy_of(own, std::span(next, static_cast<size_t>(batch.length)));
+  }
+  out.lm_loss /= static_cast<double>(batch.rows * batch.length);
+  for (const Stack& stack : stacks_) {
+    auto found = results.find(stack.label + ".indexer_loss");
+    if (found == results.end()) continue;
+    const HostArray losses = comparable(found->second.to_host());
+    for (int64_t layer = 0; layer < stack.count; ++layer) {
+      double sum = 0;
+      for (int64_t row = 0; row < batch.rows; ++row) {
+        for (float x : row_of(slice(losses, layer), row, batch.length).view<float>()) sum += static_cast<double>(x);
+      }
+      out.indexer_loss.push_back(sum / static_cast<double>(batch.rows * batch.length));
+    }
+  }
+  return out;
 }
 
 const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const OptimizerSettings& optimizer) {
@@ -256,7 +347,7 @@ const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const Opt
   if (curve_ && curve_->key == key) return curve_->result;
   check_tokens(batch.where, batch.tokens);
   Config config = with_optimizer(config_, optimizer);
-  BatchShape shape{batch.rows, batch.length};
+  const BatchShape shape = on_mesh({batch.rows, batch.length});
   bool there =
       train_program_ && same_shape(train_program_->key.first, shape) && train_program_->key.second == optimizer;
   if (!there) {
@@ -266,7 +357,7 @@ const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const Opt
   }
   const Compiled& program = train_program_->result;
   State state = make_state(session_, config, spec_);
-  NamedArrays inputs = upload_training(batch);
+  NamedArrays inputs = upload_training(batch, shape);
   inputs.emplace("stop", upload_for_devices(session_.assignment(), argument(program.signature, "stop"), 0));
   TrainingCurve curve;
   for (int64_t done = 0; done <= optimizer.steps; ++done) {

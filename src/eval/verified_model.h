@@ -13,6 +13,15 @@ namespace fathom {
 
 struct Gradients {
   std::map<std::string, HostArray> by_name;  // f32, by tensor of the checkpoint: all that AdamW would move
+  std::map<std::string, double> scalars;     // of the step, by the names of metrics/step_scalars.h
+};
+
+// Which losses are differentiated.
+enum class LossStage {
+  kLanguageModel,  // cross entropy alone
+  kWarmupDense,    // the indexer's loss over all keys, attention over all keys (the paper's warm-up)
+  kWarmupSparse,   // the same with attention over the chosen keys (MaxText's)
+  kSparse,         // cross entropy, and the indexer's loss over the chosen keys
 };
 
 struct TrainingCurve {
@@ -39,8 +48,15 @@ class VerifiedModel {
   // Names of all that the forward pass gives for an announced row.
   std::vector<std::string> tensor_names_of(const TokenRow& row);
 
-  // Of the mean cross entropy over all targets.
-  const Gradients& gradients(const TrainingTokens& batch);
+  // Of the mean over all targets of the stage's losses; the indexer's with weight 1.
+  const Gradients& gradients(const TrainingTokens& batch, LossStage stage = LossStage::kLanguageModel);
+  // What the forward pass of a stage gives for the batch.
+  struct StageLosses {
+    double lm_loss = 0;
+    std::vector<double> indexer_loss;  // of each layer; empty where no indexer chooses
+  };
+  StageLosses stage_losses(const TrainingTokens& batch, LossStage stage);
+
   // AdamW on the same batch at every step.
   const TrainingCurve& train(const TrainingTokens& batch, const OptimizerSettings& optimizer);
 
@@ -71,7 +87,9 @@ class VerifiedModel {
   const Stack* stack_of(const std::string& result) const;
   // The numbers of one parameter as tensors of the checkpoint.
   void cut(const StateEntry& parameter, const HostArray& values, std::map<std::string, HostArray>& into) const;
-  NamedArrays upload_training(const TrainingTokens& batch) const;
+  NamedArrays upload_training(const TrainingTokens& batch, const BatchShape& shape) const;
+  // With empty rows and places behind, so that the mesh divides it.
+  BatchShape on_mesh(BatchShape shape) const;
 
   const Session& session_;
   Config config_;
@@ -82,8 +100,7 @@ class VerifiedModel {
   std::map<std::vector<int32_t>, bool> announced_;  // and whether with intermediates
   std::map<std::vector<int32_t>, RowResult> results_;
   std::optional<ForwardProgram> forward_;
-  std::optional<Kept<BatchShape, Compiled>> gradient_program_;
-  std::optional<Kept<TrainingTokens, Gradients>> gradients_;
+  std::map<LossStage, Kept<TrainingTokens, Gradients>> gradients_;
   std::optional<Kept<std::pair<BatchShape, OptimizerSettings>, Compiled>> train_program_;
   std::optional<Kept<std::pair<TrainingTokens, OptimizerSettings>, TrainingCurve>> curve_;
 };

@@ -37,7 +37,7 @@ constexpr Check kChecks[] = {
     {"bf16", prepare_bf16, ""},
     {"fp8", prepare_fp8, ""},
     {"mtp", nullptr, "mtp.json"},
-    {"indexer", nullptr, "indexer.json"},
+    {"indexer", prepare_indexer, ""},
     {"mmlu", nullptr, "mmlu_scores.jsonl"},
     {"encode", prepare_encode, "", false},
     {"decode_tokens", prepare_decode_tokens, "", false},

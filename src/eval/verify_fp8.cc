@@ -2,9 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
-#include "base/file.h"
 #include "convert/quantized.h"
 #include "eval/checks.h"
 
@@ -58,15 +56,6 @@ Comparison compare_numbers(const CheckContext& context) {
   return comparison;
 }
 
-// A row that sparse attention, which is not built, would see otherwise.
-bool needs_sparse_attention(const CheckContext& context, const LogitsReference& reference) {
-  const std::string text = read_file(context.path(std::string(kFolder) + "/config.json"));
-  const auto config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const auto kept = config.find("index_topk");
-  return kept != config.end() && kept->is_number_integer() &&
-         static_cast<int64_t>(reference.row.tokens.size()) > kept->get<int64_t>();
-}
-
 }  // namespace
 
 PreparedCheck prepare_fp8(CheckContext& context) {
@@ -76,14 +65,7 @@ PreparedCheck prepare_fp8(CheckContext& context) {
     return failed(fmt::format("there is {}, but no weights in {}", numbers ? kNumbers : kLogits, kFolder));
   }
   PreparedCheck of_logits;
-  if (logits) {
-    LogitsReference reference = read_single_logits(context.path(kLogits));
-    if (!needs_sparse_attention(context, reference)) {
-      of_logits = compared_logits(context.model(kFolder), {std::move(reference)});
-    } else if (!numbers) {
-      return absent("its logits need sparse attention, which is not built");
-    }
-  }
+  if (logits) of_logits = compared_logits(context.model(kFolder), {read_single_logits(context.path(kLogits))});
   return [&context, numbers, of_logits = std::move(of_logits)] {
     CheckResult result;
     if (numbers) result.parts.push_back(compare_numbers(context));

@@ -99,12 +99,16 @@ Sharding Partition::of(const std::vector<std::string>& logical, const Shape& sha
   return out;
 }
 
+std::vector<std::string> Partition::axes_of(std::string_view logical) const {
+  for (const AxisRule& rule : rules_) {
+    if (rule.logical == logical) return present(rule.mesh_axes);
+  }
+  return {};
+}
+
 std::vector<std::string> Partition::activation_axes(std::string_view axis) const {
   for (auto [name, logical] : kActivationAxes) {
-    if (name != axis) continue;
-    for (const AxisRule& rule : rules_) {
-      if (rule.logical == logical) return present(rule.mesh_axes);
-    }
+    if (name == axis) return axes_of(logical);
   }
   return {};
 }

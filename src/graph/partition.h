@@ -21,6 +21,9 @@ class Partition {
   // All axes of the mesh, in order.
   std::vector<std::string> all_axes() const;
 
+  // The mesh axes that the first rule for this logical name splits by.
+  std::vector<std::string> axes_of(std::string_view logical) const;
+
   // The sharding of a tensor whose axes have these logical names ("" for an axis that is never split). A mesh axis
   // splits at most one axis. Throws ConfigError when a split does not divide the axis, naming `what`, axis and mesh
   // axes.

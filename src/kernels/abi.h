@@ -74,6 +74,9 @@ inline constexpr std::string_view kSelectedAttention = "fathom_selected_attentio
 //   results:  d_q T[b, s, h, w], d_k T[b, t, h, w], d_v T[b, t, h, u]
 inline constexpr std::string_view kSelectedAttentionGrad = "fathom_selected_attention_grad";
 
+inline constexpr std::string_view kSelectedIndexerLoss = "fathom_selected_indexer_loss";
+inline constexpr std::string_view kSelectedIndexerLossGrad = "fathom_selected_indexer_loss_grad";
+
 // What the cross entropy of each row of logits is made of. A target outside [0, v) chooses nothing.
 //   operands: logits T[..., v], targets s32[...]
 //   results:  log_z f32[...] (log of the sum of the exponentials of a row), chosen f32[...] (the target's logit, or 0)

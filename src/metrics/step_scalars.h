@@ -25,7 +25,7 @@ enum class Adds : uint8_t {
 enum class OverLayers : uint8_t { kNone, kMean };
 
 // The part of a model that a scalar comes from: where the model does not have it, nobody sees the scalar.
-enum class ModelPart : uint8_t { kAny, kExperts };
+enum class ModelPart : uint8_t { kAny, kExperts, kIndexer };
 
 struct StepScalar {
   std::string_view name;    // in programs and on step lines: "lm_loss"
@@ -72,6 +72,17 @@ inline constexpr StepScalar kStepScalars[] = {
      .eval_sum = "eval/moe_lb_loss",
      .eval_mean = "eval/avg_moe_lb_loss",
      .eval_label = "avg_moe_lb_loss",
+     .eval_decimals = 6},
+    {.name = "indexer_loss",
+     .metric = "learning/indexer_loss",
+     .adds = Adds::kOverTargets,
+     .layers = OverLayers::kMean,
+     .part = ModelPart::kIndexer,
+     .in_loss = true,
+     .line_decimals = 6,
+     .eval_sum = "eval/indexer_loss",
+     .eval_mean = "eval/avg_indexer_loss",
+     .eval_label = "avg_indexer_loss",
      .eval_decimals = 6},
     {.name = "raw_grad_norm", .metric = "learning/raw_grad_norm"},  // before clipping
     {.name = "grad_norm", .metric = "learning/grad_norm"},          // after clipping

@@ -74,8 +74,9 @@ LayerOut decoder_layer(const LayerContext& c, const LayerWeights& w, Value x, bo
   const double epsilon = c.config.norm_epsilon;
   LayerOut out;
   x = tag(shard_activation(x), "decoder_layer_input");
-  Value attended = mla(c, w.mla, rms_norm(x, w.pre_norm, "d", epsilon));
-  Value h = x + attended;
+  MlaOut attended = mla(c, w.mla, rms_norm(x, w.pre_norm, "d", epsilon), capture);
+  out.beside = attended.beside;
+  Value h = x + attended.y;
   Value y = rms_norm(h, w.post_norm, "d", epsilon);
   if (w.mlp.w_gate) {
     Scope scope(x.graph(), "mlp");
@@ -83,11 +84,11 @@ LayerOut decoder_layer(const LayerContext& c, const LayerWeights& w, Value x, bo
   } else {
     MoeOut routed = moe(c.config, w.moe, y);
     y = routed.y;
-    out.beside = routed.beside(capture);
+    out.beside.add_all(routed.beside(capture));
   }
   out.x = shard_activation(h + y);
   if (!capture) return out;
-  out.beside.add("self_attn", attended);
+  out.beside.add("self_attn", attended.y);
   out.beside.add("mlp", y);
   out.beside.add("out", out.x);
   return out;
@@ -105,7 +106,9 @@ ModelOut decoder(const ModelConfig& m, const Weights& w, const ModelInputs& in, 
   Scope scope(in.tokens.graph(), "decoder");
   LayerContext context{m, rope_tables(in.positions, m.rope), in.segments};
   LayerFunction layer = [&](const LayerWeights& weights, Value x) {
-    return decoder_layer(context, weights, x, options.capture);
+    LayerOut out = decoder_layer(context, weights, x, options.capture);
+    if (options.in_layer) out.beside.add_all(options.in_layer(weights, out));
+    return out;
   };
   if (options.remat_saved) layer = with_remat(layer, *options.remat_saved);
 

@@ -1,6 +1,7 @@
 // The model: tokens to logits.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,11 +21,13 @@ struct LayerOut {
   Value x;  // [b s d]
   // Beside it, by name; for a whole stack each has the layer axis "l" in front. Always, where the layer has the part:
   //   moe_lb_loss     f32 scalar (and whatever other rows of metrics/step_scalars.h layers give)
+  //   indexer_loss    [b s] f32, where there is one
   //   load            [e] s32: tokens of the batch that chose each expert
   // with ModelOptions::capture:
   //   self_attn       [b s d], after the output projection
   //   mlp             [b s d], of either kind
   //   out             [b s d], the layer's output
+  //   indexer.scores, indexer.mask   [b s t] f32, bool, where the indexer chooses
   //   router.scores   [b s e] f32, without bias
   //   router.experts  [b s k] s32
   //   router.weights  [b s k] f32
@@ -37,6 +40,8 @@ struct ModelOptions {
   std::optional<std::set<std::string>> remat_saved;
   // Whether layers give their intermediates.
   bool capture = false;
+  // What else a layer gives beside its output; called in the layer's body.
+  std::function<ValuesByName(const LayerWeights&, const LayerOut&)> in_layer;
   // Whether logits are made; otherwise the caller takes `normed` and logits_head() (tiled losses, prefill of one
   // place).
   bool logits = true;
@@ -52,7 +57,8 @@ struct ModelOut {
   Value hidden;     // [b s d], after the last layer, before the final norm
   Value normed;     // [b s d], after it
   Value logits;     // [b s v], null unless asked for
-  // The scalars of a step that layers give, each as one f32 scalar for all of them.
+  // The scalars of a step that layers give, each as one for all of them: an f32 scalar, or a number of each token
+  // [b s].
   ValuesByName losses;
   std::vector<StackOut> stacks;  // in the order in which a token passes them
 };

@@ -48,9 +48,13 @@ struct ModelConfig {
   bool grouped = true;                  // tokens sorted by expert; false: every expert on every token
   double load_balance_weight = 0;
 
-  // Sparse-attention indexer (V3.2): parameters only where `indexer`.
+  // Sparse-attention indexer (V3.2).
   bool indexer = false;
-  int64_t indexer_heads = 0, indexer_dim = 0, indexer_top_k = 0;
+  int64_t indexer_heads = 0, indexer_dim = 0, indexer_top_k = 0;  // hi, di, n
+  double indexer_loss_weight = 0;
+  // The dense warm-up: the indexer's loss is over all keys, and there is no other.
+  bool indexer_warmup = false;
+  bool indexer_attends_to_all = false;  // attention then, over all keys or the chosen ones
 
   // Numbers.
   DType dtype = DType::kBF16;

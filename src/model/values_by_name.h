@@ -17,6 +17,7 @@ class ValuesByName {
   void add(std::string_view name, Value value) {
     if (value) items_.emplace_back(name, value);
   }
+  void add_all(const ValuesByName& others) { items_.insert(items_.end(), others.items_.begin(), others.items_.end()); }
   // Null when there is none of that name.
   Value find(std::string_view name) const {
     for (const auto& [own, value] : items_) {

@@ -12,12 +12,14 @@ struct AttentionInputs {
   Value q, k, v, segments;
 };
 
-// Scores and softmax in float32. Gives [b h s u] in q's type.
-Value plain_attention(const AttentionInputs& in, Where where = Where::current());
+// [b s t]: key t is not after query s and in its segment.
+Value visible_keys(Value segments, Where where = Where::current());
 
-// The same within rounding, without the scores in memory. Gives [b s h u], tagged "context" with what else the backward
-// pass needs.
-Value blockwise_attention(const AttentionInputs& in, const FlashOptions& options = {}, Where where = Where::current());
+// Scores and softmax in float32, over the keys of `visible` [b s t]. Gives [b h s u] in q's type.
+Value plain_attention(const AttentionInputs& in, Value visible, Where where = Where::current());
+inline Value plain_attention(const AttentionInputs& in, Where where = Where::current()) {
+  return plain_attention(in, visible_keys(in.segments, where), where);
+}
 
 // Up to this many tokens a row, attention=autoselected keeps the scores of a layer in memory; beyond, the blockwise
 // form is the faster one on CPUs and needs no memory for them.

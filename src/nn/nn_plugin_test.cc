@@ -71,7 +71,8 @@ TEST(Attention, SeesOnlyEarlierKeysOfItsSegment) {
   auto g = std::make_unique<Graph>();
   AttentionInputs in{g->arg("q", {DType::kF32, Shape{b, s, h, w}}), g->arg("k", {DType::kF32, Shape{b, t, h, w}}),
                      g->arg("v", {DType::kF32, Shape{b, t, h, u}}), g->arg("segments", {DType::kS32, Shape{b, s}})};
-  g->root().results = {plain_attention(in), transpose(blockwise_attention(in, {.block = 3}), "b h s u")};
+  g->root().results = {plain_attention(in),
+                       transpose(flash_attention(in.q, in.k, in.v, in.segments, {.block = 3}), "b h s u")};
   // Equal scores everywhere: each row is the mean of the values it sees.
   auto out =
       run_graph(std::move(g), {floats(Shape{b, s, h, w}, {0, 0, 0, 0}), floats(Shape{b, t, h, w}, {1, 2, 3, 4}),

@@ -51,15 +51,30 @@ RopeTables rope_tables(Value positions, const RopeOptions& options, Where where)
   return {c, s};
 }
 
-Value rotate_pairs(Value x, std::string_view axis, const RopeTables& tables, Where where) {
-  Value wide = convert(x, DType::kF32, where);
-  wide = split_axis(wide, axis, {{"pair", x.size(axis) / 2}, {"half", 2}}, where);
-  auto halves = split(wide, "half", {1, 1}, where);
+namespace {
+
+// x [.. pair half] or [.. half pair]: each pair turned; first halves, then second halves along `axis`, in x's type.
+Value rotated(Value x, DType dtype, std::string_view axis, const RopeTables& tables, Where where) {
+  auto halves = split(x, "half", {1, 1}, where);
   Value a = squeeze(halves[0], "half", where), b = squeeze(halves[1], "half", where);
   Value turned_a = a * tables.cos - b * tables.sin;
   Value turned_b = a * tables.sin + b * tables.cos;
   Value both = concatenate({turned_a, turned_b}, "pair", where);
-  return convert(rename(both, "pair", axis, where), x.dtype(), where);
+  return convert(rename(both, "pair", axis, where), dtype, where);
+}
+
+}  // namespace
+
+Value rotate_pairs(Value x, std::string_view axis, const RopeTables& tables, Where where) {
+  Value wide = convert(x, DType::kF32, where);
+  wide = split_axis(wide, axis, {{"pair", x.size(axis) / 2}, {"half", 2}}, where);
+  return rotated(wide, x.dtype(), axis, tables, where);
+}
+
+Value rotate_halves(Value x, std::string_view axis, const RopeTables& tables, Where where) {
+  Value wide = convert(x, DType::kF32, where);
+  wide = split_axis(wide, axis, {{"half", 2}, {"pair", x.size(axis) / 2}}, where);
+  return rotated(wide, x.dtype(), axis, tables, where);
 }
 
 }  // namespace fathom

@@ -24,4 +24,7 @@ RopeTables rope_tables(Value positions, const RopeOptions& options, Where where 
 // x has the axes b and s; computed in float32, given back in x's type.
 Value rotate_pairs(Value x, std::string_view axis, const RopeTables& tables, Where where = Where::current());
 
+// The same for the pairs (x[i], x[i + half]): the first half of the axis with the second one, where they stay.
+Value rotate_halves(Value x, std::string_view axis, const RopeTables& tables, Where where = Where::current());
+
 }  // namespace fathom

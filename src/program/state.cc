@@ -10,6 +10,7 @@
 #include "base/device_bytes.h"
 #include "base/error.h"
 #include "base/listed.h"
+#include "base/log.h"
 #include "base/python_regex.h"
 #include "train/optimizer.h"
 
@@ -61,6 +62,29 @@ std::set<std::string> matched_paths(const char* key, const std::vector<std::stri
   return out;
 }
 
+// For each axis of an array its name in the sharding rules. Heads of the indexer that the mesh does not divide are
+// whole on every device.
+std::vector<std::string> logical_axes(const StateSpec& spec, const ParamArray& array) {
+  std::vector<std::string> out = array.logical;
+  for (size_t i = 0; spec.partition && i < out.size(); ++i) {
+    const Axis& axis = array.type.shape[static_cast<int>(i)];
+    const int64_t devices = spec.partition->devices(spec.partition->axes_of(out[i]));
+    if (axis.name != "hi" || axis.size % devices == 0) continue;
+    log_once(LogLevel::kInfo, fmt::format("the {} heads of the indexer are whole on every device: {} devices do not "
+                                          "divide them",
+                                          axis.size, devices));
+    out[i].clear();
+  }
+  return out;
+}
+
+// Whether the stage moves a parameter at all: the dense warm-up (V3.2 report, section 2.1.1) moves the indexers alone.
+// The peer lets weight decay act on all others.
+bool stage_moves(const Config& config, const StateSpec& spec, const StateEntry& entry) {
+  if (!config.indexer_dense_warmup || config.defaults == DefaultsKind::kMaxtext) return true;
+  return spec.leaf_of_indexer(entry).has_value();
+}
+
 // The parameters as the masks divide them.
 void add_parameters(StateSpec& spec, const Config& config) {
   const std::set<std::string> trainable =
@@ -71,9 +95,10 @@ void add_parameters(StateSpec& spec, const Config& config) {
     const ParamArray& a = spec.arrays[i];
     const Param& row = spec.table[a.row];
     const std::string path = path_of(row);
-    StateEntry entry{.name = "params." + a.name, .type = a.type, .logical = a.logical, .array = i};
-    if (spec.partition) entry.sharding = spec.partition->of(a.logical, a.type.shape, a.name);
-    bool chosen = config.trainable_parameters_mask.empty() || trainable.contains(path);
+    StateEntry entry{.name = "params." + a.name, .type = a.type, .logical = logical_axes(spec, a), .array = i};
+    if (spec.partition) entry.sharding = spec.partition->of(entry.logical, a.type.shape, a.name);
+    bool chosen =
+        (config.trainable_parameters_mask.empty() || trainable.contains(path)) && stage_moves(config, spec, entry);
     entry.role = !row.trained ? StateRole::kMovedByRule : chosen ? StateRole::kTrained : StateRole::kFrozen;
     entry.decayed = decays && entry.role == StateRole::kTrained && !undecayed.contains(path);
     spec.entries.push_back(std::move(entry));
@@ -133,6 +158,14 @@ StateSpec state_spec(const Config& config, const Mesh& mesh) {
   spec.entries.push_back({.name = "step", .role = StateRole::kCounter, .type = {DType::kS32, {}}});
   for (size_t i = 0; i < spec.entries.size(); ++i) spec.index_of.emplace(spec.entries[i].name, i);
   return spec;
+}
+
+std::optional<std::string> StateSpec::leaf_of_indexer(const StateEntry& entry) const {
+  const Param& row = param(entry);
+  constexpr std::string_view kIndexer = ".mla.indexer.";
+  const size_t at = row.name.find(kIndexer);
+  if (at == std::string::npos) return std::nullopt;
+  return row.name.substr(at + 1);
 }
 
 std::vector<size_t> StateSpec::parameters() const {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,8 @@ struct StateSpec {
   const Param& param(const StateEntry& entry) const { return table[arrays[entry.array].row]; }
   // Name of the parameter that an entry is, or is a moment of, without "params.".
   const std::string& array_name(const StateEntry& entry) const { return arrays[entry.array].name; }
+  // Name within its layer of a parameter of the indexer, or of its moment ("mla.indexer.wq_b"); nothing for others.
+  std::optional<std::string> leaf_of_indexer(const StateEntry& entry) const;
   // Indices of entries, in the order of the list. The parameters come in the order of `arrays`.
   std::vector<size_t> parameters() const;
   std::vector<size_t> with_role(StateRole role) const;

@@ -41,14 +41,66 @@ std::vector<Value> or_zeros(std::vector<Value> gradients, const std::vector<Valu
 
 struct LossAndGradients {
   LossSums sums;
-  std::vector<Value> gradients;  // of the mean over all targets, of the trained entries in their order and dtype
+  std::vector<Value> gradients;  // of the trained entries in their order and dtype
 };
 
-LossAndGradients whole_batch(const Config& config, const StateSpec& spec, std::span<const Value> state,
-                             const BatchFields<Value>& batch) {
+// The parameters of the indexer that are trained, by their names within a layer.
+std::set<std::string> trained_of_indexer(const StateSpec& spec) {
+  std::set<std::string> out;
+  for (size_t i : spec.with_role(StateRole::kTrained)) {
+    if (auto leaf = spec.leaf_of_indexer(spec.entries[i])) out.insert(*leaf);
+  }
+  return out;
+}
+
+// What a layer gives beside its output for the gradient of a parameter.
+std::string gradient_of(const std::string& leaf) { return "gradient." + leaf; }
+
+// Of each trained array, from what the layers have given; null for others than the indexer's.
+std::vector<Value> gradients_of_layers(const StateSpec& spec, const ModelOut& model) {
+  std::vector<Value> out;
+  for (size_t i : spec.with_role(StateRole::kTrained)) {
+    const StateEntry& entry = spec.entries[i];
+    const std::optional<std::string> leaf = spec.leaf_of_indexer(entry);
+    Value of_stack = leaf ? model.stacks.at(*spec.param(entry).stack).beside.find(gradient_of(*leaf)) : Value();
+    const int64_t layer = spec.arrays[entry.array].layer;
+    if (of_stack && layer >= 0) of_stack = squeeze(slice(of_stack, "l", layer, layer + 1), "l");
+    out.push_back(of_stack);
+  }
+  return out;
+}
+
+// The dense warm-up (V3.2 report, section 2.1.1). A layer's indexer learns from the layer's own loss, whose inputs are
+// detached: its gradient is made in the layer's forward pass, and no layer keeps anything for later.
+LossAndGradients warmup_batch(const StateSpec& spec, std::span<const Value> state, const BatchFields<Value>& batch,
+                              Value divided_by) {
+  const std::set<std::string> leaves = trained_of_indexer(spec);
+  Value weight = target_mask(batch) / (divided_by * static_cast<double>(spec.model.layers));
+  ModelOptions options{.logits = false};
+  options.in_layer = [&](const LayerWeights& weights, const LayerOut& out) {
+    ValuesByName more;
+    Value loss = out.beside.find("indexer_loss");
+    if (!loss) return more;
+    std::vector<Value> wanted;
+    LayerWeights own = weights;
+    for (const std::string& leaf : leaves) wanted.push_back(*layer_slot(own, leaf));
+    std::vector<Value> d = gradients(reduce_sum(loss * weight, ""), wanted);
+    size_t next = 0;
+    for (const std::string& leaf : leaves) more.add(gradient_of(leaf), d[next++]);
+    return more;
+  };
+  ModelOut model = decoder(spec.model, make_weights(spec, state), model_inputs(batch), options);
+  return {warmup_loss_sums(spec.model, model, batch),
+          or_zeros(gradients_of_layers(spec, model), values_at(spec.with_role(StateRole::kTrained), state))};
+}
+
+// Sums of a batch, and the gradients of the sum of its loss, divided by a scalar.
+LossAndGradients of_batch(const Config& config, const StateSpec& spec, std::span<const Value> state,
+                          const BatchFields<Value>& batch, Value divided_by) {
+  if (spec.model.indexer_warmup) return warmup_batch(spec, state, batch, divided_by);
   std::vector<Value> trained = values_at(spec.with_role(StateRole::kTrained), state);
   LossSums sums = sums_of(config, spec, state, batch, model_options(config));
-  return {sums, or_zeros(gradients(sums.loss(), trained), trained)};
+  return {sums, or_zeros(gradients(sums.loss_sum() / divided_by, trained), trained)};
 }
 
 // [b s] -> [a b/a s], micro-batch i of the rows i, i + A, ...
@@ -75,13 +127,11 @@ LossAndGradients accumulated(const Config& config, const StateSpec& spec, std::s
   auto micro_step = [&](Value, std::span<const Value> carry, std::span<const Value> x) {
     BatchFields<Value> micro;
     for (size_t i = 0; i < x.size(); ++i) micro.*micro.fields()[i].member = x[i];
-    LossSums sums = sums_of(config, spec, state, micro, model_options(config));
-    names = sums.sums;
-    std::vector<Value> parts = sums.sums.values();
-    parts.push_back(sums.targets);
-    for (const Value& d : or_zeros(gradients(sums.loss_sum() / places, trained), trained)) {
-      parts.push_back(convert(d, DType::kF32));
-    }
+    LossAndGradients part = of_batch(config, spec, state, micro, constant(g, places, {DType::kF32, {}}));
+    names = part.sums.sums;
+    std::vector<Value> parts = part.sums.sums.values();
+    parts.push_back(part.sums.targets);
+    for (const Value& d : part.gradients) parts.push_back(convert(d, DType::kF32));
     for (size_t i = 0; i < parts.size(); ++i) parts[i] = carry[i] + parts[i];
     return ScanBody{.carry = parts, .stack = {}};
   };
@@ -96,8 +146,9 @@ LossAndGradients accumulated(const Config& config, const StateSpec& spec, std::s
 
 LossAndGradients loss_and_gradients(const Config& config, const StateSpec& spec, std::span<const Value> state,
                                     const BatchFields<Value>& batch) {
-  LossAndGradients out = config.gradient_accumulation_steps > 1 ? accumulated(config, spec, state, batch)
-                                                                : whole_batch(config, spec, state, batch);
+  LossAndGradients out = config.gradient_accumulation_steps > 1
+                             ? accumulated(config, spec, state, batch)
+                             : of_batch(config, spec, state, batch, divisor(count_targets(batch)));
   const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
   for (size_t i = 0; i < trained.size(); ++i) {
     Value& g = out.gradients[i];
@@ -182,8 +233,13 @@ Updated sgd_update(const StateSpec& spec, std::span<const Value> state, std::spa
 
 Updated update(const Config& config, const StateSpec& spec, std::span<const Value> state,
                std::span<const Value> gradients, const StepScalars& step) {
-  if (config.opt_type == OptType::kSgd) return sgd_update(spec, state, gradients, step);
-  return adamw_update(config, spec, state, gradients, step);
+  Updated out = config.opt_type == OptType::kSgd ? sgd_update(spec, state, gradients, step)
+                                                 : adamw_update(config, spec, state, gradients, step);
+  // The norm of the parameters is that of all that may be trained, as the peer's.
+  for (size_t i : spec.with_role(StateRole::kFrozen)) {
+    out.parameter_squares.add(spec.array_name(spec.entries[i]), sum_of_squares(state[i], spec.entries[i].sharding));
+  }
+  return out;
 }
 
 ValuesByName gradient_squares(const StateSpec& spec, std::span<const Value> gradients) {

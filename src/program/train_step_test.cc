@@ -76,6 +76,45 @@ TEST(TrainStep, KeepsTheSavedNamesAndNothingElse) {
   EXPECT_EQ(residual_bytes(staged(config, {kRows, kLength})), config.num_decoder_layers * 2 * each);
 }
 
+// Elements of the largest value, bodies included.
+int64_t largest_value(const Region& region) {
+  int64_t most = 0;
+  for (const Node* node : region.nodes()) {
+    for (const TensorType& type : node->results) most = std::max(most, type.shape.elements());
+    for (const auto& body : node->regions) most = std::max(most, largest_value(*body));
+  }
+  return most;
+}
+
+TEST(TrainStep, SparseAttentionInBlocksHasNoValueOfLengthTimesLength) {
+  const int64_t length = 4096;
+  for (const char* stage : {"indexer_sparse_training=True", "indexer_sparse_training=False"}) {
+    Config config = configured(tiny({"use_indexer=True", "indexer_n_heads=2", "indexer_head_dim=16", "indexer_topk=32",
+                                     "indexer_loss_scaling_factor=0.5", "attention=flash", "max_target_length=4096",
+                                     "per_device_batch_size=1", stage}));
+    for (Hardware hardware : {Hardware::kCpu, Hardware::kGpu, Hardware::kTpu}) {
+      std::unique_ptr<Graph> graph = lower(*staged(config, {1, length}).graph, {.target = {.hardware = hardware}});
+      EXPECT_LT(largest_value(graph->root()), length * length) << stage << ", " << name(hardware);
+    }
+  }
+}
+
+// The dense warm-up: each layer's gradient comes out of the forward scan.
+TEST(TrainStep, TheIndexersWarmupKeepsNoLayerInput) {
+  Config config = configured(tiny({"use_indexer=True", "indexer_n_heads=2", "indexer_head_dim=16", "indexer_topk=4",
+                                   "indexer_loss_scaling_factor=0.5", "remat_policy=none"}));
+  ASSERT_TRUE(config.indexer_dense_warmup);
+  StateSpec spec = state_spec(config);
+  int64_t kept = config.num_decoder_layers * kRows * kLength * 4;  // the loss of each token
+  for (size_t i : spec.with_role(StateRole::kTrained)) kept += spec.entries[i].type.bytes();
+  kept += (config.num_decoder_layers - config.first_num_dense_layers) * config.num_experts * 4;  // the experts' load
+  EXPECT_LE(residual_bytes(staged(config, {kRows, kLength})), kept);
+  for (const StateEntry& entry : spec.entries) {
+    const bool learns = entry.role == StateRole::kTrained || entry.role == StateRole::kMoment;
+    if (learns) EXPECT_NE(entry.name.find(".mla.indexer."), std::string::npos) << entry.name;
+  }
+}
+
 // Profiles tell the passes by these words.
 TEST(TrainStep, ScopesTellForwardRecomputedAndBackwardWorkApart) {
   std::string full = emit(staged(configured(tiny({"remat_policy=full"})), {kRows, kLength}));

@@ -21,11 +21,32 @@ TokenLoss token_loss(Value logits, Value targets, Value segments, double z_loss_
 std::vector<const StepScalar*> summed_scalars(const ModelConfig& model) {
   std::vector<const StepScalar*> out;
   for (const StepScalar& row : kStepScalars) {
-    bool there = row.part == ModelPart::kAny || (row.part == ModelPart::kExperts && model.experts > 1);
+    bool there = row.part == ModelPart::kAny || (row.part == ModelPart::kExperts && model.experts > 1) ||
+                 (row.part == ModelPart::kIndexer && model.indexer);
     if (row.adds == Adds::kOverTargets && there) out.push_back(&row);
   }
   return out;
 }
+
+namespace {
+
+// One sum for each of summed_scalars(); a term that is switched off is 0.
+LossSums complete(const ModelConfig& config, const ValuesByName& given, Value targets) {
+  LossSums out{.sums = {}, .targets = targets};
+  for (const StepScalar* row : summed_scalars(config)) {
+    Value sum = given.find(row->name);
+    out.sums.add(row->name, sum ? sum : zeros(targets.graph(), {DType::kF32, {}}));
+  }
+  return out;
+}
+
+// Over the targets: of a number that each token has, or of one for all.
+Value sum_over_targets(Value x, const BatchFields<Value>& batch, Value targets) {
+  if (x.rank() > 0) return reduce_sum(x * target_mask(batch), "");
+  return x * convert(targets, DType::kF32);
+}
+
+}  // namespace
 
 LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch,
                    double z_loss_multiplier) {
@@ -33,14 +54,25 @@ LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const Batch
   ValuesByName given;
   given.add("lm_loss", token.cross_entropy);
   given.add("z_loss", token.z_loss);
-  Value targets = convert(token.targets, DType::kF32);
-  for (const auto& [name, mean] : model.losses) given.add(name, mean * targets);
-  LossSums out{.sums = {}, .targets = token.targets};
-  for (const StepScalar* row : summed_scalars(config)) {
-    Value sum = given.find(row->name);
-    out.sums.add(row->name, sum ? sum : zeros_like(targets));  // a term that is switched off is 0
+  for (const auto& [name, value] : model.losses) given.add(name, sum_over_targets(value, batch, token.targets));
+  return complete(config, given, token.targets);
+}
+
+LossSums warmup_loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch) {
+  ValuesByName given;
+  Value targets = count_targets(batch);
+  if (Value loss = model.losses.find("indexer_loss")) {
+    given.add("indexer_loss", sum_over_targets(loss, batch, targets));
   }
-  return out;
+  return complete(config, given, targets);
+}
+
+Value target_mask(const BatchFields<Value>& batch) {
+  return convert(not_equal(batch.targets_segmentation, 0), DType::kF32);
+}
+
+Value count_targets(const BatchFields<Value>& batch) {
+  return reduce_sum(convert(not_equal(batch.targets_segmentation, 0), DType::kS32), "");
 }
 
 Value divisor(Value targets) { return convert(targets, DType::kF32) + 1e-8; }

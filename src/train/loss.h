@@ -34,6 +34,14 @@ struct LossSums {
 LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch,
                    double z_loss_multiplier);
 
+// The same in the indexer's dense warm-up: the indexer's loss alone.
+LossSums warmup_loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch);
+
+// f32 [b s]: 1 for a target that counts.
+Value target_mask(const BatchFields<Value>& batch);
+// s32 scalar: how many do.
+Value count_targets(const BatchFields<Value>& batch);
+
 // A number of targets as a divisor. As the peer's: the small number keeps a batch without targets finite.
 Value divisor(Value targets);
 

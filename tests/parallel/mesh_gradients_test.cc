@@ -59,6 +59,17 @@ const std::vector<std::string> kNoRemat = {"sparse_matmul=True", "megablox=True"
                                            "remat_policy=none"};
 const std::vector<std::string> kUnscanned = {"sparse_matmul=True", "megablox=True", "attention=flash",
                                              "scan_layers=False"};
+const std::vector<std::string> kSparse = {"attention=flash",
+                                          "use_indexer=True",
+                                          "indexer_n_heads=4",
+                                          "indexer_head_dim=12",
+                                          "indexer_topk=8",
+                                          "indexer_loss_scaling_factor=0.5",
+                                          "indexer_sparse_training=True"};
+const std::vector<std::string> kSparsePlain = joined(kSparse, {"attention=dot_product"});
+const std::vector<std::string> kOddIndexer = joined(kSparse, {"indexer_n_heads=3"});
+const std::vector<std::string> kWarmup = joined(kSparse, {"indexer_sparse_training=False"});
+const std::vector<std::string> kWarmupUnscanned = joined(kWarmup, {"scan_layers=False"});
 const std::vector<std::string> kReferences = {"sparse_matmul=True", "megablox=True", "attention=flash", "kernels=off"};
 
 INSTANTIATE_TEST_SUITE_P(
@@ -71,7 +82,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"Expert4Grouped", kExpert4, kGrouped}, Case{"Expert4Dense", kExpert4, kDense},
                     Case{"Expert4Unscanned", kExpert4, kUnscanned}, Case{"ExpertFsdpGrouped", kExpertFsdp, kGrouped},
                     Case{"ContextGrouped", kContext, kGrouped}, Case{"ContextDense", kContext, kDense},
-                    Case{"ContextUnscanned", kContext, kUnscanned}),
+                    Case{"ContextUnscanned", kContext, kUnscanned}, Case{"FsdpSparse", kFsdp, kSparse},
+                    Case{"TensorSparse", kTensor, kSparse}, Case{"TensorOddIndexer", kTensor, kOddIndexer},
+                    Case{"Expert4Sparse", kExpert4, kSparse}, Case{"ContextSparse", kContext, kSparse},
+                    Case{"ContextSparsePlain", kContext, kSparsePlain}, Case{"TensorWarmup", kTensor, kWarmup},
+                    Case{"ContextWarmup", kContext, kWarmup}, Case{"ExpertFsdpWarmup", kExpertFsdp, kWarmupUnscanned}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -10,7 +10,8 @@ namespace {
 using enum KeyClass;
 using enum KeyType;
 
-constexpr std::string_view kIndexerDetail = "detail of the indexer or of multi-token prediction, which are not built";
+constexpr std::string_view kExactChoice = "the indexer keeps exactly indexer_topk keys, of equal ones the earliest";
+constexpr std::string_view kPredictionDetail = "detail of multi-token prediction, which is not built";
 constexpr std::string_view kDropping = "bounded buffers may drop tokens: not built";
 constexpr std::string_view kRandomRouting = "random routing is a benchmark aid of the peer";
 constexpr std::string_view kMegatronLoss = "this form of the balance loss is not built";
@@ -58,19 +59,21 @@ constexpr KeyRow kRows[] = {
      "weight of the loss of multi-token prediction, which is not built", kFactor},
     {"mtp_eval_target_module", bind<&Config::mtp_eval_target_module>, "0", kRefused,
      "module whose acceptance is measured, which is not built", kLayersOrNone},
-    {"use_indexer", bind<&Config::use_indexer>, "false", kStored,
-     "whether layers have an indexer; sparse attention is not built: use_indexer=False attends to everything"},
-    {"indexer_n_heads", bind<&Config::indexer_n_heads>, "64", kStored, "heads of the indexer", kSize},
-    {"indexer_head_dim", bind<&Config::indexer_head_dim>, "128", kStored, "width of an indexer head", kSize},
-    {"indexer_topk", bind<&Config::indexer_topk>, "2048", kStored, "keys kept by the indexer", kSize},
-    {"indexer_sparse_training", bind<&Config::indexer_sparse_training>, "false", kRefused,
-     "stage of the indexer's training, which is not built"},
-    {"indexer_loss_scaling_factor", bind<&Config::indexer_loss_scaling_factor>, "0.0", kRefused,
-     "weight of the indexer's loss, which is not built", kFactor},
-    {"indexer_mask_exact_topk", kBool, "true", kRefused, kIndexerDetail},
-    {"indexer_use_approx_top_k", kBool, "false", kRefused, kIndexerDetail},
-    {"indexer_approx_top_k_recall", kFloat, "0.95", kRefused, kIndexerDetail},
-    {"mtp_reuse_input_embedding", kBool, "false", kRefused, kIndexerDetail},
+    {"use_indexer", bind<&Config::use_indexer>, "false", kBuilt,
+     "whether an indexer chooses the keys of each query (V3.2); False attends to everything"},
+    {"indexer_n_heads", bind<&Config::indexer_n_heads>, "64", kBuilt, "heads of the indexer", kSize},
+    {"indexer_head_dim", bind<&Config::indexer_head_dim>, "128", kBuilt, "width of an indexer head", kSize},
+    {"indexer_topk", bind<&Config::indexer_topk>, "2048", kBuilt, "keys that the indexer keeps for a query", kSize},
+    {"indexer_sparse_training", bind<&Config::indexer_sparse_training>, "false", kBuilt,
+     "stage: False and a loss for the indexer = dense warm-up, in which it learns alone; True = everything learns"},
+    {"indexer_loss_scaling_factor", bind<&Config::indexer_loss_scaling_factor>, "0.0", kBuilt,
+     "weight of the indexer's loss, its distance from attention; 0 = it does not learn", kFactor},
+    {"indexer_warmup_attention", bind<&Config::indexer_warmup_attention>, "dense", kBuilt,
+     "attention in the dense warm-up: over all keys (V3.2 report) or, `sparse`, over the chosen ones (MaxText)"},
+    {"indexer_mask_exact_topk", kBool, "true", kRefused, kExactChoice},
+    {"indexer_use_approx_top_k", kBool, "false", kRefused, kExactChoice},
+    {"indexer_approx_top_k_recall", kFloat, "0.95", kRefused, kExactChoice},
+    {"mtp_reuse_input_embedding", kBool, "false", kRefused, kPredictionDetail},
     {"ragged_buffer_factor", kFloat, "-1.0", kRefused, kDropping},
     {"eval_ragged_buffer_factor", kFloat, "-1.0", kRefused, kDropping},
     {"first_phase_ragged_buffer_factor", kFloat, "0.0", kRefused, kDropping},

@@ -46,7 +46,7 @@ constexpr KeyRow kRows[] = {
     {"moe_routing_maps", bind<&Config::moe_routing_maps>, "remat", kBuilt,
      "custom policy: choice and order of the experts"},
     {"indexer_cutoff_threshold", bind<&Config::indexer_cutoff_threshold>, "remat", kIgnored,
-     "custom policy: threshold of the indexer, which is not built"},
+     "custom policy: what is kept of the choice is two numbers a query in any case"},
     {"engram", kString, "remat", kRefused, kOtherParts},
     {"remat_policy_for_vit", kString, "minimal", kRefused, kOtherParts},
 };

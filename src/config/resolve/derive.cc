@@ -293,6 +293,19 @@ std::vector<std::string> saved_tensors(const Config& config) {
   return {};
 }
 
+// The dense warm-up (V3.2 report, section 2.1.1) is the stage of an indexer that has a loss and no sparse training.
+void derive_indexer(Config& c, const DeriveInput& in, std::vector<std::string>& notices) {
+  const bool as_peer = c.defaults == DefaultsKind::kMaxtext;
+  c.indexer_dense_warmup =
+      c.use_indexer && !c.indexer_sparse_training && (c.indexer_loss_scaling_factor > 0 || as_peer);
+  if (as_peer && !is_set(in.settings, "indexer_warmup_attention")) {
+    c.indexer_warmup_attention = WarmupAttention::kSparse;
+  }
+  if (!c.indexer_dense_warmup || as_peer || !c.trainable_parameters_mask.empty()) return;
+  c.trainable_parameters_mask = {".*indexer.*"};
+  notices.push_back("dense warm-up of the indexer: trainable_parameters_mask=['.*indexer.*'], all else is frozen");
+}
+
 void derive(Config& config, const DeriveInput& input, std::vector<std::string>& notices, Problems& problems) {
   if (!is_set(input.settings, "hardware")) config.hardware = input.options.found_hardware;
   if (!is_set(input.settings, "mu_dtype")) config.mu_dtype = config.weight_dtype;
@@ -301,8 +314,7 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_rope(config);
   derive_routing(config, input, notices);
   derive_steps(config, notices, problems);
-  config.indexer_dense_warmup = config.use_indexer && !config.indexer_sparse_training &&
-                                (config.indexer_loss_scaling_factor > 0 || config.defaults == DefaultsKind::kMaxtext);
+  derive_indexer(config, input, notices);
   config.remat = config.remat_policy != RematPolicy::kNone;
   config.remat_saved = saved_tensors(config);
   derive_folders(config, input, notices, problems);

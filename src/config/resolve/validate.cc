@@ -44,7 +44,12 @@ void check_experts(const Config& c, Problems& p) {
 }
 
 void check_indexer(const Config& c, Problems& p) {
-  if (!c.use_indexer) return;
+  if (!c.use_indexer) {
+    if (c.indexer_loss_scaling_factor > 0) {
+      p.add("indexer_loss_scaling_factor={} needs use_indexer=True", c.indexer_loss_scaling_factor);
+    }
+    return;
+  }
   if (c.q_lora_rank == 0) p.add("use_indexer=True needs the compressed query: q_lora_rank above 0");
   if (c.indexer_head_dim < c.qk_rope_head_dim) {
     p.add("indexer_head_dim={} is less than qk_rope_head_dim={}", c.indexer_head_dim, c.qk_rope_head_dim);
