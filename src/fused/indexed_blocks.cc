@@ -51,15 +51,15 @@ std::vector<Value> IndexedBlocks::stacks() const {
           n_.cut(segments_of_queries(index_), "s", "b s", kPaddedQuery)};
 }
 
-Value IndexedBlocks::products(const Block& block) const { return dot(block.q, index_.k, "di", {.out = DType::kF32}); }
-
-Value IndexedBlocks::of_products(const Block& block, Value products) const {
-  Value sum = reduce_sum(maximum(products, 0) * block.weights, "hi");
+IndexedBlocks::Scores IndexedBlocks::scores(const Block& block) const {
+  const std::vector<Value> in = barrier({block.q, block.weights});
+  Scores out;
+  out.products = barrier({dot(in[0], index_.k, "di", {.out = DType::kF32})})[0];
+  Value sum = reduce_sum(maximum(out.products, 0) * in[1], "hi");
   sum = select(equal(sum, 0), 0, sum);  // one zero: -0 and 0 are equal scores
-  return barrier({select(seen(block), sum, abi::kMasked)})[0];
+  out.sums = barrier({select(seen(block), sum, abi::kMasked)})[0];
+  return out;
 }
-
-Value IndexedBlocks::scores(const Block& block) const { return of_products(block, products(block)); }
 
 Value IndexedBlocks::places(const Shape& shape) const { return iota(g_, DType::kS32, shape, "t"); }
 
@@ -71,13 +71,12 @@ Value IndexedBlocks::seen(const Block& block) const {
   return logical_and(same, broadcast(less_equal(places(pair), query), all));
 }
 
-Value IndexedBlocks::chosen(const Block& block, Value cutoff, Value tie) const {
-  Value score = scores(block);
-  const Shape& all = score.shape();
+Value IndexedBlocks::chosen(const Block& block, const Scores& scores, Value cutoff, Value tie) const {
+  const Shape& all = scores.sums.shape();
   Value limit = broadcast(cutoff, all);
   // Said by what is not chosen, so that a score that is no number is, and the loss says it.
-  Value below = less(score, limit);
-  Value late = logical_and(equal(score, limit), greater(places(all), broadcast(tie, all)));
+  Value below = less(scores.sums, limit);
+  Value late = logical_and(equal(scores.sums, limit), greater(places(all), broadcast(tie, all)));
   return logical_and(seen(block), logical_not(logical_or(below, late)));
 }
 
@@ -90,7 +89,7 @@ Value chosen_keys(Graph& g, std::span<const Value> index, Value cutoff, Value ti
   return custom_call(g, call, std::move(operands))[0];
 }
 
-std::optional<ShardedForm> shard_indexed(const Node& node, const Partition& p, int first_operand) {
+std::optional<ShardedForm> shard_indexed(const Node& node, const Partition& p, const IndexedSharding& how) {
   const std::vector<std::string> rows = p.activation_axes("b"), heads = p.activation_axes("h"),
                                  places = p.activation_axes("s");
   auto split = [&](const Shape& shape) {
@@ -112,14 +111,18 @@ std::optional<ShardedForm> shard_indexed(const Node& node, const Partition& p, i
     form.in.push_back(split(v.shape()));
   }
   for (const TensorType& r : node.results) form.out.push_back(split(r.shape));
-  form.body = [heads, places, first_operand, &node](std::span<const Value> local) {
+  form.body = [heads, places, how, &node](std::span<const Value> local) {
     std::vector<Value> whole;
-    for (const Value& v : local) whole.push_back(v.has("t") ? all_gather(v, "t", places) : v);
+    for (Value v : local) {
+      if (v.has("t")) v = all_gather(v, "t", places);
+      if (v.has("h") && how.whole_heads) v = all_gather(v, "h", heads);
+      whole.push_back(v);
+    }
     Graph& g = local[0].graph();
     const int64_t queries = local[0].size("s");
-    if (!places.empty()) whole[static_cast<size_t>(first_operand)] = device_index(g, places) * queries;
+    if (!places.empty()) whole[how.first] = device_index(g, places) * queries;
     FusedAttrs attrs = node.attr<FusedAttrs>();
-    attrs.shardings = {{.dims = {heads}}};
+    attrs.shardings = {{.dims = {how.whole_heads ? std::vector<std::string>{} : heads}}};
     std::vector<Value> out = fused(g, *attrs.op, std::move(whole), attrs, node.where);
     for (Value& v : out) {
       if (v.has("t")) v = reduce_scatter(v, "t", places);

@@ -3,8 +3,8 @@
 //
 // A query's place in its row is `first` plus its index; it sees the keys at places up to its own of its own segment.
 // Scores of the indexer are computed again wherever they are needed. They are the same to the last bit everywhere,
-// which a choice that is kept as a cut-off needs: always by the same operations on blocks of the same sizes, with a
-// barrier behind them.
+// which a choice that is kept as a cut-off needs: always by the same operations on blocks of the same sizes, with
+// barriers around each, so that no compiler fuses them with what another op does with them.
 #pragma once
 
 #include <span>
@@ -53,17 +53,17 @@ class IndexedBlocks {
     Value q, weights, segments;  // [b s hi di], [b s hi], [b s]
     Block(Value number, std::span<const Value> slice) : i(number), q(slice[0]), weights(slice[1]), segments(slice[2]) {}
   };
-  // [b s hi t] f32: the products of queries and keys, before ReLU.
-  Value products(const Block& block) const;
-  // [b s t] f32: the sum over the heads of weight times ReLU; kMasked for keys that the query does not see.
-  Value scores(const Block& block) const;
+  struct Scores {
+    Value products;  // [b s hi t] f32: of queries and keys, before ReLU
+    Value sums;      // [b s t] f32: over the heads, of weight times ReLU; kMasked for keys that the query does not see
+  };
+  Scores scores(const Block& block) const;
   // [b s t]: whether the query sees the key.
   Value seen(const Block& block) const;
   // [b s t]: whether the key is chosen: seen, and above the cut-off, or at it and not after `tie`; both [b s].
-  Value chosen(const Block& block, Value cutoff, Value tie) const;
+  Value chosen(const Block& block, const Scores& scores, Value cutoff, Value tie) const;
 
  private:
-  Value of_products(const Block& block, Value products) const;
   Value places(const Shape& shape) const;
 
   Graph& g_;
@@ -75,7 +75,13 @@ class IndexedBlocks {
 Value chosen_keys(Graph& g, std::span<const Value> index, Value cutoff, Value tie, int64_t top_k);
 
 // The ops on a mesh: rows and heads stay where they are; where the row is split, a device's queries meet the keys of
-// all devices, and what becomes of a key is summed over them. The indexer's heads are whole on every device.
-std::optional<ShardedForm> shard_indexed(const Node& node, const Partition& p, int first_operand);
+// all devices, and what becomes of a key is summed over them. The indexer's heads are whole on every device, and so are
+// those of attention where the op asks for `whole_heads`. FusedAttrs::shardings then says which mesh axes hold the
+// other heads.
+struct IndexedSharding {
+  size_t first = 0;  // the operand IndexOperands::first
+  bool whole_heads = false;
+};
+std::optional<ShardedForm> shard_indexed(const Node& node, const Partition& p, const IndexedSharding& how);
 
 }  // namespace fathom

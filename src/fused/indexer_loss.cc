@@ -41,7 +41,7 @@ std::vector<TensorType> infer_grad(const InferContext& c) {
 struct Distributions {
   Value target;      // p, [b s t] f32
   Value prediction;  // r, [b s t] f32
-  Value chosen;      // [b s t]
+  Value products;    // [b s hi t] f32: of the indexer's queries and keys
 };
 
 // The operands cut into blocks of queries.
@@ -72,21 +72,23 @@ struct Cut {
   Distributions distributions(Value i, std::span<const Value> slice) const {
     const IndexedBlocks::Block block(i, slice);
     const size_t own = IndexedBlocks::kStacks;
-    Value chosen = selected ? n.chosen(block, slice[own + 1], slice[own + 2]) : n.seen(block);
+    const IndexedBlocks::Scores of_indexer = n.scores(block);
+    Value chosen = selected ? n.chosen(block, of_indexer, slice[own + 1], slice[own + 2]) : n.seen(block);
     Value target = reduce_sum(softmax(scores(slice[own], keys, chosen), "t"), "h");
-    target = all_reduce(target, head_axes) / heads;
+    if (!head_axes.empty()) target = all_reduce(target, head_axes);
+    target = target / heads;
     target = target / (reduce_sum(target, "t") + kIndexerLossEpsilon);
     // Said with zeros: a block's rows beyond the last query have nothing chosen.
     target = select(chosen, target, 0);
-    Value prediction = softmax(select(chosen, n.scores(block), abi::kMasked), "t");
-    return {target, select(chosen, prediction, 0), chosen};
+    Value prediction = softmax(select(chosen, of_indexer.sums, abi::kMasked), "t");
+    return {target, select(chosen, prediction, 0), of_indexer.products};
   }
 };
 
 std::vector<Value> reference_forward(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& g) {
   const Cut cut(g, operands, attrs);
   auto rows = [&](Value i, std::span<const Value>, std::span<const Value> slice) {
-    auto [p, r, chosen] = cut.distributions(i, slice);
+    auto [p, r, products] = cut.distributions(i, slice);
     Value loss = reduce_sum(p * (log(p + kIndexerLossEpsilon) - log(r + kIndexerLossEpsilon)), "t");
     return ScanBody{.carry = {}, .stack = {loss}};
   };
@@ -103,10 +105,9 @@ std::vector<Value> reference_grad(const std::vector<Value>& operands, const Fuse
   stacks.push_back(cut.n.cut(operands.back(), "b s"));
   auto rows = [&](Value i, std::span<const Value> carry, std::span<const Value> slice) {
     const IndexedBlocks::Block block(i, slice);
-    auto [p, r, chosen] = cut.distributions(i, slice);
+    auto [p, r, products] = cut.distributions(i, slice);
     Value d_r = -(p / (r + kIndexerLossEpsilon)) * slice.back();
     Value d_scores = r * (d_r - reduce_sum(r * d_r, "t"));
-    Value products = cut.n.products(block);
     Value d_weights = dot(d_scores, maximum(products, 0), "t", {.out = DType::kF32});
     Value d_products = select(greater(products, 0), d_scores * broadcast(block.weights, products.shape()), 0);
     d_products = convert(d_products, ik.dtype());
@@ -118,30 +119,19 @@ std::vector<Value> reference_grad(const std::vector<Value>& operands, const Fuse
           cut.n.join(done.stack[1], "b s hi")};
 }
 
-// ---- the forms ----
-
-bool kernel_fits(LoweringContext& c, std::string_view name, std::string& reason) {
-  const FusedAttrs& attrs = c.node().attr<FusedAttrs>();
-  if (!over_selection(c.operands())) {
-    reason = "the kernel goes over chosen keys, and here every key counts";
-    return false;
-  }
-  if (!attrs.shardings.empty() && !attrs.shardings[0].dims[0].empty()) {
-    reason = "the heads are split over devices, whose sums meet inside";
-    return false;
-  }
-  return takes_kernel(c, name, 2, reason);
-}
+// ---- the forms: kernels go over chosen keys, and over all heads ----
 
 std::vector<Value> kernel_forward(LoweringContext& c, std::string& reason) {
-  if (!kernel_fits(c, abi::kSelectedIndexerLoss, reason)) return {};
+  if (!over_selection(c.operands())) return plain_ops(c, reason);
+  if (!takes_kernel(c, abi::kSelectedIndexerLoss, 2, reason)) return {};
   CustomCall call{.target = std::string(abi::kSelectedIndexerLoss), .results = c.node().results};
   const std::vector<Value>& in = c.operands();
   return custom_call(c.graph(), call, {in[0], in[1], in[kLse], in[kKeys], in[kIndex], in[kIndex + 1], in[kIndex + 2]});
 }
 
 std::vector<Value> kernel_grad(LoweringContext& c, std::string& reason) {
-  if (!kernel_fits(c, abi::kSelectedIndexerLossGrad, reason)) return {};
+  if (!over_selection(c.operands())) return plain_ops(c, reason);
+  if (!takes_kernel(c, abi::kSelectedIndexerLossGrad, 2, reason)) return {};
   const std::vector<Value>& in = c.operands();
   Value keys = chosen_keys(c.graph(), std::span(in).subspan(kIndex), in[kCutoff], in[kTie],
                            top_k_of(c.node().attr<FusedAttrs>()));
@@ -163,8 +153,9 @@ double flops(const Node& node, const Target& target, double index_products) {
 double forward_flops(const Node& node, const Target& target) { return flops(node, target, 1); }
 double grad_flops(const Node& node, const Target& target) { return flops(node, target, 3); }
 
-std::optional<ShardedForm> shard(const Node& node, const Partition& p, const Target&) {
-  return shard_indexed(node, p, kIndex + 4);
+std::optional<ShardedForm> shard(const Node& node, const Partition& p, const Target& target) {
+  const bool kernel = over_selection(node.operands) && target.has(abi::kSelectedIndexerLoss);
+  return shard_indexed(node, p, {.first = kIndex + 4, .whole_heads = kernel});
 }
 
 // ---- the two ops ----

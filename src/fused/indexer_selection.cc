@@ -24,18 +24,18 @@ std::vector<TensorType> infer(const InferContext& c) {
 
 // ---- the composed form ----
 
-// Floats as integers of the same order.
+// Floats as unsigned integers of the same order: a negative one has all its bits turned, another the sign alone.
+constexpr double kSign = 2147483648.0, kAllBits = 4294967295.0;
+
 Value in_order(Value x) {
   Value bits = bitcast(x, DType::kU32);
-  Value sign = shift_right(bits, 31);
-  constexpr double kAll = 4294967295.0, kSign = 2147483648.0;
-  return logical_xor(bits, select(equal(sign, 1), kAll, kSign));
+  Value negative = shift_right(bits, 31);
+  return logical_xor(bits, negative * (kAllBits - kSign) + kSign);
 }
 
 Value from_order(Value ordered) {
-  Value sign = shift_right(ordered, 31);
-  constexpr double kAll = 4294967295.0, kSign = 2147483648.0;
-  return bitcast(logical_xor(ordered, select(equal(sign, 1), kSign, kAll)), DType::kF32);
+  Value positive = shift_right(ordered, 31);
+  return bitcast(logical_xor(ordered, kAllBits - positive * (kAllBits - kSign)), DType::kF32);
 }
 
 Value how_many(Value which) { return reduce_sum(convert(which, DType::kS32), "t"); }
@@ -86,8 +86,10 @@ std::vector<Value> reference(const std::vector<Value>& operands, const FusedAttr
   IndexedBlocks n(g, IndexOperands(operands), attrs);
   auto rows = [&](Value i, std::span<const Value>, std::span<const Value> slice) {
     const IndexedBlocks::Block block(i, slice);
-    auto [cutoff, tie] = cutoff_and_tie(n.scores(block), top_k_of(attrs));
-    return ScanBody{.carry = {}, .stack = {cutoff, tie, list_of(n.chosen(block, cutoff, tie), top_k_of(attrs))}};
+    const IndexedBlocks::Scores scores = n.scores(block);
+    auto [cutoff, tie] = cutoff_and_tie(scores.sums, top_k_of(attrs));
+    return ScanBody{.carry = {},
+                    .stack = {cutoff, tie, list_of(n.chosen(block, scores, cutoff, tie), top_k_of(attrs))}};
   };
   auto done = scan(g, {.axis = "block", .length = n.count()}, {}, n.stacks(), rows);
   return {n.join(done.stack[0], "b s"), n.join(done.stack[1], "b s"), n.join(done.stack[2], "b s n")};
@@ -110,7 +112,7 @@ double flops(const Node& node, const Target& target) {
 void no_gradient(VjpContext&) {}
 
 std::optional<ShardedForm> shard(const Node& node, const Partition& p, const Target&) {
-  return shard_indexed(node, p, 4);
+  return shard_indexed(node, p, {.first = 4});
 }
 
 const FusedOp kSelection{.name = "indexer_selection",

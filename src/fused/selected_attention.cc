@@ -61,7 +61,8 @@ struct Cut {
   static constexpr size_t kQuery = IndexedBlocks::kStacks, kMore = kQuery + 3;
   // [b h s t] f32: the scores of a block; kMasked where a key is not chosen.
   Value scores(Value i, std::span<const Value> slice) const {
-    Value chosen = n.chosen({i, slice}, slice[kQuery + 1], slice[kQuery + 2]);
+    const IndexedBlocks::Block block(i, slice);
+    Value chosen = n.chosen(block, n.scores(block), slice[kQuery + 1], slice[kQuery + 2]);
     return fathom::scores(slice[kQuery], keys, chosen);
   }
 };
@@ -151,7 +152,7 @@ double grad_flops(const Node& node, const Target& target) {
 }
 
 std::optional<ShardedForm> shard(const Node& node, const Partition& p, const Target&) {
-  return shard_indexed(node, p, kIndex + 4);
+  return shard_indexed(node, p, {.first = kIndex + 4});
 }
 
 // ---- the ops ----

@@ -1,6 +1,7 @@
 // Sparse attention in blocks of queries against its plain form, whose derivative is that of plain operations.
 #include <gmock/gmock.h>
 
+#include "../tests/support/kernels.h"
 #include "../tests/support/run_graph.h"
 #include "graph/grad/gradients.h"
 #include "nn/sparse_attention.h"
@@ -88,8 +89,15 @@ INSTANTIATE_TEST_SUITE_P(Cases, SparseAttention, testing::ValuesIn(kCases),
 
 TEST_P(SparseAttention, InBlocksEqualsThePlainForm) {
   static const char* const kResults[] = {"context", "loss", "d q", "d k", "d v", "d index q", "d index k", "d weights"};
-  auto plain = run(GetParam(), false, {}), blocks = run(GetParam(), true, {});
-  for (size_t i = 0; i < plain.size(); ++i) EXPECT_LT(max_difference(plain[i], blocks[i]), 2e-5) << kResults[i];
+  EmitOptions kernels = with_kernels(*test_client());
+  const auto plain = run(GetParam(), false, {});
+  for (const EmitOptions& options : {EmitOptions{}, kernels}) {
+    const auto blocks = run(GetParam(), true, options);
+    for (size_t i = 0; i < plain.size(); ++i) {
+      EXPECT_LT(max_difference(plain[i], blocks[i]), 2e-5)
+          << kResults[i] << (options.require_kernels ? " by the kernels" : " by the composed form");
+    }
+  }
 }
 
 // Where no head fires every score is 0, and more keys are equal than are kept.

@@ -62,7 +62,7 @@ const std::vector<std::string> kUnscanned = {"sparse_matmul=True", "megablox=Tru
 const std::vector<std::string> kSparse = {"attention=flash",
                                           "use_indexer=True",
                                           "indexer_n_heads=4",
-                                          "indexer_head_dim=12",
+                                          "indexer_head_dim=72",
                                           "indexer_topk=8",
                                           "indexer_loss_scaling_factor=0.5",
                                           "indexer_sparse_training=True"};
