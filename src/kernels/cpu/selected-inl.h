@@ -11,26 +11,30 @@
 #define FATHOM_KERNELS_CPU_SELECTED_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
-#include <array>
 #include <type_traits>
-#include <vector>
 
 #include "kernels/cpu/attention-inl.h"
-#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/selected_pairs.h"
 #include "kernels/selected_attention.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fathom::cpu::HWY_NAMESPACE {
 
 // Vectors of a row in one stripe.
-constexpr int64_t kWide = 4;
+constexpr int64_t kWide = 8;
 constexpr int64_t kStripe = kWide * kLanes;
-// Rows of a block: its stripe takes 24 KiB.
-constexpr int64_t kBlock = std::min<int64_t>(192, 6144 / kStripe);
+// Rows of a block: its stripe takes 32 KiB.
+constexpr int64_t kBlock = std::min<int64_t>(192, 8192 / kStripe);
 // Places of a row's list come in groups; the last group is filled up.
 constexpr int64_t kGroup = 4;
-constexpr int64_t kMaxGroups = kBlock * ((kBlock + kGroup - 1) / kGroup);
+constexpr int64_t kMaxPlaces = kBlock * ((kBlock + kGroup - 1) / kGroup) * kGroup;
+static_assert(kMaxPlaces < 65536);
+
+// Rows that are asked for before they are copied.
+constexpr int64_t kRowsAhead = 4;
 
 // The rows of one array of a block, [stripe][kBlock + 1][kStripe]. Zeros fill the last stripe; the last row of each
 // stripe is zeros too, and stands for the key of a place that is filled up.
@@ -39,6 +43,7 @@ struct Striped {
   float* data = nullptr;
 
   static constexpr int64_t kStride = (kBlock + 1) * kStripe;
+  static_assert(kStride <= 65536);
   static int64_t stripes(int64_t width) { return (width + kStripe - 1) / kStripe; }
   static int64_t size(int64_t width) { return stripes(width) * kStride; }
   // Of another block of the same array, where blocks lie one after another.
@@ -49,97 +54,39 @@ HWY_ATTR inline void clear(const Striped& x, int64_t blocks = 1) {
   std::fill(x.data, x.data + blocks * Striped::size(x.width), 0.0f);
 }
 
+template <typename T>
+HWY_ATTR void load_stripes(const T* from, int64_t from_row, int64_t rows, const Striped& to) {
+  const Tag d;
+  // A row at a time: rows lie a page or more apart.
+  for (int64_t r = 0; r < rows; ++r, from += from_row) {
+    float* at = to.data + r * kStripe;
+    for (int64_t ahead = 0; ahead < to.width; ahead += 64 / static_cast<int64_t>(sizeof(T))) {
+      hwy::Prefetch(from + kRowsAhead * from_row + ahead);
+    }
+    for (int64_t c = 0; c < to.width; c += kStripe, at += Striped::kStride) {
+      int64_t i = 0;
+      const int64_t columns = std::min(kStripe, to.width - c);
+      for (; i + kLanes <= columns; i += kLanes) hn::Store(widen(from + c + i), d, at + i);
+      for (; i < columns; ++i) at[i] = element(from[c + i]);
+      for (; i < kStripe; ++i) at[i] = 0;
+    }
+  }
+}
+
 HWY_ATTR inline void load_striped(const HeadRows& from, int64_t rows, const Striped& to) {
-  const bool whole = to.width % kStripe == 0;
-  for (int64_t c = 0, at = 0; c < to.width; c += kStripe, at += Striped::kStride) {
-    float* stripe = to.data + at;
-    std::fill(stripe + (whole ? rows * kStripe : 0), stripe + Striped::kStride, 0.0f);
-    load_rows(from.from(0, c), rows, std::min(kStripe, to.width - c), stripe, kStripe);
+  if (from.dtype == DType::kF32) {
+    load_stripes(static_cast<const float*>(from.data), from.row, rows, to);
+  } else {
+    load_stripes(static_cast<const uint16_t*>(from.data), from.row, rows, to);
+  }
+  for (int64_t at = 0; at < Striped::size(to.width); at += Striped::kStride) {
+    std::fill(to.data + at + rows * kStripe, to.data + at + Striped::kStride, 0.0f);
   }
 }
 
 inline void store_striped(const Striped& from, int64_t rows, const HeadRows& to) {
   for (int64_t c = 0, at = 0; c < from.width; c += kStripe, at += Striped::kStride) {
     store_rows(from.data + at, kStripe, rows, std::min(kStripe, from.width - c), to.from(0, c));
-  }
-}
-
-// The pairs of two blocks, row by row: of each row its columns in groups. Rows and columns are places in a stripe.
-struct Pairs {
-  struct Row {
-    int32_t index = 0, first = 0, count = 0;  // which row, the first of its places, how many of them are pairs
-  };
-  int64_t groups = 0;
-  std::vector<Row> rows;         // those with pairs
-  std::vector<uint16_t> row;     // [groups]
-  std::vector<uint16_t> column;  // [groups, kGroup]
-  static_assert(Striped::kStride <= 65536);
-
-  void clear() {
-    groups = 0;
-    rows.clear();
-    row.resize(static_cast<size_t>(kMaxGroups));
-    column.resize(static_cast<size_t>(kMaxGroups * kGroup));
-  }
-  int64_t places() const { return groups * kGroup; }
-  // The next row's pairs are the `count` columns that stand from place `places()` on.
-  void end_row(int64_t index, int64_t count) {
-    if (count == 0) return;
-    const int64_t first = places();
-    rows.push_back({static_cast<int32_t>(index), static_cast<int32_t>(first), static_cast<int32_t>(count)});
-    while (count % kGroup != 0) column[static_cast<size_t>(first + count++)] = static_cast<uint16_t>(kBlock * kStripe);
-    for (int64_t g = 0; g < count / kGroup; ++g)
-      row[static_cast<size_t>(groups++)] = static_cast<uint16_t>(index * kStripe);
-  }
-};
-
-// The pairs of some queries, whose lists are [n] each, with the keys [first, first + count). Each query's cursor stands
-// at its first key from there on, and moves behind its last.
-inline void find_pairs(const int32_t* lists, int64_t n, int64_t queries, int64_t first, int64_t count, int32_t* cursors,
-                       Pairs& pairs) {
-  pairs.clear();
-  const auto low = static_cast<int32_t>(first), high = static_cast<int32_t>(first + count);
-  for (int64_t i = 0; i < queries; ++i) {
-    const int32_t* list = lists + i * n;
-    int32_t at = cursors[i];
-    while (at < n && list[at] < low && list[at] >= 0) ++at;
-    uint16_t* to = pairs.column.data() + pairs.places();
-    const int32_t begin = at;
-    for (; at < n && list[at] < high && list[at] >= 0; ++at) *to++ = static_cast<uint16_t>((list[at] - low) * kStripe);
-    cursors[i] = at;
-    pairs.end_row(i, at - begin);
-  }
-}
-
-// The same pairs column by column. from[place] is the place of the pair in `pairs`; a place that is filled up has
-// kNoPlace.
-constexpr int64_t kNoPlace = kMaxGroups * kGroup;
-static_assert(kNoPlace < 65536);
-
-inline void transpose_pairs(const Pairs& pairs, Pairs& to, std::vector<uint16_t>& from) {
-  to.clear();
-  from.resize(static_cast<size_t>(kNoPlace));
-  std::array<int32_t, kBlock> counts{}, next{};
-  for (const Pairs::Row& r : pairs.rows) {
-    for (int32_t i = 0; i < r.count; ++i) ++counts[pairs.column[static_cast<size_t>(r.first + i)] / kStripe];
-  }
-  int64_t place = 0;
-  for (size_t c = 0; c < counts.size(); ++c) {
-    next[c] = static_cast<int32_t>(place);
-    place += round_up(counts[c], kGroup);
-  }
-  for (const Pairs::Row& r : pairs.rows) {
-    for (int32_t i = 0; i < r.count; ++i) {
-      const auto at = static_cast<size_t>(next[pairs.column[static_cast<size_t>(r.first + i)] / kStripe]++);
-      to.column[at] = static_cast<uint16_t>(r.index * kStripe);
-      from[at] = static_cast<uint16_t>(r.first + i);
-    }
-  }
-  for (size_t c = 0; c < counts.size(); ++c) {
-    const int64_t first = to.places();
-    to.end_row(static_cast<int64_t>(c), counts[c]);
-    for (int64_t i = first + counts[c]; i < to.places(); ++i)
-      from[static_cast<size_t>(i)] = static_cast<uint16_t>(kNoPlace);
   }
 }
 
@@ -180,22 +127,25 @@ HWY_ATTR HWY_INLINE void add_sums(Vec x0, Vec x1, Vec x2, Vec x3, float* to) {
 template <int64_t kVectors>
 HWY_ATTR void add_stripe_dots(const Pairs& pairs, const float* rows, const float* columns, float* sums) {
   const Tag d;
-  const uint16_t* HWY_RESTRICT row = pairs.row.data();
-  const uint16_t* HWY_RESTRICT column = pairs.column.data();
-  for (int64_t g = 0; g < pairs.groups; ++g, column += kGroup, sums += kGroup) {
-    const float* x = rows + row[g];
-    const float* y[kGroup] = {columns + column[0], columns + column[1], columns + column[2], columns + column[3]};
-    Vec sum[kGroup];
-    const Vec x0 = hn::Load(d, x);
+  for (const PairRow& row : pairs.rows) {
+    const float* from = rows + row.index * kStripe;
+    Vec x[kVectors];
+#pragma GCC unroll 8
+    for (int64_t v = 0; v < kVectors; ++v) x[v] = hn::Load(d, from + v * kLanes);
+    const uint16_t* column = pairs.column + row.first;
+    float* to = sums + row.first;
+    for (int64_t i = 0; i < row.count; i += kGroup, column += kGroup, to += kGroup) {
+      const float* y[kGroup] = {columns + column[0], columns + column[1], columns + column[2], columns + column[3]};
+      Vec sum[kGroup];
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < kGroup; ++i) sum[i] = hn::Mul(x0, hn::Load(d, y[i]));
+      for (int64_t c = 0; c < kGroup; ++c) sum[c] = hn::Mul(x[0], hn::Load(d, y[c]));
+#pragma GCC unroll 8
+      for (int64_t v = 1; v < kVectors; ++v) {
 #pragma GCC unroll 4
-    for (int64_t v = 1; v < kVectors; ++v) {
-      const Vec xv = hn::Load(d, x + v * kLanes);
-#pragma GCC unroll 4
-      for (int64_t i = 0; i < kGroup; ++i) sum[i] = hn::MulAdd(xv, hn::Load(d, y[i] + v * kLanes), sum[i]);
+        for (int64_t c = 0; c < kGroup; ++c) sum[c] = hn::MulAdd(x[v], hn::Load(d, y[c] + v * kLanes), sum[c]);
+      }
+      add_sums(sum[0], sum[1], sum[2], sum[3], to);
     }
-    add_sums(sum[0], sum[1], sum[2], sum[3], sums);
   }
 }
 
@@ -203,22 +153,32 @@ HWY_ATTR void add_stripe_dots(const Pairs& pairs, const float* rows, const float
 template <int64_t kVectors>
 HWY_ATTR void add_stripe_rows(const Pairs& pairs, const float* factors, const float* columns, float* rows) {
   const Tag d;
-  const uint16_t* HWY_RESTRICT row = pairs.row.data();
-  const uint16_t* HWY_RESTRICT column = pairs.column.data();
-  for (int64_t g = 0; g < pairs.groups; ++g, column += kGroup, factors += kGroup) {
-    float* x = rows + row[g];
+  for (const PairRow& row : pairs.rows) {
+    float* to = rows + row.index * kStripe;
     Vec sum[kVectors];
+#pragma GCC unroll 8
+    for (int64_t v = 0; v < kVectors; ++v) sum[v] = hn::Load(d, to + v * kLanes);
+    const uint16_t* column = pairs.column + row.first;
+    const float* factor = factors + row.first;
+    for (int64_t i = 0; i < row.count; i += kGroup, column += kGroup, factor += kGroup) {
 #pragma GCC unroll 4
-    for (int64_t v = 0; v < kVectors; ++v) sum[v] = hn::Load(d, x + v * kLanes);
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < kGroup; ++i) {
-      const Vec factor = hn::Set(d, factors[i]);
-      const float* y = columns + column[i];
-#pragma GCC unroll 4
-      for (int64_t v = 0; v < kVectors; ++v) sum[v] = hn::MulAdd(factor, hn::Load(d, y + v * kLanes), sum[v]);
+      for (int64_t c = 0; c < kGroup; ++c) {
+        const Vec f = hn::Set(d, factor[c]);
+        const float* y = columns + column[c];
+#pragma GCC unroll 8
+        for (int64_t v = 0; v < kVectors; ++v) sum[v] = hn::MulAdd(f, hn::Load(d, y + v * kLanes), sum[v]);
+      }
     }
-#pragma GCC unroll 4
-    for (int64_t v = 0; v < kVectors; ++v) hn::Store(sum[v], d, x + v * kLanes);
+#pragma GCC unroll 8
+    for (int64_t v = 0; v < kVectors; ++v) hn::Store(sum[v], d, to + v * kLanes);
+  }
+}
+
+template <int64_t kVectors, typename F>
+HWY_ATTR void last_stripe(int64_t vectors, int64_t at, const F& f) {
+  if constexpr (kVectors > 0) {
+    if (vectors == kVectors) return f(std::integral_constant<int64_t, kVectors>(), at);
+    last_stripe<kVectors - 1>(vectors, at, f);
   }
 }
 
@@ -227,23 +187,12 @@ template <typename F>
 HWY_ATTR void for_each_stripe(int64_t width, const F& f) {
   int64_t at = 0;
   for (; width >= kStripe; width -= kStripe, at += Striped::kStride) f(std::integral_constant<int64_t, kWide>(), at);
-  switch ((width + kLanes - 1) / kLanes) {
-    case 4:
-      return f(std::integral_constant<int64_t, 4>(), at);
-    case 3:
-      return f(std::integral_constant<int64_t, 3>(), at);
-    case 2:
-      return f(std::integral_constant<int64_t, 2>(), at);
-    case 1:
-      return f(std::integral_constant<int64_t, 1>(), at);
-    default:
-      return;
-  }
+  last_stripe<kWide - 1>((width + kLanes - 1) / kLanes, at, f);
 }
 
 // sums[place] = row . column of each pair.
 HWY_ATTR inline void pair_dots(const Pairs& pairs, const Striped& rows, const Striped& columns, float* sums) {
-  std::fill(sums, sums + pairs.places(), 0.0f);
+  std::fill(sums, sums + pairs.places, 0.0f);
   for_each_stripe(rows.width, [&](auto vectors, int64_t at) HWY_ATTR {
     add_stripe_dots<vectors.value>(pairs, rows.data + at, columns.data + at, sums);
   });

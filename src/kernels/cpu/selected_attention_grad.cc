@@ -28,18 +28,13 @@ struct SelectedGradPart {
 HWY_BEFORE_NAMESPACE();
 namespace fathom::cpu::HWY_NAMESPACE {
 
-int64_t grad_block_size() { return kBlock; }
-
 // One head, and the block of keys at hand.
 struct SelectedHead {
   int64_t blocks = 0;                                  // of queries
   Striped q, d_out, d_q;                               // [blocks]
   Striped k, v, d_k, d_v;                              // of the block of keys
-  float *p = nullptr, *d_s = nullptr;                  // of the pairs, and a zero at kNoPlace
+  float *p = nullptr, *d_s = nullptr;                  // of the pairs, and a zero behind all places
   float *p_columns = nullptr, *d_s_columns = nullptr;  // the same, by columns
-  Pairs pairs, columns;
-  std::vector<uint16_t> from;
-  std::vector<int32_t> cursors;  // [s]
 
   void lay_out(const SelectedShape& n, Parts& parts) {
     q = {n.w, parts.take(blocks * Striped::size(n.w))};
@@ -49,13 +44,13 @@ struct SelectedHead {
     v = {n.u, parts.take(Striped::size(n.u))};
     d_k = {n.w, parts.take(Striped::size(n.w))};
     d_v = {n.u, parts.take(Striped::size(n.u))};
-    for (float** values : {&p, &d_s, &p_columns, &d_s_columns}) *values = parts.take(kNoPlace + 1 + kLanes);
+    for (float** values : {&p, &d_s, &p_columns, &d_s_columns}) *values = parts.take(kMaxPlaces + 1 + kLanes);
   }
 };
 
 // p: scores of one row to exponentials; d_s: derivatives of p to derivatives of the scores. Zeros where a place is
 // filled up.
-HWY_ATTR void row_grads(const Pairs::Row& row, float lse, float delta, float* p, float* d_s) {
+HWY_ATTR void row_grads(const PairRow& row, float lse, float delta, float* p, float* d_s) {
   const Tag d;
   const int64_t places = round_up(row.count, kGroup);
   p += row.first;
@@ -71,21 +66,22 @@ HWY_ATTR void row_grads(const Pairs::Row& row, float lse, float delta, float* p,
 }
 
 // The pairs of a block of queries with the block of keys: d_q, d_k and d_v take them in. lse and delta: the block's.
-HWY_ATTR void block_grads(SelectedHead& h, int64_t block, const float* lse, const float* delta) {
-  const Striped q = h.q.block(block), d_out = h.d_out.block(block);
-  pair_dots(h.pairs, q, h.k, h.p);
-  pair_dots(h.pairs, d_out, h.v, h.d_s);
-  for (const Pairs::Row& row : h.pairs.rows) row_grads(row, lse[row.index], delta[row.index], h.p, h.d_s);
-  add_pair_rows(h.pairs, h.d_s, h.k, h.d_q.block(block));
-  transpose_pairs(h.pairs, h.columns, h.from);
-  h.p[kNoPlace] = h.d_s[kNoPlace] = 0;
-  for (int64_t i = 0; i < h.columns.places(); ++i) {
-    const uint16_t place = h.from[static_cast<size_t>(i)];
-    h.p_columns[i] = h.p[place];
-    h.d_s_columns[i] = h.d_s[place];
+HWY_ATTR void block_grads(SelectedHead& h, const QueryBlockPairs& block, int64_t query_block, int64_t key_block,
+                          const float* lse, const float* delta) {
+  const Pairs pairs = block.by_query.block(key_block), columns = block.by_key.block(key_block);
+  const Striped q = h.q.block(query_block), d_out = h.d_out.block(query_block);
+  pair_dots(pairs, q, h.k, h.p);
+  pair_dots(pairs, d_out, h.v, h.d_s);
+  for (const PairRow& row : pairs.rows) row_grads(row, lse[row.index], delta[row.index], h.p, h.d_s);
+  add_pair_rows(pairs, h.d_s, h.k, h.d_q.block(query_block));
+  h.p[kMaxPlaces] = h.d_s[kMaxPlaces] = 0;
+  const std::vector<uint16_t>& from = block.from[static_cast<size_t>(key_block)];
+  for (size_t i = 0; i < from.size(); ++i) {
+    h.p_columns[i] = h.p[from[i]];
+    h.d_s_columns[i] = h.d_s[from[i]];
   }
-  add_pair_rows(h.columns, h.d_s_columns, q, h.d_k);
-  add_pair_rows(h.columns, h.p_columns, d_out, h.d_v);
+  add_pair_rows(columns, h.d_s_columns, q, h.d_k);
+  add_pair_rows(columns, h.p_columns, d_out, h.d_v);
 }
 
 HWY_ATTR void load_head(const SelectedAttentionGrad& a, int64_t head, SelectedHead& h) {
@@ -98,38 +94,35 @@ HWY_ATTR void load_head(const SelectedAttentionGrad& a, int64_t head, SelectedHe
     load_striped(d_out.from(first), queries, h.d_out.block(i));
   }
   clear(h.d_q, h.blocks);
-  h.cursors.assign(static_cast<size_t>(n.s), 0);
 }
 
-HWY_ATTR void selected_grad_part(const SelectedAttentionGrad& a, const SelectedGradPart& part) {
+HWY_ATTR void selected_grad_part(const SelectedAttentionGrad& a, const PairTable& table, const SelectedGradPart& part) {
   thread_local Scratch scratch;
-  thread_local SelectedHead h;
   const SelectedShape& n = a.shape;
   const int64_t head = part.head;
-  h.blocks = (n.s + kBlock - 1) / kBlock;
+  SelectedHead h{.blocks = table.query_blocks};
   Parts size(nullptr);
   h.lay_out(n, size);
   Parts parts(scratch.reserve(size.used()));
   h.lay_out(n, parts);
 
   load_head(a, head, h);
-  const int32_t* lists = a.keys + head / n.h * n.s * n.n;
+  const QueryBlockPairs* blocks = table.pairs.data() + head / n.h * table.query_blocks;
   const HeadRows k = selected_rows(a.dtype, a.k, n, n.t, head, n.w), v = selected_rows(a.dtype, a.v, n, n.t, head, n.u);
   const HeadRows d_k = selected_rows(a.dtype, a.d_k, n, n.t, head, n.w);
   const HeadRows d_v = selected_rows(a.dtype, a.d_v, n, n.t, head, n.u);
-  for (int64_t t = part.part * kBlock; t < n.t; t += part.parts * kBlock) {
-    const int64_t keys = std::min(kBlock, n.t - t);
-    load_striped(k.from(t), keys, h.k);
-    load_striped(v.from(t), keys, h.v);
+  for (int64_t t = part.part; t < table.key_blocks; t += part.parts) {
+    const int64_t first = t * kBlock, keys = std::min(kBlock, n.t - first);
+    load_striped(k.from(first), keys, h.k);
+    load_striped(v.from(first), keys, h.v);
     clear(h.d_k);
     clear(h.d_v);
     for (int64_t i = 0; i < h.blocks; ++i) {
-      const int64_t first = i * kBlock, queries = std::min(kBlock, n.s - first), row = head * n.s + first;
-      find_pairs(lists + first * n.n, n.n, queries, t, keys, h.cursors.data() + first, h.pairs);
-      if (h.pairs.groups > 0) block_grads(h, i, a.lse + row, a.delta + row);
+      const int64_t row = head * n.s + i * kBlock;
+      if (!blocks[i].from[static_cast<size_t>(t)].empty()) block_grads(h, blocks[i], i, t, a.lse + row, a.delta + row);
     }
-    store_striped(h.d_k, keys, d_k.from(t));
-    store_striped(h.d_v, keys, d_v.from(t));
+    store_striped(h.d_k, keys, d_k.from(first));
+    store_striped(h.d_v, keys, d_v.from(first));
   }
   const HeadRows d_q =
       part.d_q != nullptr ? HeadRows{DType::kF32, part.d_q, n.w} : selected_rows(a.dtype, a.d_q, n, n.s, head, n.w);
@@ -155,7 +148,6 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace fathom::cpu {
 
-HWY_EXPORT(grad_block_size);
 HWY_EXPORT(selected_grad_part);
 HWY_EXPORT(add_selected_parts);
 
@@ -170,17 +162,19 @@ constexpr int64_t kTasks = 32;
 void selected_attention_grad(const SelectedAttentionGrad& a, Parallel& parallel) {
   const SelectedShape& n = a.shape;
   check_lists(a.keys, n.b * n.s, n.n, n.t);
-  const int64_t heads = n.b * n.h, size = HWY_DYNAMIC_DISPATCH(grad_block_size)();
+  const int64_t heads = n.b * n.h;
   if (heads == 0 || n.t == 0) return;
-  const int64_t parts = std::min((kTasks + heads - 1) / heads, (n.t + size - 1) / size);
+  const PairTable table = pair_table(n, a.keys, PairOrder::kBoth, parallel);
+  const int64_t parts = std::min((kTasks + heads - 1) / heads, table.key_blocks);
   std::unique_ptr<float[]> sums;
   if (parts > 1) sums = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(heads * parts * n.s * n.w));
   parallel.run(heads * parts, [&](int64_t t) {
     HWY_DYNAMIC_DISPATCH(selected_grad_part)
-    (a, {.head = t / parts,
-         .part = t % parts,
-         .parts = parts,
-         .d_q = sums == nullptr ? nullptr : sums.get() + t * n.s * n.w});
+    (a, table,
+     {.head = t / parts,
+      .part = t % parts,
+      .parts = parts,
+      .d_q = sums == nullptr ? nullptr : sums.get() + t * n.s * n.w});
   });
   if (sums == nullptr) return;
   parallel.run(heads, [&](int64_t head) {
