@@ -74,7 +74,17 @@ inline constexpr std::string_view kSelectedAttention = "fathom_selected_attentio
 //   results:  d_q T[b, s, h, w], d_k T[b, t, h, w], d_v T[b, t, h, u]
 inline constexpr std::string_view kSelectedAttentionGrad = "fathom_selected_attention_grad";
 
+// The loss of the indexer over the keys that it chose. For each query, over them:
+//   p = the mean over h of exp(q_h . k_h - lse_h), divided by its sum + 1e-8;  r = softmax(I), I as above
+//   kl = sum of p (ln(p + 1e-8) - ln(r + 1e-8))
+//   operands: q T[b, s, h, w], k T[b, t, h, w], lse f32[b, h, s], keys s32[b, s, n] (as above),
+//             iq T[b, s, g, i], ik T[b, t, i], weights f32[b, s, g]
+//   result:   kl f32[b, s]
 inline constexpr std::string_view kSelectedIndexerLoss = "fathom_selected_indexer_loss";
+
+// Its derivative by way of I alone; p is a constant. That of max(x, 0) at 0 is 0.
+//   operands: as above, d_kl f32[b, s]
+//   results:  d_iq T[b, s, g, i], d_ik T[b, t, i], d_weights f32[b, s, g]
 inline constexpr std::string_view kSelectedIndexerLossGrad = "fathom_selected_indexer_loss_grad";
 
 // What the cross entropy of each row of logits is made of. A target outside [0, v) chooses nothing.

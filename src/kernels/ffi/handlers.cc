@@ -8,6 +8,7 @@
 #include "kernels/ffi/memory_handlers.h"
 #include "kernels/ffi/optimizer_handlers.h"
 #include "kernels/ffi/selected_handlers.h"
+#include "kernels/ffi/selected_loss_handlers.h"
 
 namespace fathom {
 
@@ -21,6 +22,8 @@ const std::vector<KernelHandler>& cpu_kernel_handlers() {
       {abi::kIndexerKeys.data(), reinterpret_cast<void*>(&indexer_keys_handler)},
       {abi::kSelectedAttention.data(), reinterpret_cast<void*>(&selected_attention_handler)},
       {abi::kSelectedAttentionGrad.data(), reinterpret_cast<void*>(&selected_attention_grad_handler)},
+      {abi::kSelectedIndexerLoss.data(), reinterpret_cast<void*>(&selected_loss_handler)},
+      {abi::kSelectedIndexerLossGrad.data(), reinterpret_cast<void*>(&selected_loss_grad_handler)},
       {abi::kCrossEntropy.data(), reinterpret_cast<void*>(&cross_entropy_handler)},
       {abi::kCrossEntropyGrad.data(), reinterpret_cast<void*>(&cross_entropy_grad_handler)},
       {abi::kAdamW.data(), reinterpret_cast<void*>(&adamw_handler)},
