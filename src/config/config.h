@@ -113,7 +113,7 @@ struct Config {
   GroupScore routing_group_score = GroupScore::kTop2Sum;
   bool sparse_matmul = true;  // grouped by expert; false = every expert on every token, masked
   bool megablox = true;
-  double capacity_factor = -1;
+  double capacity_factor = -1;  // above 0 and not sparse_matmul: experts drop what is beyond it
   bool float32_gate_logits = false;
   bool float32_weight_sum = true;
   double load_balance_loss_weight = 0;

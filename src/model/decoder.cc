@@ -82,7 +82,7 @@ LayerOut decoder_layer(const LayerContext& c, const LayerWeights& w, Value x, bo
     Scope scope(x.graph(), "mlp");
     y = gated_mlp(c.config, w.mlp, y);
   } else {
-    MoeOut routed = moe(c.config, w.moe, y);
+    MoeOut routed = moe(c.config, w.moe, y, c.config.counts_padding ? Value() : c.segments);
     y = routed.y;
     out.beside.add_all(routed.beside(capture));
   }

@@ -22,7 +22,8 @@ struct LayerOut {
   // Beside it, by name; for a whole stack each has the layer axis "l" in front. Always, where the layer has the part:
   //   moe_lb_loss     f32 scalar (and whatever other rows of metrics/step_scalars.h layers give)
   //   indexer_loss    [b s] f32, where there is one
-  //   load            [e] s32: tokens of the batch that chose each expert
+  //   load            [e] s32: tokens of the batch that chose each expert, padding left out
+  //   dropped         s32 scalar: choices of those that experts dropped, where they can
   // with ModelOptions::capture:
   //   self_attn       [b s d], after the output projection
   //   mlp             [b s d], of either kind

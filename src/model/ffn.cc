@@ -10,6 +10,7 @@
 #include "fused/moe_permute.h"
 #include "fused/routed_experts.h"
 #include "graph/partition.h"
+#include "model/capacity.h"
 #include "nn/linear.h"
 
 namespace fathom {
@@ -41,6 +42,16 @@ Value scores_of(Value scores, Value experts) {
 
 Value count_tokens(Value experts, int64_t count) {
   return reduce_sum(one_hot(experts, {"e", count}, DType::kS32), "b s k");
+}
+
+// experts [b s k] with -1, which is nobody's number, where segments [b s] is 0.
+Value of_real_tokens(Value experts, Value segments) {
+  return select(broadcast(not_equal(segments, 0), experts.shape()), experts, -1);
+}
+
+Value count_dropped(Value counted, Value kept) {
+  Value dropped = logical_and(greater_equal(counted, 0), logical_not(kept));
+  return reduce_sum(convert(dropped, DType::kS32), "");
 }
 
 // w E^2 mean over rows and experts of f P: f, the share of a row's choices that fell on e; P, the mean over the row of
@@ -81,7 +92,8 @@ Value dense_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Ro
 }
 
 // Tokens sorted by expert, so that each expert's rows lie together; dropless.
-Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r, Value load) {
+Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
+  Value load = count_tokens(r.experts, m.experts);
   Value tokens = merge_axes(x, "b s", "tok");
   Value experts = merge_axes(r.experts, "b s", "tok");  // [tok k]
   RowOrder order;
@@ -98,34 +110,65 @@ Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const 
   return split_axis(y, "tok", {x.shape()[0], x.shape()[1]});
 }
 
+// The first choices of each expert in each row, side by side; the later ones are dropped, and the weights of a token's
+// other experts stay as they are.
+Value capped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r, const KeptChoices& choices) {
+  const Axis e{"e", m.experts}, c{"c", -1};
+  // Rows are split over all devices, places by their expert too: between the two everything travels.
+  Value places = shard_activation(split_axis(places_of_tokens(x, choices.map), "p", {e, c}));
+  places = tag(places, "moe_x_sorted");                                              // [b e c d]
+  Value gate = tag(shard_activation(linear(places, w.w_gate, "d")), "moe_mlpwi_0");  // [e b c f]
+  Value up = tag(shard_activation(linear(places, w.w_up, "d")), "moe_mlpwi_1");
+  Value hidden = gated_silu(gate, up, m.activations_in_float32);
+  Value made = tag(shard_activation(linear(hidden, w.w_down, "f")), "moe_mlpwo");  // [e b c d]
+  Value flat = shard_activation(merge_axes(transpose(made, "b e c d"), "e c", "p"));
+  Value parts = convert(slots_of_places(flat, choices.map), DType::kF32) * r.weights;  // [b s k d]
+  return convert(reduce_sum(parts, "k"), x.dtype());
+}
+
 enum class ExpertForm {
   kDense,      // every expert on every token
   kGathered,   // the same where the mesh splits the matrices' model dimension: gathered some experts at a time
   kGrouped,    // tokens sorted by expert
   kExchanged,  // the same on a mesh, where tokens travel to the devices of their experts
+  kCapped,     // each expert on so many of a row's tokens and no more
 };
 
 // `on_mesh`: the matrices, where there is a mesh.
 ExpertForm expert_form(const ModelConfig& m, Value x, const std::optional<ExpertMatrices>& on_mesh) {
   if (m.grouped) return on_mesh ? ExpertForm::kExchanged : ExpertForm::kGrouped;
+  if (m.drops_tokens()) return ExpertForm::kCapped;
   const bool gathers = on_mesh && can_gather_experts(*x.graph().partition, x.shape(), *on_mesh);
   return gathers ? ExpertForm::kGathered : ExpertForm::kDense;
 }
 
-// [b s d]: the sum of each token's experts.
-Value routed_sum(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r, Value load) {
+struct RoutedSum {
+  Value y;     // [b s d]: the sum of each token's experts
+  Value kept;  // [b s k] bool; null where none can be dropped
+};
+
+RoutedSum capped_sum(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
+  const int64_t capacity = expert_capacity(m, x.size("s"));
+  if (capacity == 0) return {zeros_like(x), greater_equal(zeros_like(r.experts), 1)};
+  const KeptChoices choices = keep_first(r.experts, m.experts, capacity);
+  return {capped_experts(m, w, x, r, choices), choices.kept};
+}
+
+RoutedSum routed_sum(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
   const ExpertOptions options{.activations_in_float32 = m.activations_in_float32};
   std::optional<ExpertMatrices> on_mesh;
   if (x.graph().partition != nullptr) on_mesh = matrices_on_mesh(w, x.dtype());
   switch (expert_form(m, x, on_mesh)) {
     case ExpertForm::kDense:
-      return dense_experts(m, w, x, r);
+      return {dense_experts(m, w, x, r), {}};
     case ExpertForm::kGathered:
-      return tag(gathered_experts(x, weights_of_all(m, r), *on_mesh, options), "moe_mlpwo");
+      return {tag(gathered_experts(x, weights_of_all(m, r), *on_mesh, options), "moe_mlpwo"), {}};
     case ExpertForm::kGrouped:
-      return grouped_experts(m, w, x, r, load);
+      return {grouped_experts(m, w, x, r), {}};
     case ExpertForm::kExchanged:
-      return tag(routed_experts({x, r.experts, r.weights}, *on_mesh, options), "moe_mlpwo");
+      return {tag(routed_experts({x, r.experts, r.weights}, *on_mesh, options), "moe_mlpwo"), {}};
+    case ExpertForm::kCapped:
+      return capped_sum(m, w, x, r);
   }
   throw GraphError("an unknown form of the experts");
 }
@@ -161,6 +204,7 @@ ValuesByName MoeOut::beside(bool capture) const {
   ValuesByName out;
   out.add("moe_lb_loss", balance_loss);
   out.add("load", load);
+  out.add("dropped", dropped);
   if (!capture) return out;
   out.add("router.scores", routing.scores);
   out.add("router.experts", routing.experts);
@@ -168,15 +212,18 @@ ValuesByName MoeOut::beside(bool capture) const {
   return out;
 }
 
-MoeOut moe(const ModelConfig& m, const MoeWeights& w, Value x) {
+MoeOut moe(const ModelConfig& m, const MoeWeights& w, Value x, Value segments) {
   Scope scope(x.graph(), "moe");
   MoeOut out;
   out.routing = route(m, w, x);
-  out.load = count_tokens(out.routing.experts, m.experts);
+  Value counted = segments ? of_real_tokens(out.routing.experts, segments) : out.routing.experts;
+  out.load = count_tokens(counted, m.experts);
   if (m.load_balance_weight > 0) out.balance_loss = balance_loss(m, out.routing);
   {
     Scope experts(x.graph(), "experts");
-    out.y = routed_sum(m, w.experts, x, out.routing, out.load);
+    RoutedSum routed = routed_sum(m, w.experts, x, out.routing);
+    out.y = routed.y;
+    if (routed.kept) out.dropped = count_dropped(counted, routed.kept);
   }
   if (w.shared.w_gate) {
     Scope shared(x.graph(), "shared");

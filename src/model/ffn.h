@@ -22,13 +22,15 @@ Routing route(const ModelConfig& config, const MoeWeights& weights, Value x);
 struct MoeOut {
   Value y;             // [b s d]
   Value balance_loss;  // f32 scalar, weight included; null when load_balance_loss_weight is 0
-  Value load;          // [e] s32: tokens that chose each expert
+  Value load;          // [e] s32: tokens that chose each expert, padding left out, those that it drops included
+  Value dropped;       // s32 scalar: choices of such tokens that were dropped; null where none can be
   Routing routing;
 
   // What a layer gives of it beside its output; the routing only with `capture`.
   ValuesByName beside(bool capture) const;
 };
-// Routed experts, dropless, and the shared expert. x [b s d].
-MoeOut moe(const ModelConfig& config, const MoeWeights& weights, Value x);
+// Routed experts and the shared expert. x [b s d]; segments [b s] s32, 0 for padding: routed as all, and not counted.
+// Without segments all tokens count.
+MoeOut moe(const ModelConfig& config, const MoeWeights& weights, Value x, Value segments = {});
 
 }  // namespace fathom

@@ -6,6 +6,7 @@
 
 #include "../tests/support/run_graph.h"
 #include "graph/grad/gradients.h"
+#include "model/capacity.h"
 #include "model/ffn.h"
 #include "model/test_models.h"
 
@@ -191,6 +192,61 @@ TEST(Moe, BalanceLossFollowsItsFormulaPerRow) {
     for (size_t i = 0; i < e; ++i) sum += p[i] * share[i];
   }
   EXPECT_NEAR(got[0].view<float>()[0], 0.01 * e * e * sum / (2 * e), 1e-7);
+}
+
+// What is kept does not depend on where a row stands, and a token beyond the capacity loses that expert alone.
+TEST(Moe, ExpertsKeepTheFirstTokensOfEachRow) {
+  ModelConfig m = tiny_v3();
+  m.grouped = false;
+  m.capacity_factor = 1.0;
+  EXPECT_EQ(expert_capacity(m, 5), 2);
+  EXPECT_EQ(expert_capacity(m, 8), 3);
+  m.capacity_factor = 1.25;
+  EXPECT_EQ(expert_capacity(m, 5), 2) << "2.5, rounded down";
+  m.capacity_factor = 5;
+  EXPECT_EQ(expert_capacity(m, 0), 5) << "never below the factor";
+
+  auto g = std::make_unique<Graph>();
+  const Shape shape{{"b", 2}, {"s", 3}, {"k", 2}};
+  KeptChoices choices = keep_first(g->arg("experts", {DType::kS32, shape}), 3, 2);
+  g->root().results = {convert(choices.kept, DType::kS32), choices.map.place_of_slot, choices.map.slot_of_place};
+  auto got = run_graph(std::move(g), {integers(shape, {2, 0, 2, 1, 0, 2, 0, 1, 0, 1, 1, 0})});
+  auto as_vector = [](const HostArray& a) {
+    return std::vector<int32_t>(a.view<int32_t>().begin(), a.view<int32_t>().end());
+  };
+  EXPECT_EQ(as_vector(got[0]), (std::vector<int32_t>{1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0}));
+  EXPECT_EQ(as_vector(got[1]), (std::vector<int32_t>{4, 0, 5, 2, 1, -1, 0, 2, 1, 3, -1, -1}));
+  EXPECT_EQ(as_vector(got[2]), (std::vector<int32_t>{1, 4, 3, -1, 0, 2, 0, 2, 1, 3, -1, -1}));
+}
+
+// A capacity above every count drops nothing: the form is then the sum of all choices, forward and backward.
+TEST(Moe, CappedExpertsEqualTheMaskedOnesWhereNothingIsDropped) {
+  std::vector<std::vector<HostArray>> results;
+  for (double factor : {-1.0, 100.0, 0.1}) {
+    ModelConfig m = tiny_v3();
+    m.grouped = false;
+    m.capacity_factor = factor;
+    Block block(m);
+    MoeOut out = moe(m, block.w, block.x);
+    Value loss = reduce_sum(out.y * out.y, "");
+    block.graph->root().results = gradients(
+        loss, {block.x, block.w.router, block.w.experts.w_gate, block.w.experts.w_up, block.w.experts.w_down});
+    for (Value& d : block.graph->root().results) {
+      if (!d) d = zeros(*block.graph, {DType::kF32, {}});
+    }
+    block.graph->root().results.push_back(out.y);
+    if (out.dropped) block.graph->root().results.push_back(convert(out.dropped, DType::kF32));
+    results.push_back(run_graph(std::move(block.graph), block.inputs));
+  }
+  for (size_t i = 0; i < results[0].size(); ++i) {
+    float largest = 0;
+    for (float v : results[0][i].view<float>()) largest = std::max(largest, std::abs(v));
+    EXPECT_LT(max_difference(results[0][i], results[1][i]), 2e-6 * largest) << "result " << i;
+  }
+  EXPECT_EQ(results[1].back().view<float>()[0], 0);
+  // A factor so small that no expert has a place.
+  for (float v : results[2][5].view<float>()) EXPECT_EQ(v, 0);
+  EXPECT_EQ(results[2].back().view<float>()[0], 2 * 5 * 3);
 }
 
 TEST(Moe, TheFormOfTheExpertsChangesNeitherTheBalanceLossNorItsGradient) {

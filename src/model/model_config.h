@@ -46,7 +46,10 @@ struct ModelConfig {
   int64_t groups = 0, kept_groups = 0;  // group-limited routing; 0: none
   bool group_by_maximum = false;        // a group's rank is its best score (V2), not the sum of its two best (V3)
   bool grouped = true;                  // tokens sorted by expert; false: every expert on every token
+  // Above 0 and not grouped: an expert keeps so many times the mean number of a row's choices, and drops the others.
+  double capacity_factor = 0;
   double load_balance_weight = 0;
+  bool counts_padding = false;    // as the peer does, where it counts the tokens of each expert
 
   // Sparse-attention indexer (V3.2).
   bool indexer = false;
@@ -64,6 +67,7 @@ struct ModelConfig {
   bool logits_in_float32 = true;
 
   int64_t moe_layers() const { return layers - dense_layers; }
+  bool drops_tokens() const { return !grouped && capacity_factor > 0; }
   int64_t head_dim() const { return nope + rope_dim; }
   int64_t shared_dim() const { return shared_experts * moe_mlp_dim; }
 };

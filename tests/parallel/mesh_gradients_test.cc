@@ -55,6 +55,8 @@ const std::vector<std::string> kExpertFsdp = {"ici_expert_parallelism=2", "ici_f
 const std::vector<std::string> kContext = {"ici_context_parallelism=2", "ici_fsdp_parallelism=2"};
 const std::vector<std::string> kGrouped = {"sparse_matmul=True", "megablox=True", "attention=flash"};
 const std::vector<std::string> kDense = {"sparse_matmul=False", "megablox=False", "attention=dot_product"};
+const std::vector<std::string> kCapped = {"sparse_matmul=False", "megablox=False", "attention=dot_product",
+                                          "capacity_factor=1.0"};
 const std::vector<std::string> kNoRemat = {"sparse_matmul=True", "megablox=True", "attention=flash",
                                            "remat_policy=none"};
 const std::vector<std::string> kUnscanned = {"sparse_matmul=True", "megablox=True", "attention=flash",
@@ -77,6 +79,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Case{"FsdpGrouped", kFsdp, kGrouped}, Case{"FsdpDense", kFsdp, kDense},
                     Case{"FsdpWithoutRemat", kFsdp, kNoRemat}, Case{"FsdpUnscanned", kFsdp, kUnscanned},
                     Case{"TensorGrouped", kTensor, kGrouped}, Case{"TensorDense", kTensor, kDense},
+                    Case{"TensorCapped", kTensor, kCapped}, Case{"Expert4Capped", kExpert4, kCapped},
+                    Case{"ExpertFsdpCapped", kExpertFsdp, kCapped}, Case{"ContextCapped", kContext, kCapped},
                     Case{"TensorUnscanned", kTensor, kUnscanned}, Case{"Expert2Grouped", kExpert2, kGrouped},
                     Case{"Expert2Dense", kExpert2, kDense}, Case{"Expert2WithoutRemat", kExpert2, kNoRemat},
                     Case{"Expert4Grouped", kExpert4, kGrouped}, Case{"Expert4Dense", kExpert4, kDense},

@@ -1,15 +1,12 @@
 // Training steps against what MaxText recorded, whatever the form of the experts: one balance loss for all.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 
-#include "../support/hf_folder.h"
-#include "base/batch_fields.h"
 #include "base/file.h"
 #include "config/resolve/resolve.h"
 #include "mesh_run.h"
+#include "peer_batch.h"
 
 namespace fathom {
 namespace {
@@ -43,46 +40,6 @@ Config config_of(const Form& form) {
   return resolve_config(keys, {}).config;
 }
 
-// The rows of tokens, each one longer than the batch: inputs are all but the last, targets all but the first.
-std::map<std::string, HostArray, std::less<>> batch_of(const nlohmann::json& rows) {
-  std::map<std::string, HostArray, std::less<>> out;
-  const auto count = static_cast<int64_t>(rows.size()), length = static_cast<int64_t>(rows[0].size()) - 1;
-  for (const auto& field : BatchFields<HostArray>::fields()) {
-    HostArray array = HostArray::allocate(DType::kS32, {count, length});
-    const bool targets = field.name == "targets", tokens = targets || field.name == "inputs";
-    for (int64_t i = 0; i < count * length; ++i) {
-      const auto row = static_cast<size_t>(i / length), place = static_cast<size_t>(i % length);
-      const int32_t number = field.name == "inputs_position" ? static_cast<int32_t>(place) : 1;
-      array.mutable_view<int32_t>()[static_cast<size_t>(i)] =
-          tokens ? rows[row][place + (targets ? 1 : 0)].get<int32_t>() : number;
-    }
-    out.emplace(field.name, std::move(array));
-  }
-  return out;
-}
-
-// The arguments of a step: the folder's weights, moments and counter zero, the batch, nobody's wish to stop.
-std::vector<HostArray> first_arguments(const StateSpec& spec, const Signature& signature, const nlohmann::json& rows) {
-  const TensorFolder folder = TensorFolder::open(std::string(kFolder) + "/hf");
-  const auto batch = batch_of(rows);
-  std::vector<HostArray> out;
-  for (const ArgSpec& arg : signature.args) {
-    auto entry = spec.index_of.find(arg.name);
-    auto field = batch.find(arg.name);
-    if (entry != spec.index_of.end() && spec.entries[entry->second].is_parameter()) {
-      const StateEntry& e = spec.entries[entry->second];
-      out.push_back(hf_array(spec.model, spec.param(e), spec.arrays[e.array], folder));
-    } else if (field != batch.end()) {
-      out.push_back(field->second);
-    } else {
-      HostArray zeros = HostArray::allocate(arg.type.dtype, arg.type.shape.sizes());
-      std::fill_n(zeros.mutable_data(), zeros.bytes(), std::byte{0});
-      out.push_back(std::move(zeros));
-    }
-  }
-  return out;
-}
-
 class PeerRecords : public testing::TestWithParam<Form> {};
 
 // Float32 sums in another order: 2e-6 on the losses of equal weights, which AdamW magnifies by dividing small gradients
@@ -93,21 +50,12 @@ TEST_P(PeerRecords, OfTwelveStepsWithTheBalanceLossAreMet) {
   const StateSpec spec = state_spec(config, mesh_of(config, GetParam().devices));
   const Program program = train_step(config, spec, {4, 16});
   const Executable executable = compile_on_mesh(program);
-  std::vector<HostArray> arguments = first_arguments(spec, program.signature, record["tokens"]);
+  std::vector<HostArray> arguments =
+      first_arguments(spec, program.signature, std::string(kFolder) + "/hf", peer_batch(record["tokens"]));
   for (const nlohmann::json& step : record["steps"]) {
     std::vector<HostArray> results = run_on_mesh(executable, program.signature, arguments);
-    for (size_t i = 0; i < arguments.size(); ++i) {
-      const auto& to = program.signature.args[i].donated_to;
-      if (to) arguments[i] = results[static_cast<size_t>(*to)];
-    }
-    std::map<std::string, double, std::less<>> scalars;
-    for (size_t r = 0; r < results.size(); ++r) {
-      const ResultSpec& result = program.signature.results[r];
-      if (result.name != "scalars") continue;
-      for (size_t k = 0; k < result.elements.size(); ++k) {
-        scalars[result.elements[k]] = static_cast<double>(results[r].view<float>()[k]);
-      }
-    }
+    take_over(arguments, program.signature, results);
+    const auto scalars = named_numbers(program.signature, results, "scalars");
     SCOPED_TRACE(step.dump());
     auto recorded = [&](const char* name) { return step[std::string("learning/") + name].get<double>(); };
     EXPECT_NEAR(scalars.at("lm_loss"), recorded("lm_loss"), 5e-6);

@@ -74,7 +74,7 @@ TEST(KeyRange, IsToldInWords) {
   EXPECT_EQ(said("rope_factor", "0"), "must be above 0 and at most 1000000");
   EXPECT_EQ(said("process_count", "0"), "must be at least 1 and at most 1048576, or -1");
   EXPECT_EQ(said("process_count", "-1"), "");
-  EXPECT_EQ(said("capacity_factor", ".inf"), "must be a finite number");
+  EXPECT_EQ(said("ragged_buffer_factor", ".inf"), "must be a finite number");
 }
 
 TEST(KeyTable, LeadsEveryBuiltKeyToAField) {

@@ -51,8 +51,10 @@ constexpr KeyRow kRows[] = {
      "experts are summed in float32 whatever this says"},
     {"routed_bias_update_rate", bind<&Config::routed_bias_update_rate>, "0.0", kRefused,
      "balancing by moving the router's bias is not built", kFactor},
-    {"capacity_factor", bind<&Config::capacity_factor>, "-1.0", kRefused,
-     "dropping tokens is not built: every token reaches its experts"},
+    {"capacity_factor", bind<&Config::capacity_factor>, "-1.0", kBuilt,
+     "above 0, with sparse_matmul=False: an expert keeps so many times its mean share of a row's choices, the first "
+     "ones, and drops the others",
+     kCapacity},
     {"mtp_num_layers", bind<&Config::mtp_num_layers>, "0", kStored,
      "modules for multi-token prediction that a folder holds; training with them is not built", kLayersOrNone},
     {"mtp_loss_scaling_factor", bind<&Config::mtp_loss_scaling_factor>, "0.1", kRefused,

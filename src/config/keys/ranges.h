@@ -31,6 +31,7 @@ inline constexpr KeyRange kFactor = {.least = 0, .most = kMostFactor};
 // A rate that blows up the parameters is found by the loss, which names the step and the arrays.
 inline constexpr KeyRange kRate = {.least = 0, .most = 1e30};
 inline constexpr KeyRange kPositive = {.least = 0, .most = kMostFactor, .above = true};
+inline constexpr KeyRange kCapacity = {.least = -kMostFactor, .most = kMostFactor};  // 0 and below: unbounded
 inline constexpr KeyRange kTheta = {.least = 1, .most = 1e30, .above = true};
 inline constexpr KeyRange kRowsOfDevice = {.least = 0, .most = kMostInt32, .above = true};
 inline constexpr KeyRange kLength = {.least = 1, .most = kMostLength};

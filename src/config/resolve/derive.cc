@@ -63,6 +63,12 @@ void derive_rope(Config& c) {
   if (c.rope_attention_scaling) c.rope_output_scale = yarn_scale(c.rope_factor, 1.0);
 }
 
+void tell_experts(const Config& c, std::vector<std::string>& notices) {
+  if (!c.sparse_matmul || c.capacity_factor <= 0) return;
+  notices.push_back(fmt::format(
+      "capacity_factor={} drops no token: with sparse_matmul=True every token reaches its experts", c.capacity_factor));
+}
+
 bool groups_fit(const Config& c) {
   Problems problems;
   check_groups(c, problems);
@@ -313,6 +319,7 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_dimensions(config, problems);
   derive_rope(config);
   derive_routing(config, input, notices);
+  tell_experts(config, notices);
   derive_steps(config, notices, problems);
   derive_indexer(config, input, notices);
   config.remat = config.remat_policy != RematPolicy::kNone;

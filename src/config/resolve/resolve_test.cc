@@ -75,23 +75,30 @@ TEST(Resolve, DropsTheModelsGroupsWhereOtherExpertsDoNotFitThem) {
               HasSubstr("n_routing_groups=3 does not divide num_experts=16"));
 }
 
+TEST(Resolve, SaysThatSortedExpertsDropNoToken) {
+  EXPECT_THAT(resolve(tiny({"capacity_factor=1.5", "sparse_matmul=True"})).notices,
+              Contains(HasSubstr("capacity_factor=1.5 drops no token")));
+  EXPECT_THAT(resolve(tiny({"capacity_factor=1.5", "sparse_matmul=False"})).notices,
+              Not(Contains(HasSubstr("capacity_factor"))));
+}
+
 TEST(Resolve, ReportsAllMistakesTogether) {
-  std::string message = refusal(tiny(
-      {"stesp=3", "dtype=float8", "per_device_batch_size=0.3", "scan_layers=perhaps", "capacity_factor=1.25", "bare"}));
+  std::string message = refusal(tiny({"stesp=3", "dtype=float8", "per_device_batch_size=0.3", "scan_layers=perhaps",
+                                      "ragged_buffer_factor=1.25", "bare"}));
   EXPECT_THAT(message, HasSubstr("6 mistakes in the configuration"));
   EXPECT_THAT(message, HasSubstr("unknown key 'stesp' (nearest: steps"));
   EXPECT_THAT(message, HasSubstr("dtype is float8, which is not one of"));
   EXPECT_THAT(message, HasSubstr("0.3 rows"));
   EXPECT_THAT(message, HasSubstr("scan_layers needs true or false, got perhaps"));
-  EXPECT_THAT(message, HasSubstr("capacity_factor=1.25 is refused"));
+  EXPECT_THAT(message, HasSubstr("ragged_buffer_factor=1.25 is refused"));
   EXPECT_THAT(message, HasSubstr("expected key=value, got 'bare'"));
 }
 
 TEST(Resolve, TakesRefusedKeysAtTheirDefault) {
-  Config c = resolve(tiny({"capacity_factor=-1", "mtp_num_layers=0", "quantization=", "weight_sparsity_n=none",
+  Config c = resolve(tiny({"ragged_buffer_factor=-1", "mtp_num_layers=0", "quantization=", "weight_sparsity_n=none",
                            "attn_logits_soft_cap=0", "lora.enable_lora=false"}))
                  .config;
-  EXPECT_EQ(c.capacity_factor, -1);
+  EXPECT_EQ(c.mtp_num_layers, 0);
   EXPECT_THAT(refusal(tiny({"mtp_num_layers=1"})), HasSubstr("mtp_num_layers=1 is refused"));
   EXPECT_THAT(refusal(tiny({"quantization=int8"})), HasSubstr("quantised training"));
   EXPECT_THAT(refusal(tiny({"lora.enable_lora=true"})), HasSubstr("adapters are not built"));
@@ -183,9 +190,9 @@ TEST(Resolve, ConvertersTakeKeysOfPartsThatNoProgramHas) {
   EXPECT_TRUE(config.use_indexer);
   EXPECT_EQ(config.mtp_num_layers, 1);
   EXPECT_EQ(config.indexer_n_heads, 32);
-  const Args other = {"model_name=deepseek3-671b", "capacity_factor=1.25"};
+  const Args other = {"model_name=deepseek3-671b", "ragged_buffer_factor=1.25"};
   EXPECT_THAT([&] { resolve_config(other, {}, options); },
-              ThrowsMessage<ConfigError>(HasSubstr("capacity_factor=1.25 is refused")));
+              ThrowsMessage<ConfigError>(HasSubstr("ragged_buffer_factor=1.25 is refused")));
 }
 
 TEST(Resolve, ScalesTheSoftmaxAsTheReleasedModelsDo) {
