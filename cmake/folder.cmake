@@ -25,7 +25,7 @@ function(fathom_folder NAME)
     add_library(${lib} STATIC ${sources})
     set(scope PUBLIC)
     target_link_libraries(${lib} PRIVATE fathom_flags)
-    target_precompile_headers(${lib} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+    target_precompile_headers(${lib} REUSE_FROM fathom_pch)
   else()
     add_library(${lib} INTERFACE)
     set(scope INTERFACE)
@@ -42,8 +42,9 @@ endfunction()
 
 # fathom_test_program(NAME LABEL label SOURCES file... LIBS target... [DEPS folder...] [LINK target...])
 #
-# One GoogleTest program, its tests found when ctest runs. The tests run with the source tree as working directory, so
-# that `tests/data/...` is found, and with FATHOM_BINARY naming the program under test.
+# One GoogleTest program, its tests found when ctest runs. Its own files are not optimised: that would take half of the
+# whole build's time. The tests run with the source tree as working directory, so that `tests/data/...` is found, and
+# with FATHOM_BINARY naming the program under test.
 function(fathom_test_program NAME)
   cmake_parse_arguments(ARG "" "LABEL" "SOURCES;LIBS;DEPS;LINK" ${ARGN})
   if(NOT ARG_SOURCES)
@@ -53,7 +54,8 @@ function(fathom_test_program NAME)
     return()
   endif()
   add_executable(${NAME} ${ARG_SOURCES})
-  target_precompile_headers(${NAME} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+  target_precompile_headers(${NAME} REUSE_FROM fathom_test_pch)
+  target_compile_options(${NAME} PRIVATE ${FATHOM_TEST_OPTIONS})
   target_link_libraries(${NAME} PRIVATE fathom_flags ${ARG_LIBS} ${ARG_LINK} GTest::gmock_main)
   foreach(dep ${ARG_DEPS})
     target_link_libraries(${NAME} PRIVATE fathom_${dep})

@@ -1,4 +1,4 @@
-// The standard headers that most files use, compiled once per target.
+// The standard headers that most files use, compiled once for all.
 #pragma once
 #include <fmt/format.h>
 
