@@ -39,6 +39,17 @@ double kernel_flops(const HloInstruction& i, const HloComputation& in) {
   };
   if (i.target == abi::kGroupedMatmul) return 2 * size(0, 0) * size(1, 2) * size(1, 3);
   if (i.target == abi::kGroupedOuter) return 2 * size(0, 0) * size(0, 1) * size(1, 1);
+  if (i.target == abi::kIndexerSelection || i.target == abi::kIndexerKeys) {
+    return size(0, 0) * size(0, 1) * size(0, 2) * size(0, 3) * size(1, 1);  // half of the keys, all heads
+  }
+  if (i.target == abi::kSelectedAttention || i.target == abi::kSelectedAttentionGrad) {
+    const double pairs = 2 * size(0, 0) * size(0, 1) * size(0, 2) * size(3, 2), w = size(0, 3), u = size(2, 3);
+    return pairs * (i.target == abi::kSelectedAttention ? w + u : 3 * w + 2 * u);
+  }
+  if (i.target == abi::kSelectedIndexerLoss || i.target == abi::kSelectedIndexerLossGrad) {
+    const double pairs = 2 * size(0, 0) * size(0, 1) * size(3, 2), index = size(4, 2) * size(4, 3);
+    return pairs * (size(0, 2) * size(0, 3) + (i.target == abi::kSelectedIndexerLoss ? 1 : 3) * index);
+  }
   bool forward = i.target == abi::kFlashAttention;
   if (!forward && i.target != abi::kFlashAttentionGrad) return 0;
   // Half of the scores are masked (as if a row were one segment). Forward: q k^T and p v; backward: q k^T, d_out v^T
