@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <functional>
-#include <regex>
+#include <optional>
 
 #include "aot/link_bytes.h"
 #include "base/stopwatch.h"
@@ -44,11 +45,35 @@ Verdict judge(const StagedProgram& program, const CompileOptions& options, int64
   return out;
 }
 
-int64_t bytes_of(const std::string& digits, const std::string& unit) {
+// Takes an amount of memory, "286.10G" or "900MiB", off the front of the text.
+std::optional<int64_t> take_bytes(std::string_view& text) {
   constexpr std::string_view kUnits = "BKMGT";  // powers of 1,024, as XLA means them
-  double bytes = std::stod(digits);
-  for (size_t i = kUnits.find(unit); i > 0; --i) bytes *= 1024;
+  constexpr double kMost = 0x1p62;
+  double bytes = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), bytes, std::chars_format::fixed);
+  if (fault != std::errc() || bytes < 0) return std::nullopt;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  const size_t power = text.empty() ? std::string_view::npos : kUnits.find(text.front());
+  if (power == std::string_view::npos) return std::nullopt;
+  text.remove_prefix(1);
+  for (char rest : {'i', 'B'}) {
+    if (text.starts_with(rest)) text.remove_prefix(1);
+  }
+  for (size_t i = 0; i < power; ++i) bytes *= 1024;
+  if (!(bytes < kMost)) return std::nullopt;
   return static_cast<int64_t>(bytes);
+}
+
+// The first two amounts with `between` between them that follow `before`.
+std::optional<MemoryFigures> find_figures(std::string_view text, std::string_view before, std::string_view between) {
+  for (size_t at = text.find(before); at != std::string_view::npos; at = text.find(before, at + 1)) {
+    std::string_view rest = text.substr(at + before.size());
+    const std::optional<int64_t> needed = take_bytes(rest);
+    if (!needed || !rest.starts_with(between)) continue;
+    rest.remove_prefix(between.size());
+    if (const std::optional<int64_t> available = take_bytes(rest)) return MemoryFigures{*needed, *available};
+  }
+  return std::nullopt;
 }
 
 // Three digits or more.
@@ -106,15 +131,9 @@ std::string estimate_line(const StagedProgram& program, const CompiledProgram& c
 }
 
 MemoryFigures figures_of(const std::string& refusal) {
-  static const std::regex kPatterns[] = {
-      std::regex(R"(\(([0-9.]+)([BKMGT])i?B?\) exceeds available HBM \(([0-9.]+)([BKMGT])i?B?\))"),
-      std::regex(R"(Used ([0-9.]+)([BKMGT])i?B? of ([0-9.]+)([BKMGT])i?B?)"),
-  };
-  for (const std::regex& pattern : kPatterns) {
-    std::smatch m;
-    if (std::regex_search(refusal, m, pattern)) return {bytes_of(m[1], m[2]), bytes_of(m[3], m[4])};
-  }
-  return {};
+  std::optional<MemoryFigures> found = find_figures(refusal, "(", ") exceeds available HBM (");
+  if (!found) found = find_figures(refusal, "Used ", " of ");
+  return found.value_or(MemoryFigures{});
 }
 
 }  // namespace fathom

@@ -20,6 +20,15 @@ TEST(FiguresOf, ReadsWhatCompilersSayOfTooLargePrograms) {
 
 TEST(FiguresOf, GivesNothingForOtherWords) {
   EXPECT_EQ(figures_of("Out of memory while trying to allocate 12 bytes").needed, 0);
+  EXPECT_EQ(figures_of("Used .G of .G").needed, 0);
+  EXPECT_EQ(figures_of("Used 1e300T of 2G").needed, 0);
+  EXPECT_EQ(figures_of("Used -1G of 2G").needed, 0);
+}
+
+TEST(FiguresOf, AnyLengthOfWordsIsReadInLittleStack) {
+  const std::string digits(1'000'000, '1');
+  EXPECT_EQ(figures_of("Used " + digits + "G of " + digits).needed, 0);
+  EXPECT_EQ(figures_of(std::string(1'000'000, '(') + "3B) exceeds available HBM (2B)").needed, 3);
 }
 
 }  // namespace
