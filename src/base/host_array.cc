@@ -1,5 +1,7 @@
 #include "base/host_array.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -79,6 +81,11 @@ int64_t HostArray::elements() const {
     if (__builtin_mul_overflow(n, s, &n)) throw std::overflow_error("HostArray: more elements than 64 bits count");
   }
   return n;
+}
+
+void HostArray::require_element_size(size_t bytes) const {
+  if (static_cast<int64_t>(bytes) == byte_size(dtype_)) return;
+  throw std::logic_error(fmt::format("HostArray: elements of {} seen as {} bytes each", name(dtype_), bytes));
 }
 
 std::byte* HostArray::mutable_data() {

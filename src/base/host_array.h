@@ -1,4 +1,4 @@
-// A tensor in host memory: element type, sizes, and shared ownership of the bytes (heap, or a mapped file).
+// A tensor in host memory: element type, sizes, and shared ownership of the bytes (heap, or another library's).
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace fathom {
 
-// Row-major bytes. Copies share the bytes; `owner` keeps them alive (a heap block, a mapped file, an Arrow buffer).
+// Row-major bytes. Copies share the bytes; `owner` keeps them alive (a heap block, an Arrow buffer).
 class HostArray {
  public:
   HostArray() = default;
@@ -29,17 +29,22 @@ class HostArray {
   // Writable bytes; only for arrays made by allocate().
   std::byte* mutable_data();
 
-  // Typed views; the caller names a T of the element type's size (uint16_t for bfloat16).
+  // Typed views; the caller names a T of the element type's size (uint16_t for bfloat16). Throws std::logic_error for a
+  // T of another size.
   template <class T>
   std::span<const T> view() const {
+    require_element_size(sizeof(T));
     return {reinterpret_cast<const T*>(data_), static_cast<size_t>(elements())};
   }
   template <class T>
   std::span<T> mutable_view() {
+    require_element_size(sizeof(T));
     return {reinterpret_cast<T*>(mutable_data()), static_cast<size_t>(elements())};
   }
 
  private:
+  void require_element_size(size_t bytes) const;
+
   DType dtype_ = DType::kF32;
   std::vector<int64_t> sizes_;
   const std::byte* data_ = nullptr;

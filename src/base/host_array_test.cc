@@ -30,6 +30,14 @@ TEST(HostArray, RefusesToWriteForeignMemory) {
   EXPECT_THROW(a.mutable_data(), std::logic_error);
 }
 
+// Twice as many bytes as there are, else.
+TEST(HostArray, RefusesAViewOfElementsOfAnotherSize) {
+  HostArray a = HostArray::allocate(DType::kBF16, {2});
+  EXPECT_THROW(a.view<float>(), std::logic_error);
+  EXPECT_THROW(a.mutable_view<uint8_t>(), std::logic_error);
+  EXPECT_EQ(a.view<uint16_t>().size(), 2u);
+}
+
 TEST(Bf16, RoundsToNearestEvenAndKeepsNan) {
   EXPECT_EQ(bf16_to_float(float_to_bf16(1.00390625f)), 1.0f);  // exactly half way: to even
   EXPECT_EQ(bf16_to_float(float_to_bf16(1.01171875f)), 1.015625f);

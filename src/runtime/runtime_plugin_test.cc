@@ -145,7 +145,6 @@ TEST_P(RuntimeTest, EveryElementTypeGoesThereAndBack) {
     EXPECT_EQ(buffer.dtype(), dtype);
     HostArray back = buffer.to_host();
     EXPECT_EQ(back.dtype(), dtype);
-    EXPECT_THAT(back.view<char>().first(3), testing::ElementsAreArray(array.view<char>().first(3))) << name(dtype);
     EXPECT_EQ(std::memcmp(back.data(), array.data(), static_cast<size_t>(array.bytes())), 0) << name(dtype);
   }
 }
