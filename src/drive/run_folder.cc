@@ -89,6 +89,7 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
     if (metrics_copy_) metrics_copy_->upload_soon();
   };
   made_ = std::make_unique<MadeFolders>(folder_);
+  made_for_copy_ = std::make_unique<MadeFolders>(fs::path(options.copy).parent_path().string());
   metrics_ = std::make_unique<MetricsWriter>(options);
   if (run_copy_) require_writable_remote("base_output_directory", *run_copy_);
   if (metrics_copy_) require_writable_remote("metrics_file", *metrics_copy_);

@@ -53,7 +53,7 @@ class RunFolder {
   const bool goes_on_;
   std::optional<UploadedFolder> run_copy_, metrics_copy_;  // of what is remote
   std::string folder_;                                     // local
-  std::unique_ptr<MadeFolders> made_;
+  std::unique_ptr<MadeFolders> made_, made_for_copy_;
   std::unique_ptr<MetricsWriter> metrics_;  // goes first: what it leaves empty it removes
   std::optional<LogFile> log_;
 };

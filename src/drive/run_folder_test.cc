@@ -45,5 +45,18 @@ TEST(LogEnd, ThatCannotBeWrittenIsAWarning) {
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("log.1.txt"));
 }
 
+// Records of another run refuse the one, the folder of the other is made by then.
+TEST(RunFolder, ThatIsRefusedOrNeverBegunLeavesNoFolderOfTheSecondMetricsFile) {
+  TemporaryFolder folder;
+  Config config;
+  config.run_directory = folder / "run";
+  config.metrics_file = folder / "copies/of/metrics.jsonl";
+  { RunFolder never_begun(config, /*goes_on=*/false); }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  write_file_atomically(folder / "run/metrics.jsonl", "{\"step\": 0}\n");
+  EXPECT_THROW(RunFolder(config, /*goes_on=*/false), ConfigError);
+  EXPECT_FALSE(std::filesystem::exists(folder / "copies"));
+}
+
 }  // namespace
 }  // namespace fathom

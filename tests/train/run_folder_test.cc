@@ -49,10 +49,11 @@ TEST(RunFolder, HasOneWriterAtATime) {
 
 TEST(RunFolder, MistakeThatIsFoundLateLeavesNoTrace) {
   TemporaryFolder output;
-  Outcome outcome =
-      train(keys_with({"base_output_directory=" + (output / "a/b"), "dataset_path=gone.txt"}, output / "a/b"));
+  Outcome outcome = train(keys_with({"base_output_directory=" + (output / "a/b"), "dataset_path=gone.txt",
+                                     "metrics_file=" + (output / "c/d/copy.jsonl")},
+                                    output / "a/b"));
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
-  EXPECT_FALSE(std::filesystem::exists(output / "a"));
+  EXPECT_TRUE(std::filesystem::is_empty(output.path()));
 }
 
 TEST(RunFolder, CopyOfTheMetricsThatIsAnotherRunsIsKeptAndNoFolderLeft) {
