@@ -107,7 +107,9 @@ TEST(Commands, CompletionKnowsCommandsFlagsAndKeys) {
   EXPECT_EQ(completed(script, "fathom tra", 1), "train train_compile\n");
   EXPECT_EQ(completed(script, "fathom verify --o", 2), "--only=\n");
   EXPECT_THAT(completed(script, "fathom train max_t", 2), HasSubstr("max_target_length="));
-  EXPECT_THAT(say({"completion", "zsh"}).out, HasSubstr("bashcompinit"));
+  EXPECT_THAT(say({"completion", "zsh"}).out,
+              AllOf(HasSubstr("list='--help --only="), HasSubstr("max_target_length="), HasSubstr("compadd -S ''"),
+                    HasSubstr("\ncompdef _fathom fathom\n")));
   EXPECT_THAT(refusal({"completion", "fish"}), HasSubstr("fathom completion bash|zsh"));
 }
 
