@@ -10,8 +10,6 @@
 #include <climits>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/remote_path.h"
@@ -98,11 +96,23 @@ std::string read_file(const std::string& path) {
   const fs::file_status status = fs::status(path, none);
   if (fs::is_directory(status)) throw FormatError(path, "cannot read: it is a folder");
   if (fs::exists(status) && !fs::is_regular_file(status)) throw FormatError(path, "cannot read: it is no regular file");
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw FormatError(path, std::string("cannot read: ") + std::strerror(errno));
-  std::ostringstream out;
-  out << in.rdbuf();
-  return std::move(out).str();
+  auto cannot_read = [&] { throw FormatError(path, std::string("cannot read: ") + std::strerror(errno)); };
+  OpenFile file(path, O_RDONLY | O_NONBLOCK, 0);
+  struct stat is {};
+  if (file.descriptor() < 0 || ::fstat(file.descriptor(), &is) != 0) cannot_read();
+  // The size is but a guess: files of /proc have none, and others may grow or be cut short at this moment.
+  std::string bytes(static_cast<size_t>(is.st_size) + 1, '\0');
+  size_t length = 0;
+  while (true) {
+    if (length == bytes.size()) bytes.resize(2 * length);
+    const ssize_t n = ::read(file.descriptor(), bytes.data() + length, bytes.size() - length);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) cannot_read();
+    if (n == 0) break;
+    length += static_cast<size_t>(n);
+  }
+  bytes.resize(length);
+  return bytes;
 }
 
 void write_file_atomically(const std::string& path, std::string_view content) {

@@ -14,7 +14,7 @@ constexpr std::string_view kPlan = "plan";
 std::string RemoteJournal::plan() const {
   const std::string path = join_path(folder_, kPlan);
   const FileStore& store = file_store(path);
-  return store.kind(path) == PathKind::kFile ? std::string(store.read(path).bytes) : "";
+  return store.kind(path) == PathKind::kFile ? store.read(path) : "";
 }
 
 std::map<ChunkId, ChunkPlace> RemoteJournal::chunks() const {
@@ -23,7 +23,7 @@ std::map<ChunkId, ChunkPlace> RemoteJournal::chunks() const {
   std::vector<std::map<ChunkId, ChunkPlace>> parts(files.size());
   parallel_for(std::ssize(files), [&](int64_t i) {
     const std::string& name = files[static_cast<size_t>(i)].name;
-    if (name != kPlan) read_journal_lines(store.read(join_path(folder_, name)).bytes, parts[static_cast<size_t>(i)]);
+    if (name != kPlan) read_journal_lines(store.read(join_path(folder_, name)), parts[static_cast<size_t>(i)]);
   });
   std::map<ChunkId, ChunkPlace> out;
   for (std::map<ChunkId, ChunkPlace>& part : parts) out.merge(part);

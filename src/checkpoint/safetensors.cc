@@ -1,7 +1,6 @@
 #include "checkpoint/safetensors.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -9,7 +8,6 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/json_text.h"
-#include "base/remote_path.h"
 #include "checkpoint/plain_json.h"
 
 namespace fathom {
@@ -208,34 +206,18 @@ std::optional<DType> parse_safetensors_name(std::string_view name) {
   return std::nullopt;
 }
 
-std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path) { return open(path, Options{}); }
-
-std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path, const Options& options) {
+std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path) {
   std::shared_ptr<SafetensorsFile> file(new SafetensorsFile(path));
-  const FileStore& store = file_store(path);
-  file->reader_ = store.open(path);
-  int64_t size = 0;
-  if (options.map && !is_remote(path)) {
-    FileBytes all = store.read(path);
-    file->mapped_ = all.bytes;
-    file->owner_ = std::move(all.owner);
-    size = static_cast<int64_t>(all.bytes.size());
-  } else {
-    size = store.size(path);
-  }
+  file->reader_ = file_store(path).open(path);
+  const int64_t size = file->reader_->size();
   if (size < kLengthBytes) {
     throw FormatError(path, 0, fmt::format("{} bytes are too few for a safetensors file", size));
   }
-  if (!file->mapped_.empty()) {
-    int64_t length = header_length(path, reinterpret_cast<const std::byte*>(file->mapped_.data()), size);
-    file->read_header(file->mapped_.substr(kLengthBytes, static_cast<size_t>(length)), kLengthBytes + length, size);
-  } else {
-    std::byte prefix[kLengthBytes];
-    file->read(0, prefix);
-    std::string header(static_cast<size_t>(header_length(path, prefix, size)), '\0');
-    file->read(kLengthBytes, std::as_writable_bytes(std::span(header)));
-    file->read_header(header, kLengthBytes + static_cast<int64_t>(header.size()), size);
-  }
+  std::byte prefix[kLengthBytes];
+  file->read(0, prefix);
+  std::string header(static_cast<size_t>(header_length(path, prefix, size)), '\0');
+  file->read(kLengthBytes, std::as_writable_bytes(std::span(header)));
+  file->read_header(header, kLengthBytes + static_cast<int64_t>(header.size()), size);
   return file;
 }
 
@@ -309,19 +291,10 @@ const TensorInfo* SafetensorsFile::find(std::string_view name) const {
 HostArray SafetensorsFile::tensor(std::string_view name) const {
   const TensorInfo* info = find(name);
   if (info == nullptr) throw FormatError(path_, "no tensor '" + std::string(name) + "'");
-  if (mapped_.empty()) {
-    HostArray out = HostArray::allocate(info->dtype, info->sizes);
-    std::span<std::byte> bytes(out.mutable_data(), static_cast<size_t>(info->bytes));
-    if (!bytes.empty()) read(info->offset, bytes);
-    return out;
-  }
-  const auto* data = reinterpret_cast<const std::byte*>(mapped_.data()) + info->offset;
-  if (reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(byte_size(info->dtype)) != 0) {
-    HostArray out = HostArray::allocate(info->dtype, info->sizes);
-    std::memcpy(out.mutable_data(), data, static_cast<size_t>(info->bytes));
-    return out;
-  }
-  return HostArray(info->dtype, info->sizes, data, owner_);
+  HostArray out = HostArray::allocate(info->dtype, info->sizes);
+  std::span<std::byte> bytes(out.mutable_data(), static_cast<size_t>(info->bytes));
+  if (!bytes.empty()) read(info->offset, bytes);
+  return out;
 }
 
 }  // namespace fathom

@@ -36,26 +36,19 @@ struct TensorInfo {
 
 class SafetensorsFile {
  public:
-  struct Options {
-    // Map a local file. When false, and for gs:// and s3://, each tensor's bytes are read when it is asked for.
-    bool map = true;
-  };
-
   // Reads and checks the header: its length, its JSON, no name twice, known element types, sizes that match the bytes,
   // and bytes that tile the file without hole or overlap. Throws FormatError with the path and the byte offset.
   static std::shared_ptr<const SafetensorsFile> open(const std::string& path);
-  static std::shared_ptr<const SafetensorsFile> open(const std::string& path, const Options& options);
 
   const std::string& path() const { return path_; }
   // In the order of their bytes in the file.
   const std::vector<std::string>& names() const { return names_; }
   // Null when the file has no tensor of that name.
   const TensorInfo* find(std::string_view name) const;
-  // The tensor, its data aligned to the size of its element: a view that keeps the mapping alive, or, where the file
-  // puts it at another address, a copy. Throws FormatError naming file and tensor when it is absent.
+  // The tensor, read now. Throws FormatError naming file and tensor when it is absent, and as read() does.
   HostArray tensor(std::string_view name) const;
-  // Fills `out` with bytes of the file from `offset` on (TensorInfo::offset is where a tensor begins), without the
-  // mapping: a file that was cut short since it was opened is a FormatError. Thread-safe.
+  // Fills `out` with bytes of the file from `offset` on (TensorInfo::offset is where a tensor begins). A file that was
+  // cut short since it was opened is a FormatError. Thread-safe.
   void read(int64_t offset, std::span<std::byte> out) const { reader_->read(offset, out); }
   // The strings of the header's `__metadata__`.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -67,8 +60,6 @@ class SafetensorsFile {
   bool read_plain_header(std::string_view header);
 
   std::string path_;
-  std::string_view mapped_;  // the whole file, or empty when it is not mapped
-  std::shared_ptr<const void> owner_;
   std::unique_ptr<const FileReader> reader_;
   std::vector<std::string> names_;
   std::map<std::string, TensorInfo, std::less<>> tensors_;

@@ -89,10 +89,10 @@ bool read_plain_index(std::string_view text, ShardIndex& index) {
 ShardIndex read_shard_index(const std::string& path) {
   ShardIndex index;
   try {
-    FileBytes file = file_store(path).read(path);
-    if (read_plain_index(file.bytes, index)) return index;
-    if (find_deep_json(file.bytes) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
-    Json root = Json::parse(file.bytes);
+    const std::string file = file_store(path).read(path);
+    if (read_plain_index(file, index)) return index;
+    if (find_deep_json(file) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+    Json root = Json::parse(file);
     if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object()) {
       throw FormatError(path, "no object \"weight_map\" in it: it is not the index of a sharded model");
     }
@@ -118,14 +118,14 @@ bool TensorFolder::is_model_folder(const std::string& path) {
   return has_file(path, kModelFile) || has_file(path, kModelIndex);
 }
 
-TensorFolder TensorFolder::open(const std::string& path, const SafetensorsFile::Options& options) {
+TensorFolder TensorFolder::open(const std::string& path) {
   TensorFolder folder;
   folder.path_ = path;
   bool single = has_file(path, kModelFile);
   if (has_file(path, kModelIndex)) {
     std::string index_path = join_path(path, kModelIndex);
     ShardIndex index = read_shard_index(index_path);
-    auto shards = open_shards(path, index, options);
+    auto shards = open_shards(path, index);
     if (single && !shards.contains(std::string(kModelFile))) {
       throw FormatError(path, fmt::format("it holds both {} and {}, which does not name it: which of them is the model "
                                           "is not clear; remove one",
@@ -141,7 +141,7 @@ TensorFolder TensorFolder::open(const std::string& path, const SafetensorsFile::
       throw FormatError(index_path, "tensors that the index lists are not in their files: " + listed(absent, kListed));
     }
   } else if (single) {
-    auto file = SafetensorsFile::open(join_path(path, kModelFile), options);
+    auto file = SafetensorsFile::open(join_path(path, kModelFile));
     for (const std::string& name : file->names()) folder.tensors_.emplace(name, file);
     for (const auto& [name, unused] : folder.tensors_) folder.names_.push_back(name);
   } else {

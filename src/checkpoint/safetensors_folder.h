@@ -30,8 +30,7 @@ class TensorFolder {
   // when the index and the shards disagree (all missing shards, and all tensors that are listed but absent, in one
   // error) or when the folder holds a single file and an index that does not name it. Tensors that a shard holds but
   // the index does not list are not part of the model.
-  static TensorFolder open(const std::string& path, const SafetensorsFile::Options& options);
-  static TensorFolder open(const std::string& path) { return open(path, SafetensorsFile::Options{}); }
+  static TensorFolder open(const std::string& path);
 
   // Whether the folder has model.safetensors or an index.
   static bool is_model_folder(const std::string& path);

@@ -123,7 +123,7 @@ void StepWriter::take_marks(std::chrono::seconds limit) {
   while (!late.empty()) {
     std::erase_if(late, [&](int process) {
       if (store.kind(mark(process)) != PathKind::kFile) return false;
-      read_journal_lines(store.read(mark(process)).bytes, places_);
+      read_journal_lines(store.read(mark(process)), places_);
       return true;
     });
     if (late.empty()) return;

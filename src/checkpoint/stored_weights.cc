@@ -50,7 +50,7 @@ StoredWeights StoredWeights::open(const std::string& path) {
   const PathKind kind = file_store(path).kind(path);
   if (kind == PathKind::kAbsent) throw ConfigError(path + ": no such file or folder");
   if (kind == PathKind::kFile) {
-    out.file_ = SafetensorsFile::open(path, {.map = false});
+    out.file_ = SafetensorsFile::open(path);
     for (const std::string& name : out.file_->names()) out.tensors_.push_back(stored(name, *out.file_->find(name)));
     std::ranges::sort(out.tensors_, {}, &StoredTensor::name);
   } else if (TensorFolder::is_model_folder(path)) {

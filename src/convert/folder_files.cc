@@ -116,7 +116,7 @@ void copy_files(const FolderCopy& copy, const std::vector<FolderFile>& files) {
   for (const FolderFile& file : files) {
     const std::string from = join_path(copy.from, file.path), to = join_path(copy.to, file.path);
     if (file.path == kModelConfig && !copy.changes.empty()) {
-      file_store(to).write_atomically(to, changed_config(from, file_store(from).read(from).bytes, copy.changes));
+      file_store(to).write_atomically(to, changed_config(from, file_store(from).read(from), copy.changes));
     } else {
       copy_file(from, to, file.bytes);
     }

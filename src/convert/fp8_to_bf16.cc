@@ -81,10 +81,7 @@ const ConfigChanges& without_quantization() {
 class Conversion {
  public:
   Conversion(const std::string& input, std::string output, const ConversionOptions& options)
-      : limit_(options.threads),
-        output_(std::move(output)),
-        folder_(TensorFolder::open(input, {.map = false})),
-        dequantizer_(folder_) {
+      : limit_(options.threads), output_(std::move(output)), folder_(TensorFolder::open(input)), dequantizer_(folder_) {
     check_places(input);
     if (!dequantizer_.any()) {
       throw FormatError(input, "no tensor in it is quantized (float8 or FP4 with scales): there is nothing to convert");
@@ -180,9 +177,9 @@ class Conversion {
         if (found == SafetensorsShard::Found::kOther) refuse(entry.name);
         shard->second.whole = found == SafetensorsShard::Found::kWhole;
       } else if (entry.name == kModelIndex) {
-        if (entry.is_folder || file_store(path).read(path).bytes != index_) refuse(entry.name);
+        if (entry.is_folder || file_store(path).read(path) != index_) refuse(entry.name);
       } else if (entry.name == kModelConfig) {
-        if (entry.is_folder || !is_our_config(file_store(path).read(path).bytes)) refuse(entry.name);
+        if (entry.is_folder || !is_our_config(file_store(path).read(path))) refuse(entry.name);
       } else if (entry.name.ends_with(".safetensors") && !std::ranges::count(files_, entry.name, &FolderFile::path)) {
         refuse(entry.name);
       }
@@ -192,8 +189,8 @@ class Conversion {
   bool is_our_config(std::string_view text) const {
     if (!std::ranges::count(files_, kModelConfig, &FolderFile::path)) return false;
     const std::string path = join_path(folder_.path(), kModelConfig);
-    const FileBytes source = file_store(path).read(path);
-    return text == source.bytes || text == changed_config(path, source.bytes, without_quantization());
+    const std::string source = file_store(path).read(path);
+    return text == source || text == changed_config(path, source, without_quantization());
   }
 
   int64_t bytes_to_write() const {

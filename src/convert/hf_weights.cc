@@ -65,7 +65,7 @@ void note_quantization(const TensorFolder& folder, const Dequantizer& dequantize
   const std::string path = join_path(folder.path(), "config.json");
   const FileStore& store = file_store(path);
   if (store.kind(path) != PathKind::kFile) return;
-  const auto config = nlohmann::json::parse(store.read(path).bytes, nullptr, /*allow_exceptions=*/false);
+  const auto config = nlohmann::json::parse(store.read(path), nullptr, /*allow_exceptions=*/false);
   if (!config.is_object() || !config.contains("quantization_config") || config["quantization_config"].is_null()) return;
   log_warning("{}: quantization_config: no tensor of the folder is quantized; they are read as they are", path);
 }

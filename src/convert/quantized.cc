@@ -60,9 +60,9 @@ std::pair<int64_t, int64_t> block_of(const TensorFolder& folder) {
   const std::string path = join_path(folder.path(), "config.json");
   const FileStore& store = file_store(path);
   if (store.kind(path) != PathKind::kFile) return {kBlock, kBlock};
-  const FileBytes text = store.read(path);
-  if (find_deep_json(text.bytes) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
-  const Json config = Json::parse(text.bytes, nullptr, /*allow_exceptions=*/false);
+  const std::string text = store.read(path);
+  if (find_deep_json(text) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+  const Json config = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) throw FormatError(path, "it is not a JSON object");
   const auto quantization = config.find("quantization_config");
   if (quantization == config.end() || !quantization->is_object()) return {kBlock, kBlock};

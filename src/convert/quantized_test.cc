@@ -212,7 +212,7 @@ TEST_F(QuantizedFolder, AFileCutShortMeanwhileIsOneError) {
   add("a.weight", DType::kF8E4M3FN, {256, 256}, 0x38);
   add_floats("a.weight_scale_inv", {2, 2}, 1);
   write();
-  const TensorFolder folder = TensorFolder::open(folder_.path(), {.map = false});
+  const TensorFolder folder = TensorFolder::open(folder_.path());
   const Dequantizer dequantizer(folder);
   std::filesystem::resize_file(folder_ / kModelFile, 5000);
   std::vector<uint16_t> out(256 * 256);

@@ -68,10 +68,9 @@ std::map<std::string, std::string> companions(const CompanionCopy& copy) {
   for (const FolderEntry& entry : source.list(home)) {
     if (!is_companion(entry)) continue;
     const std::string path = join_path(home, entry.name);
-    const FileBytes file = source.read(path);
+    std::string file = source.read(path);
     const bool is_config = entry.name == kModelConfig;
-    out[entry.name] =
-        is_config ? changed_config(path, file.bytes, changes_of(path, file.bytes, copy)) : std::string(file.bytes);
+    out[entry.name] = is_config ? changed_config(path, file, changes_of(path, file, copy)) : std::move(file);
   }
   return out;
 }

@@ -105,10 +105,10 @@ std::string choose_version(const TfdsQuery& query, const Name& name, const std::
 // --- dataset_info.json
 
 json read_info(const std::string& path) {
-  const FileBytes text = file_store(path).read(path);
-  if (find_deep_json(text.bytes) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+  const std::string text = file_store(path).read(path);
+  if (find_deep_json(text) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
   try {
-    return json::parse(text.bytes);
+    return json::parse(text);
   } catch (const json::exception& e) {
     throw FormatError(path, std::string("not JSON: ") + e.what());
   }

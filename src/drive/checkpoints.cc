@@ -79,7 +79,7 @@ bool may_go_on(const Config& config) {
   if (any) return true;
   const std::string saved = join_path(config.run_directory, kConfig);
   if (!is_file(join_path(folder, kNoneYet)) || !is_file(saved)) return false;
-  if (file_store(saved).read(saved).bytes != to_yaml(config)) return false;
+  if (file_store(saved).read(saved) != to_yaml(config)) return false;
   log_info("{}: the run was ended before its first checkpoint was whole: it begins again", config.run_directory);
   return true;
 }
@@ -116,8 +116,8 @@ void Checkpoints::require_same_run(const std::string& folder) const {
                                      "seen by its arrays alone");
     return;
   }
-  const FileBytes saved = file_store(path).read(path);
-  const std::vector<std::string> others = keys_of_another_run(std::string(saved.bytes), config_, path);
+  const std::string saved = file_store(path).read(path);
+  const std::vector<std::string> others = keys_of_another_run(saved, config_, path);
   if (others.empty()) return;
   throw ConfigError(fmt::format("{}: the checkpoint is of another run: {}; take another run_name, or its values",
                                 folder, fmt::join(others, ", ")));
@@ -174,7 +174,7 @@ SavedRun Checkpoints::load(const Session& session) {
 std::optional<DataState> Checkpoints::data_position(const std::string& folder) const {
   for (int process : {writer_.share().process, 0}) {
     const std::string path = join_path(folder, position_file(process));
-    if (is_file(path)) return DataState::parse(file_store(path).read(path).bytes, path);
+    if (is_file(path)) return DataState::parse(file_store(path).read(path), path);
   }
   if (is_file(join_path(folder, kConfig))) throw FormatError(join_path(folder, position_file(0)), "it is not there");
   return std::nullopt;  // a peer's

@@ -43,7 +43,7 @@ HostArray floats(const SafetensorsFile& file, const std::string& name) {
 
 void need_rank(const SafetensorsFile& file, const std::string& name, size_t rank) {
   if (file.find(name) == nullptr) throw IncompleteReference(file.path(), name + " is missing");
-  size_t found = file.tensor(name).sizes().size();
+  size_t found = file.find(name)->sizes.size();
   if (found != rank) throw FormatError(file.path(), fmt::format("{} has {} axes instead of {}", name, found, rank));
 }
 
@@ -238,7 +238,7 @@ std::vector<LogitsReference> read_batch_logits(const std::string& path) {
   need_rank(file, "batch.logits", 3);
   std::vector<int32_t> tokens = token_ids(file, "batch.tokens");
   HostArray logits = floats(file, "batch.logits");
-  const std::vector<int64_t> sizes = file.tensor("batch.tokens").sizes();
+  const std::vector<int64_t>& sizes = file.find("batch.tokens")->sizes;
   const std::vector<int64_t>& of_logits = logits.sizes();
   if (of_logits[0] != sizes[0] || of_logits[1] != sizes[1]) {
     throw IncompleteReference(path, fmt::format("batch.logits is [{} {} v], batch.tokens [{} {}]", of_logits[0],
@@ -277,7 +277,7 @@ IntermediatesFile read_intermediates(const std::string& path) {
 TrainingTokens read_training_tokens(const std::string& path) {
   auto file = SafetensorsFile::open(path);
   need_rank(*file, "tokens", 2);
-  const std::vector<int64_t> sizes = file->tensor("tokens").sizes();
+  const std::vector<int64_t>& sizes = file->find("tokens")->sizes;
   if (sizes[1] < 2) throw FormatError(path, "tokens must have two tokens a row or more: inputs and targets overlap");
   return {"train_batch.safetensors", sizes[0], sizes[1] - 1, token_ids(*file, "tokens")};
 }

@@ -12,8 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
-#include "base/mapped_file.h"
 
 namespace fathom {
 namespace {
@@ -30,8 +30,8 @@ int64_t step_of(const std::string& path, size_t offset, std::string_view line) {
 // How many bytes of the file are records of steps before `first_step`. Records stand in the order of their steps, so
 // the others are a tail; a line that was cut off in writing is one of them.
 int64_t bytes_to_keep(const std::string& path, const std::string& shown, int64_t first_step) {
-  auto file = MappedFile::open(path);
-  std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  const std::string file = read_file(path);
+  const std::string_view text(file);
   size_t end = text.rfind('\n') + 1;  // npos + 1 is 0
   while (first_step > 0 && end > 0) {
     size_t begin = end == 1 ? 0 : text.rfind('\n', end - 2) + 1;
@@ -43,8 +43,8 @@ int64_t bytes_to_keep(const std::string& path, const std::string& shown, int64_t
 
 // Of the last record of the first `bytes`.
 int64_t last_step(const std::string& path, const std::string& shown, int64_t bytes) {
-  auto file = MappedFile::open(path);
-  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), static_cast<size_t>(bytes));
+  const std::string file = read_file(path);
+  const std::string_view text = std::string_view(file).substr(0, static_cast<size_t>(bytes));
   const size_t begin = text.size() < 2 ? 0 : text.rfind('\n', text.size() - 2) + 1;
   return step_of(shown, begin, text.substr(begin));
 }

@@ -16,7 +16,6 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/mapped_file.h"
 
 namespace fathom {
 namespace {
@@ -47,8 +46,8 @@ std::optional<Executable> load(const std::string& path, const std::shared_ptr<co
     return std::nullopt;
   }
   try {
-    auto file = MappedFile::open(path);
-    auto bytes = payload({reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()});
+    const std::string entry = read_file(path);  // not mapped: another process may cut it short
+    auto bytes = payload(entry);
     if (!bytes) {
       log_warning("{}: damaged entry of the compile cache; compiling again", path);
       return std::nullopt;

@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
+#include <thread>
 
 #include "base/file.h"
 #include "runtime/compile_cache.h"
@@ -92,6 +94,23 @@ TEST_P(CompileCacheTest, DamagedEntryIsCompiledAgainAndRepaired) {
     EXPECT_EQ(run(1), Result(10, false));
     EXPECT_EQ(run(1), Result(10, true));
   }
+}
+
+// Mapped, it would end the process.
+TEST_P(CompileCacheTest, EntryThatIsCutShortWhileItIsReadIsCompiledAgain) {
+  run(1);
+  const std::string path = entry(1);
+  const uintmax_t whole = fs::file_size(path);
+  std::atomic<bool> done = false;
+  std::thread cutting([&] {
+    for (std::error_code none; !done;) {
+      fs::resize_file(path, 100, none);
+      fs::resize_file(path, whole, none);
+    }
+  });
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(run(1).first, 10);
+  done = true;
+  cutting.join();
 }
 
 TEST_P(CompileCacheTest, EntryThatThePluginRefusesIsCompiledAgain) {

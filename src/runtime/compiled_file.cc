@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/mapped_file.h"
 #include "runtime/compile_cache.h"
 
 namespace fathom {
@@ -119,8 +118,8 @@ Executable load_compiled_file(const std::string& path, const std::shared_ptr<con
   if (!std::filesystem::is_regular_file(path)) {
     refuse(path, "there is no such file; `fathom train_compile` with the same keys writes it");
   }
-  auto file = MappedFile::open(path);
-  auto [made_for, payload] = parse(path, {reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()});
+  const std::string file = read_file(path);
+  auto [made_for, payload] = parse(path, file);
   for (const Field& f : kFields) {
     if (made_for.*f.value == wanted.*f.value) continue;
     refuse(path, fmt::format("made for {}: '{}', here it is '{}'; compile again with `fathom train_compile`, or leave "

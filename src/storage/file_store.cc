@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/mapped_file.h"
 #include "base/partial_file.h"
 #include "base/remote_path.h"
 #include "base/waiting.h"
@@ -109,11 +108,6 @@ class LocalStore final : public FileStore {
     uintmax_t size = fs::file_size(path, fault);
     if (fault) throw FormatError(path, "cannot read: " + fault.message());
     return static_cast<int64_t>(size);
-  }
-
-  FileBytes read(const std::string& path) const override {
-    std::shared_ptr<const MappedFile> file = MappedFile::open(path);
-    return {{reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()}, file};
   }
 
   std::unique_ptr<const FileReader> open(const std::string& path) const override {
@@ -229,13 +223,6 @@ class ObjectStore final : public FileStore {
     return size;
   }
 
-  FileBytes read(const std::string& path) const override {
-    const std::unique_ptr<const FileReader> file = open(path);
-    auto text = std::make_shared<std::string>(static_cast<size_t>(file->size()), '\0');
-    file->read(0, std::as_writable_bytes(std::span(*text)));
-    return {*text, text};
-  }
-
   std::unique_ptr<const FileReader> open(const std::string& path) const override { return arrow_module().open(path); }
 
   std::vector<FolderEntry> list(const std::string& path) const override {
@@ -262,6 +249,13 @@ class ObjectStore final : public FileStore {
 };
 
 }  // namespace
+
+std::string FileStore::read(const std::string& path) const {
+  const std::unique_ptr<const FileReader> file = open(path);
+  std::string bytes(static_cast<size_t>(file->size()), '\0');
+  file->read(0, std::as_writable_bytes(std::span(bytes)));
+  return bytes;
+}
 
 const FileStore& file_store(std::string_view path) {
   static const LocalStore local;

@@ -20,12 +20,6 @@ struct FolderEntry {
   friend bool operator==(const FolderEntry&, const FolderEntry&) = default;
 };
 
-// The bytes of a file, mapped (local) or in memory, alive as long as `owner`.
-struct FileBytes {
-  std::string_view bytes;
-  std::shared_ptr<const void> owner;
-};
-
 // An open file, for reads at any place.
 class FileReader {
  public:
@@ -68,7 +62,8 @@ class FileStore {
   virtual PathKind kind(const std::string& path) const = 0;
   // Bytes of a file that must exist.
   virtual int64_t size(const std::string& path) const = 0;
-  virtual FileBytes read(const std::string& path) const = 0;
+  // The whole file. Not mapped, for a mapped file that is cut short ends the process.
+  std::string read(const std::string& path) const;
   // A file that must exist.
   virtual std::unique_ptr<const FileReader> open(const std::string& path) const = 0;
   // Entries of a folder that must exist, sorted by name; not recursive.

@@ -25,8 +25,8 @@ TEST(LocalStore, WritesReadsListsAndRemoves) {
   EXPECT_EQ(store.kind(path), PathKind::kFile);
   EXPECT_EQ(store.kind(folder / "a"), PathKind::kFolder);
   EXPECT_EQ(store.size(path), 10);
-  EXPECT_EQ(store.read(path).bytes, "0123456789");
-  EXPECT_EQ(store.read(folder / "a/another").bytes, "");
+  EXPECT_EQ(store.read(path), "0123456789");
+  EXPECT_EQ(store.read(folder / "a/another"), "");
   EXPECT_THAT(store.list(folder / "a"), ElementsAre(FolderEntry{"another", 0, false}, FolderEntry{"b", 0, true}));
   EXPECT_THAT(store.list(folder / "a/b"), ElementsAre(FolderEntry{"file", 10, false}));
   store.remove(folder / "a");
@@ -78,14 +78,14 @@ TEST(LocalStore, AFileAppearsWhenItIsFinishedAndNotBefore) {
   file->append("two");
   EXPECT_EQ(store.kind(folder / "a/file"), PathKind::kAbsent);
   file->finish();
-  EXPECT_EQ(store.read(folder / "a/file").bytes, "one, two");
+  EXPECT_EQ(store.read(folder / "a/file"), "one, two");
 
   std::unique_ptr<FileInParts> parts = store.in_parts(folder / "b/file");
   parts->resize(8);
   parts->write(5, "two");
   parts->write(0, "one, ");
   parts->finish();
-  EXPECT_EQ(store.read(folder / "b/file").bytes, "one, two");
+  EXPECT_EQ(store.read(folder / "b/file"), "one, two");
 }
 
 // Arrow's file system in memory stands for an object store.
@@ -117,7 +117,7 @@ TEST(ParquetFile, ABrokenFileIsNamedWithTheReason) {
   std::string text = folder.write("text.parquet", "this is not a parquet file, however long it goes on");
   EXPECT_THAT([&] { ParquetFile(text, "text"); },
               ThrowsMessage<FormatError>(testing::AllOf(HasSubstr(text + ": "), HasSubstr("magic bytes not found"))));
-  std::string whole(file_store("").read("tests/data/data/corpus.parquet").bytes);
+  std::string whole(file_store("").read("tests/data/data/corpus.parquet"));
   std::string cut = folder.write("cut.parquet", std::string_view{whole}.substr(0, whole.size() / 2));
   EXPECT_THAT([&] { ParquetFile(cut, "text"); }, ThrowsMessage<FormatError>(HasSubstr(cut + ": ")));
   for (size_t i = 1000; i < 3000; ++i) whole[i] = '\xff';
@@ -143,7 +143,7 @@ TEST(ParquetFile, APageThatIsNotWhatItsChecksumSaysIsAnError) {
 // Numbers of the footer, in Thrift's compact form, replaced by others of the same length.
 TEST(ParquetFile, AFooterOfSizesThatCannotBeIsAnErrorNotAnAllocation) {
   TemporaryFolder folder;
-  const std::string whole(file_store("").read("tests/data/data/corpus.parquet").bytes);
+  const std::string whole(file_store("").read("tests/data/data/corpus.parquet"));
   auto says = [&](std::string_view was, std::string_view becomes, size_t before = std::string::npos) {
     std::string changed = whole;
     const size_t at = changed.rfind(was, before);

@@ -72,7 +72,7 @@ std::string read_whole(const std::string& path, int64_t most) {
   const FileStore& store = file_store(path);
   const int64_t size = store.size(path);
   if (size > most) throw FormatError(path, fmt::format("{} bytes long; {} are the most", size, most));
-  return std::string(store.read(path).bytes);
+  return store.read(path);
 }
 
 json read_json(const std::string& path, std::vector<std::string>& keys) {

@@ -80,7 +80,7 @@ Layer auto_model_layer(const LayerStack& stack, const Environment& environment, 
       const int64_t size = store.size(path);
       if (size > kMost) throw FormatError(path, fmt::format("{} bytes long; {} are the most", size, kMost));
       Problems problems;
-      Layer layer = hf_model_layer(std::string(store.read(path).bytes), path, problems);
+      Layer layer = hf_model_layer(store.read(path), path, problems);
       problems.throw_if_any();  // what follows from wrong dimensions is no news
       return layer;
     }
