@@ -117,6 +117,7 @@ struct Config {
   bool float32_gate_logits = false;
   bool float32_weight_sum = true;
   double load_balance_loss_weight = 0;
+  bool moe_use_megatron_seq_aux_loss = false;  // the balance loss of the V3 report
 
   // --- Multi-token prediction and the sparse-attention indexer.
   int64_t mtp_num_layers = 0;

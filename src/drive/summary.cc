@@ -57,6 +57,20 @@ std::string schedule_text(const Config& c) {
   return out;
 }
 
+// Nothing where nothing keeps the experts in balance.
+std::string balance_text(const Config& c) {
+  std::string out;
+  if (c.load_balance_loss_weight > 0) {
+    const bool report = c.moe_use_megatron_seq_aux_loss && c.routed_score_func == ScoreFunc::kSigmoid;
+    out = fmt::format("loss of weight {}, {}", c.load_balance_loss_weight,
+                      report ? "the V3 report's, of each sequence, summed over layers" : "mean over layers");
+  }
+  if (c.routed_bias_update_rate > 0) {
+    out += fmt::format("{}router's bias moved by {} a step", out.empty() ? "" : "; ", c.routed_bias_update_rate);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string summarize(const Config& c, const DeviceMesh& mesh, const SummaryFacts& facts) {
@@ -68,6 +82,7 @@ std::string summarize(const Config& c, const DeviceMesh& mesh, const SummaryFact
   line("devices", fmt::format("{}; {}", device, mesh_text(mesh)));
   line("batch", batch_text(c, mesh));
   line("training", schedule_text(c));
+  if (const std::string balance = balance_text(c); !balance.empty()) line("balance", balance);
   line("numbers", fmt::format("activations {}, parameters {}, products {}", name(c.dtype), name(c.weight_dtype),
                               name_of(c.matmul_precision)));
   line("layers", fmt::format("{}, remat {}, attention {}", c.scan_layers ? "scanned" : "unrolled",

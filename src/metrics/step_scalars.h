@@ -84,6 +84,10 @@ inline constexpr StepScalar kStepScalars[] = {
      .eval_mean = "eval/avg_indexer_loss",
      .eval_label = "avg_indexer_loss",
      .eval_decimals = 6},
+    // The largest load of an expert over the mean, the largest of all layers; the part of the choices that was dropped,
+    // where choices can be.
+    {.name = "moe_max_load_ratio", .metric = "learning/moe_max_load_ratio"},
+    {.name = "moe_dropped_fraction", .metric = "learning/moe_dropped_fraction"},
     {.name = "raw_grad_norm", .metric = "learning/raw_grad_norm"},  // before clipping
     {.name = "grad_norm", .metric = "learning/grad_norm"},          // after clipping
     {.name = "param_norm", .metric = "learning/param_norm"},        // after the step

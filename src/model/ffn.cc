@@ -54,15 +54,29 @@ Value count_dropped(Value counted, Value kept) {
   return reduce_sum(convert(dropped, DType::kS32), "");
 }
 
+// [b e]: the share of each row's choices that fell on an expert.
+Value share_of_choices(const ModelConfig& m, Value experts) {
+  return reduce_mean(reduce_sum(one_hot(experts, {"e", m.experts}, DType::kF32), "k") / m.top_k, "s");
+}
+
 // w E^2 mean over rows and experts of f P: f, the share of a row's choices that fell on e; P, the mean over the row of
 // softmax(scores with bias)_e. This is what MaxText 0.2.5 computes in its dense path, and what is computed here in
 // every form of the experts; in its grouped path MaxText leaves the bias out.
 Value balance_loss(const ModelConfig& m, const Routing& r) {
-  Value share = reduce_sum(one_hot(r.experts, {"e", m.experts}, DType::kF32), "k") / m.top_k;  // [b s e]
-  Value probability = softmax(r.choice, "e");
-  Value product = reduce_mean(share, "s") * reduce_mean(probability, "s");  // [b e]
+  Value product = share_of_choices(m, r.experts) * reduce_mean(softmax(r.choice, "e"), "s");  // [b e]
   const double e = static_cast<double>(m.experts);
   return reduce_mean(product, "b e") * (m.load_balance_weight * e * e);
+}
+
+// V3 report, eq. 17-20, of each row: w sum over experts of f P with f = E / k times the share of the choices, made by
+// the scores alone, without bias and groups; P the mean over the row of the scores divided by their sum. The layers'
+// losses are added up, and the model takes their mean: so each is weighed by their number.
+Value sequence_balance_loss(const ModelConfig& m, const Routing& r) {
+  Value best = top_k(stop_gradient(r.scores), "e", m.top_k, "k").indices;
+  Value normalised = r.scores / (reduce_sum(r.scores, "e") + 1e-20);
+  Value product = share_of_choices(m, best) * reduce_mean(normalised, "s");  // [b e]
+  const double e = static_cast<double>(m.experts), layers = static_cast<double>(m.moe_layers());
+  return reduce_mean(product, "b e") * (m.load_balance_weight * e * e * layers);
 }
 
 // ---- experts ----
@@ -218,7 +232,9 @@ MoeOut moe(const ModelConfig& m, const MoeWeights& w, Value x, Value segments) {
   out.routing = route(m, w, x);
   Value counted = segments ? of_real_tokens(out.routing.experts, segments) : out.routing.experts;
   out.load = count_tokens(counted, m.experts);
-  if (m.load_balance_weight > 0) out.balance_loss = balance_loss(m, out.routing);
+  if (m.load_balance_weight > 0) {
+    out.balance_loss = m.sequence_balance ? sequence_balance_loss(m, out.routing) : balance_loss(m, out.routing);
+  }
   {
     Scope experts(x.graph(), "experts");
     RoutedSum routed = routed_sum(m, w.experts, x, out.routing);

@@ -194,6 +194,39 @@ TEST(Moe, BalanceLossFollowsItsFormulaPerRow) {
   EXPECT_NEAR(got[0].view<float>()[0], 0.01 * e * e * sum / (2 * e), 1e-7);
 }
 
+// V3 report, eq. 17-20, summed over the three layers of the model.
+TEST(Moe, BalanceLossOfTheReportFollowsItsFormula) {
+  ModelConfig m = tiny_v3();
+  m.load_balance_weight = 0.01;
+  m.sequence_balance = true;
+  Block block(m);
+  MoeOut out = moe(m, block.w, block.x);
+  block.graph->root().results = {out.balance_loss, out.routing.scores,
+                                 gradients(out.balance_loss, {block.w.router})[0]};
+  auto got = run_graph(std::move(block.graph), block.inputs);
+  auto x = got[1].view<float>();
+  const size_t e = 8, k = 3, s = 5;
+  double sum = 0;
+  for (size_t b = 0; b < 2; ++b) {
+    std::vector<double> p(e, 0), f(e, 0);
+    for (size_t t = b * s; t < (b + 1) * s; ++t) {
+      double total = 0;
+      for (size_t i = 0; i < e; ++i) total += static_cast<double>(x[t * e + i]);
+      for (size_t i = 0; i < e; ++i) {
+        p[i] += static_cast<double>(x[t * e + i]) / total / s;
+        size_t better = 0;
+        for (size_t j = 0; j < e; ++j) better += x[t * e + j] > x[t * e + i] ? 1 : 0;
+        if (better < k) f[i] += static_cast<double>(e) / static_cast<double>(k * s);
+      }
+    }
+    for (size_t i = 0; i < e; ++i) sum += f[i] * p[i];
+  }
+  EXPECT_NEAR(got[0].view<float>()[0], 3 * 0.01 * sum / 2, 1e-7);
+  float largest = 0;
+  for (float v : got[2].view<float>()) largest = std::max(largest, std::abs(v));
+  EXPECT_GT(largest, 1e-6F);
+}
+
 // What is kept does not depend on where a row stands, and a token beyond the capacity loses that expert alone.
 TEST(Moe, ExpertsKeepTheFirstTokensOfEachRow) {
   ModelConfig m = tiny_v3();

@@ -63,6 +63,7 @@ ModelConfig model_config(const Config& c) {
           .grouped = c.sparse_matmul,
           .capacity_factor = c.capacity_factor,
           .load_balance_weight = c.load_balance_loss_weight,
+          .sequence_balance = c.moe_use_megatron_seq_aux_loss && c.routed_score_func == ScoreFunc::kSigmoid,
           .counts_padding = c.defaults == DefaultsKind::kMaxtext,
           .indexer = c.use_indexer,
           .indexer_heads = c.indexer_n_heads,

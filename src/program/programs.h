@@ -25,6 +25,7 @@ ArgSpec batch_argument(const StateSpec& state, const BatchShape& shape);
 //   gives: the entries that it changes (trained parameters, their moments, step), each in the memory of its argument;
 //          scalars f32: the rows of metrics/step_scalars.h that a program makes, and stop, the largest of the wishes;
 //          targets s32: how many targets count;
+//          expert_load [l e] s32: of each layer with experts the tokens that chose each expert, padding left out;
 //          gradient_squares and parameter_squares f32: for each trained array the sum of squares of its gradient before
 //          clipping, and of the array after the step.
 // With gradient_accumulation_steps = A, micro-batch i has the rows i, i + A, i + 2A, ...

@@ -6,6 +6,7 @@
 #include "graph/grad/gradients.h"
 #include "graph/region_ops.h"
 #include "program/builder.h"
+#include "train/balance.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -120,26 +121,32 @@ LossAndGradients accumulated(const Config& config, const StateSpec& spec, std::s
   const size_t scalars = summed_scalars(spec.model).size();
   std::vector<Value> init(scalars, zeros(g, {DType::kF32, {}}));
   init.push_back(zeros(g, {DType::kS32, {}}));
+  for (const TensorType& type : load_types(spec.model)) init.push_back(zeros(g, type));
+  const size_t first_gradient = init.size();
   for (const Value& p : trained) init.push_back(zeros(g, {DType::kF32, p.shape()}));
   std::vector<Value> stacks;
   for (const auto& field : batch.fields()) stacks.push_back(micro_batches(batch.*field.member, count));
-  ValuesByName names;
+  LossSums names;
   auto micro_step = [&](Value, std::span<const Value> carry, std::span<const Value> x) {
     BatchFields<Value> micro;
     for (size_t i = 0; i < x.size(); ++i) micro.*micro.fields()[i].member = x[i];
     LossAndGradients part = of_batch(config, spec, state, micro, constant(g, places, {DType::kF32, {}}));
-    names = part.sums.sums;
+    names = part.sums;
     std::vector<Value> parts = part.sums.sums.values();
     parts.push_back(part.sums.targets);
+    for (const auto& [name, count] : part.sums.loads) parts.push_back(count);
     for (const Value& d : part.gradients) parts.push_back(convert(d, DType::kF32));
     for (size_t i = 0; i < parts.size(); ++i) parts[i] = carry[i] + parts[i];
     return ScanBody{.carry = parts, .stack = {}};
   };
   std::vector<Value> total = scan(g, {.axis = "a", .length = count}, init, stacks, micro_step).carry;
-  LossAndGradients out{.sums = {names.with(std::span(total).first(scalars)), total[scalars]}, .gradients = {}};
+  LossAndGradients out{.sums = {.sums = names.sums.with(std::span(total).first(scalars)),
+                                .targets = total[scalars],
+                                .loads = names.loads.with(std::span(total).subspan(scalars + 1))},
+                       .gradients = {}};
   Value scale = places / divisor(out.sums.targets);
   for (size_t i = 0; i < trained.size(); ++i) {
-    out.gradients.push_back(convert(total[scalars + 1 + i] * scale, trained[i].dtype()));
+    out.gradients.push_back(convert(total[first_gradient + i] * scale, trained[i].dtype()));
   }
   return out;
 }
@@ -252,6 +259,29 @@ ValuesByName gradient_squares(const StateSpec& spec, std::span<const Value> grad
   return out;
 }
 
+// The tokens of each expert that a router's bias is of, [e] or [l e]: a part of `load` [l e], in which the layers of
+// all stacks with experts follow one another. Null for a stack that training leaves off.
+Value load_of(const StateSpec& spec, const StateEntry& bias, Value load) {
+  const std::vector<Stack> all = stacks(spec.model);
+  const size_t own = *spec.param(bias).stack;
+  int64_t first = 0;
+  for (size_t i = 0; i < own; ++i) first += all[i].kind == LayerKind::kMoe ? all[i].count : 0;
+  if (first >= load.size("l")) return {};
+  const int64_t layer = spec.arrays[bias.array].layer;
+  if (layer < 0) return slice(load, "l", first, first + all[own].count);
+  return squeeze(slice(load, "l", first + layer, first + layer + 1), "l");
+}
+
+// What no gradient moves: the routers' biases, by the load of the whole batch.
+void move_by_rule(const Config& config, const StateSpec& spec, std::span<const Value> state, const LossSums& sums,
+                  std::vector<Value>& next) {
+  if (config.routed_bias_update_rate <= 0) return;
+  for (size_t i : spec.with_role(StateRole::kMovedByRule)) {
+    Value load = load_of(spec, spec.entries[i], sums.loads.find("load"));
+    if (load) next[i] = moved_bias(state[i], load, config.routed_bias_update_rate);
+  }
+}
+
 Value sum_of(const ValuesByName& scalars) {
   std::vector<Value> parts;
   for (const Value& v : scalars.values()) parts.push_back(expand(v, "i"));
@@ -277,6 +307,7 @@ Program train_step(const Config& config, const StateSpec& spec, const BatchShape
       update(config, spec, state, lg.gradients,
              {.rate = rate, .clip = clip_factor(norm, threshold), .count = convert(state[counter], DType::kF32) + 1.0});
   next.state[counter] = state[counter] + 1;
+  move_by_rule(config, spec, state, lg.sums, next.state);
 
   ValuesByName scalars = loss_scalars(lg.sums);
   scalars.add("raw_grad_norm", norm);
@@ -286,8 +317,10 @@ Program train_step(const Config& config, const StateSpec& spec, const BatchShape
   for (size_t i = 0; i < next.state.size(); ++i) {
     if (next.state[i]) b.state_result(spec.entries[i], next.state[i]);
   }
+  for (const auto& [name, x] : load_scalars(lg.sums.loads)) scalars.add(name, x);
   b.scalars("scalars", scalars);
   b.result("targets", lg.sums.targets);
+  if (Value load = lg.sums.loads.find("load")) b.result("expert_load", load);
   b.scalars("gradient_squares", squares);
   b.scalars("parameter_squares", next.parameter_squares);
   return b.finish();

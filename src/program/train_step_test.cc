@@ -64,16 +64,23 @@ std::vector<std::string> tiny(std::vector<std::string> more) {
   return keys;
 }
 
+// Of the counts that layers with experts give beside their output.
+int64_t load_bytes(const Config& config) {
+  return (config.num_decoder_layers - config.first_num_dense_layers) * config.num_experts * 4;
+}
+
 TEST(TrainStep, KeepsNothingButTheLayerInputsUnderFullRemat) {
   Config config = configured(tiny({"remat_policy=full"}));
   int64_t layer_input = kRows * kLength * config.emb_dim * 4;
-  EXPECT_EQ(residual_bytes(staged(config, {kRows, kLength})), config.num_decoder_layers * layer_input);
+  EXPECT_EQ(residual_bytes(staged(config, {kRows, kLength})),
+            config.num_decoder_layers * layer_input + load_bytes(config));
 }
 
 TEST(TrainStep, KeepsTheSavedNamesAndNothingElse) {
   Config config = configured(tiny({"remat_policy=custom", "out_proj=device"}));
   int64_t each = kRows * kLength * config.emb_dim * 4;  // the output projection is as wide as the layer's input
-  EXPECT_EQ(residual_bytes(staged(config, {kRows, kLength})), config.num_decoder_layers * 2 * each);
+  EXPECT_EQ(residual_bytes(staged(config, {kRows, kLength})),
+            config.num_decoder_layers * 2 * each + load_bytes(config));
 }
 
 // Elements of the largest value, bodies included.
@@ -168,6 +175,20 @@ TEST(State, TheRoutersBiasIsMovedByRuleAlone) {
   StateSpec spec = state_spec(configured(tiny({})));
   EXPECT_EQ(spec.entries[spec.index("params.decoder.moe_layers.moe.router_bias")].role, StateRole::kMovedByRule);
   EXPECT_FALSE(spec.index_of.contains("mu.decoder.moe_layers.moe.router_bias"));
+}
+
+TEST(TrainStep, MovesTheRoutersBiasInPlaceWhereARateIsGiven) {
+  for (const char* scanned : {"scan_layers=True", "scan_layers=False"}) {
+    Config config = configured(tiny({"routed_bias_update_rate=0.001", scanned}));
+    StateSpec spec = state_spec(config);
+    Program program = train_step(config, spec, {kRows, kLength});
+    size_t moved = 0;
+    for (const ArgSpec& arg : program.signature.args) {
+      if (arg.name.ends_with(".router_bias") && arg.donated_to) ++moved;
+    }
+    EXPECT_EQ(moved, spec.with_role(StateRole::kMovedByRule).size()) << scanned;
+    EXPECT_GT(moved, 0U);
+  }
 }
 
 // The sum over the devices' wishes is what each process reads, so that all leave after the same step.

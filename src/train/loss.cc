@@ -28,11 +28,31 @@ std::vector<const StepScalar*> summed_scalars(const ModelConfig& model) {
   return out;
 }
 
+std::vector<TensorType> load_types(const ModelConfig& model) {
+  if (model.moe_layers() == 0) return {};
+  std::vector<TensorType> out{{DType::kS32, {{"l", model.moe_layers()}, {"e", model.experts}}}};
+  if (model.drops_tokens()) out.push_back({DType::kS32, {}});
+  return out;
+}
+
 namespace {
 
+// Of the stacks whose layers have experts.
+ValuesByName loads_of(const ModelOut& model) {
+  std::vector<Value> load, dropped;
+  for (const StackOut& stack : model.stacks) {
+    if (Value v = stack.beside.find("load")) load.push_back(v);
+    if (Value v = stack.beside.find("dropped")) dropped.push_back(v);
+  }
+  ValuesByName out;
+  if (!load.empty()) out.add("load", concatenate(load, "l"));
+  if (!dropped.empty()) out.add("dropped", reduce_sum(concatenate(dropped, "l"), "l"));
+  return out;
+}
+
 // One sum for each of summed_scalars(); a term that is switched off is 0.
-LossSums complete(const ModelConfig& config, const ValuesByName& given, Value targets) {
-  LossSums out{.sums = {}, .targets = targets};
+LossSums complete(const ModelConfig& config, const ModelOut& model, const ValuesByName& given, Value targets) {
+  LossSums out{.sums = {}, .targets = targets, .loads = loads_of(model)};
   for (const StepScalar* row : summed_scalars(config)) {
     Value sum = given.find(row->name);
     out.sums.add(row->name, sum ? sum : zeros(targets.graph(), {DType::kF32, {}}));
@@ -55,7 +75,7 @@ LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const Batch
   given.add("lm_loss", token.cross_entropy);
   given.add("z_loss", token.z_loss);
   for (const auto& [name, value] : model.losses) given.add(name, sum_over_targets(value, batch, token.targets));
-  return complete(config, given, token.targets);
+  return complete(config, model, given, token.targets);
 }
 
 LossSums warmup_loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch) {
@@ -64,7 +84,7 @@ LossSums warmup_loss_sums(const ModelConfig& config, const ModelOut& model, cons
   if (Value loss = model.losses.find("indexer_loss")) {
     given.add("indexer_loss", sum_over_targets(loss, batch, targets));
   }
-  return complete(config, given, targets);
+  return complete(config, model, given, targets);
 }
 
 Value target_mask(const BatchFields<Value>& batch) {

@@ -20,10 +20,17 @@ TokenLoss token_loss(Value logits, Value targets, Value segments, double z_loss_
 // The rows of metrics/step_scalars.h that add up over targets, of the parts that the model has.
 std::vector<const StepScalar*> summed_scalars(const ModelConfig& model);
 
+// Types of LossSums::loads, in its order.
+std::vector<TensorType> load_types(const ModelConfig& model);
+
 // Those rows for one batch or micro-batch.
 struct LossSums {
   ValuesByName sums;  // f32 scalars, one for each of summed_scalars(), in its order
   Value targets;      // s32 scalar
+  // Beside the loss, of models with experts; they add up over micro-batches.
+  //   load     [l e] s32: tokens that chose each expert of each layer that has some, padding left out
+  //   dropped  s32 scalar: choices of those that experts dropped, where they can
+  ValuesByName loads;
 
   // The mean over the targets of one of them, or of all terms of the loss together: what is differentiated.
   Value mean(std::string_view name) const;

@@ -1,7 +1,8 @@
-// A mesh changes neither the loss nor a gradient.
+// A mesh changes neither the loss nor a gradient, and an expert without tokens has the gradient 0 in every form.
 #include <gtest/gtest.h>
 
 #include "mesh_run.h"
+#include "peer_batch.h"
 
 namespace fathom {
 namespace {
@@ -20,6 +21,18 @@ constexpr int64_t kDevices = 4;
 std::vector<std::string> joined(std::vector<std::string> a, const std::vector<std::string>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
+}
+
+// Whether all numbers of each layer's last expert are 0: a gradient [.. e out in].
+bool last_expert_is_zero(const HostArray& gradient) {
+  const std::vector<int64_t>& sizes = gradient.sizes();
+  const auto matrix = static_cast<size_t>(sizes[sizes.size() - 2] * sizes[sizes.size() - 1]);
+  const size_t layer = matrix * static_cast<size_t>(sizes[sizes.size() - 3]);
+  const auto numbers = gradient.view<float>();
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (i % layer >= layer - matrix && numbers[i] != 0) return false;
+  }
+  return true;
 }
 
 class MeshGradients : public testing::TestWithParam<Case> {};
@@ -43,6 +56,12 @@ TEST_P(MeshGradients, AreThoseOfOneDevice) {
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_LT(relative_difference(actual[i], expected[i]), kTolerance) << expected_program.signature.results[i].name;
+  }
+  for (size_t i : one.with_role(StateRole::kTrained)) {
+    const std::string name = "gradient." + one.array_name(one.entries[i]);
+    if (!one.param(one.entries[i]).routed) continue;
+    EXPECT_TRUE(last_expert_is_zero(result_named(expected_program.signature, expected, name))) << name;
+    EXPECT_TRUE(last_expert_is_zero(result_named(expected_program.signature, actual, name))) << name;
   }
 }
 

@@ -38,6 +38,8 @@ const std::shared_ptr<const Client>& client_of(int64_t devices) {
   return client;
 }
 
+constexpr float kIdle = -100;  // a bias that no score outweighs
+
 bool same_bytes(const HostArray& a, const HostArray& b) {
   return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), static_cast<size_t>(a.bytes())) == 0;
 }
@@ -125,6 +127,11 @@ std::vector<HostArray> drawn_parameters(const Config& config) {
     HostArray array = HostArray::allocate(DType::kF32, entry.type.shape.sizes());
     const float mean = spec.param(entry).init == Init::kOnes ? 1 : 0;
     for (float& x : array.mutable_view<float>()) x = mean + normal(bits);
+    if (spec.param(entry).name.ends_with(".moe.router_bias")) {
+      const auto numbers = array.mutable_view<float>();
+      const auto experts = static_cast<size_t>(config.num_experts);
+      for (size_t i = experts - 1; i < numbers.size(); i += experts) numbers[i] = kIdle;
+    }
     out.push_back(std::move(array));
   }
   return out;

@@ -28,8 +28,9 @@ std::vector<HostArray> run_on_mesh(const Program& program, const std::vector<Hos
 std::vector<HostArray> run_on_mesh(const Executable& executable, const Signature& signature,
                                    const std::vector<HostArray>& arguments);
 
-// Parameters about zero, those of norms about one, so that no gradient vanishes. (Drawn here: to compile init_state
-// takes longer than what these tests are about.)
+// Parameters about zero, those of norms about one, so that no gradient vanishes but those of each layer's last expert,
+// which the router's bias keeps from all tokens. (Drawn here: to compile init_state takes longer than what these tests
+// are about.)
 std::vector<HostArray> drawn_parameters(const Config& config);
 
 // The batch arguments: two segments a row, some padding at the end of every second row.

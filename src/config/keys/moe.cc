@@ -14,7 +14,6 @@ constexpr std::string_view kExactChoice = "the indexer keeps exactly indexer_top
 constexpr std::string_view kPredictionDetail = "detail of multi-token prediction, which is not built";
 constexpr std::string_view kDropping = "bounded buffers may drop tokens: not built";
 constexpr std::string_view kRandomRouting = "random routing is a benchmark aid of the peer";
-constexpr std::string_view kMegatronLoss = "this form of the balance loss is not built";
 constexpr std::string_view kOtherMoe = "belongs to other model families";
 constexpr std::string_view kQuantizedMoe = "quantised training is not built";
 constexpr std::string_view kMoeSharding =
@@ -44,13 +43,17 @@ constexpr KeyRow kRows[] = {
      "tokens sorted by expert; false = every expert on every token, masked"},
     {"load_balance_loss_weight", bind<&Config::load_balance_loss_weight>, "0.0", kBuilt,
      "weight of the auxiliary balance loss", kFactor},
+    {"moe_use_megatron_seq_aux_loss", bind<&Config::moe_use_megatron_seq_aux_loss>, "false", kBuilt,
+     "with sigmoid scores: the balance loss of the V3 report, of each sequence, summed over layers"},
     {"megablox", bind<&Config::megablox>, "true", kIgnored, "the kernel of the grouped product is chosen by `kernels`"},
     {"float32_gate_logits", bind<&Config::float32_gate_logits>, "false", kIgnored,
      "the gate is float32 whatever this says"},
     {"float32_weight_sum", bind<&Config::float32_weight_sum>, "true", kIgnored,
      "experts are summed in float32 whatever this says"},
-    {"routed_bias_update_rate", bind<&Config::routed_bias_update_rate>, "0.0", kRefused,
-     "balancing by moving the router's bias is not built", kFactor},
+    {"routed_bias_update_rate", bind<&Config::routed_bias_update_rate>, "0.0", kBuilt,
+     "after each step the router's bias of an expert grows by it where fewer than the mean of tokens chose the expert, "
+     "and shrinks where more did",
+     kFactor},
     {"capacity_factor", bind<&Config::capacity_factor>, "-1.0", kBuilt,
      "above 0, with sparse_matmul=False: an expert keeps so many times its mean share of a row's choices, the first "
      "ones, and drops the others",
@@ -80,7 +83,6 @@ constexpr KeyRow kRows[] = {
     {"eval_ragged_buffer_factor", kFloat, "-1.0", kRefused, kDropping},
     {"first_phase_ragged_buffer_factor", kFloat, "0.0", kRefused, kDropping},
     {"use_random_routing", kBool, "false", kRefused, kRandomRouting},
-    {"moe_use_megatron_seq_aux_loss", kBool, "false", kRefused, kMegatronLoss},
     {"moe_expert_input_dim", kInt, "-1", kRefused, kOtherMoe},
     {"padded_base_moe_mlp_dim", kOptInt, "null", kRefused, kOtherMoe},
     {"interleave_moe_layer_step", kInt, "1", kRefused, kOtherMoe},

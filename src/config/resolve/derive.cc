@@ -64,6 +64,9 @@ void derive_rope(Config& c) {
 }
 
 void tell_experts(const Config& c, std::vector<std::string>& notices) {
+  if (c.moe_use_megatron_seq_aux_loss && c.routed_score_func != ScoreFunc::kSigmoid) {
+    notices.emplace_back("moe_use_megatron_seq_aux_loss=True has no effect: the model's scores are no sigmoids");
+  }
   if (!c.sparse_matmul || c.capacity_factor <= 0) return;
   notices.push_back(fmt::format(
       "capacity_factor={} drops no token: with sparse_matmul=True every token reaches its experts", c.capacity_factor));
