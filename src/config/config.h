@@ -23,7 +23,7 @@ struct Config {
   bool override_logical_axis_rules = false;
   DefaultsKind defaults = DefaultsKind::kFathom;
   bool log_config = false;
-  int64_t log_period = 0;  // steps between flushes of metrics.jsonl and the TensorBoard file
+  int64_t log_period = 0;  // steps between flushes of the TensorBoard file, and between records of the experts' loads
   int64_t init_weights_seed = 0;
   int64_t data_shuffle_seed = 0;
   std::string run_directory;  // derived, not a key: <base_output_directory>/<run_name>

@@ -62,10 +62,12 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
                                .overwrite = config.overwrite,
                                .own = goes_on,
                                .tensorboard = config.enable_tensorboard,
-                               .tensorboard_flush_steps = config.log_period};
+                               .tensorboard_flush_steps = config.log_period,
+                               .load_steps = config.log_period};
   if (is_remote(folder_)) {
     run_copy_.emplace(config.run_directory);
-    for (const char* name : {"metrics.jsonl", "log.txt"}) fetch("base_output_directory", *run_copy_, name);
+    for (const char* name : {"metrics.jsonl", "expert_load.jsonl", "log.txt"})
+      fetch("base_output_directory", *run_copy_, name);
     folder_ = options.folder = run_copy_->local();
     options.shown_folder = config.run_directory;
   } else {

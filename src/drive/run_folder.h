@@ -1,4 +1,4 @@
-// The folder of a run: config.yml, metrics.jsonl, tensorboard/, log.txt.
+// The folder of a run: config.yml, metrics.jsonl, expert_load.jsonl, tensorboard/, log.txt.
 #pragma once
 
 #include <exception>

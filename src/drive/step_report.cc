@@ -49,6 +49,10 @@ StepReport LaunchedStep::wait() {
                  .scalars = numbers("scalars"),
                  .gradient_squares = squares("gradient_squares"),
                  .parameter_squares = squares("parameter_squares")};
+  if (auto load = copies_.find("expert_load"); load != copies_.end()) {
+    const auto counts = load->second.array.view<int32_t>();
+    out.expert_load.assign(counts.begin(), counts.end());
+  }
   out.stop = static_cast<int>(out.scalars.extract("stop").mapped());
   for (auto& [name, x] : out.scalars) {
     // The sign of a NaN means nothing and would be printed.

@@ -23,6 +23,7 @@ struct StepReport {
   NamedNumbers<float> scalars;
   // By trained array, in the state's order: sums of squares of its gradient, and of its numbers after the step.
   ArraySquares gradient_squares, parameter_squares;
+  std::vector<int32_t> expert_load;  // [layer expert]; empty without experts
 };
 
 // A train step that the device may still be working on.

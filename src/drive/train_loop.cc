@@ -145,7 +145,8 @@ void Trainer::settle() {
       .tflop_per_device = train_flops_per_token(spec_.model, config_.max_target_length).total() * tokens * 1e-12,
       .tokens_per_device = tokens,
       .total_weights = report.targets,
-      .values = report.scalars};
+      .values = report.scalars,
+      .load = {spec_.model.dense_layers, spec_.model.experts, std::move(report.expert_load)}};
   last_done_ = std::max(last_done_, report.done);
   watch_->ended(m.seconds);
   write_held();

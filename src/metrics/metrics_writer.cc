@@ -7,24 +7,41 @@ namespace fathom {
 namespace {
 
 constexpr const char* kRecords = "/metrics.jsonl";
+constexpr const char* kLoads = "/expert_load.jsonl";
 
 RecordFile::Options record_file(std::string key, std::string path, std::string shown,
                                 const MetricsWriterOptions& options) {
-  return {std::move(key), std::move(path), options.first_step, options.overwrite, options.own, std::move(shown)};
+  return {.key = std::move(key),
+          .path = std::move(path),
+          .first_step = options.first_step,
+          .overwrite = options.overwrite,
+          .own = options.own,
+          .shown = std::move(shown)};
+}
+
+// A file of the run's folder.
+RecordFile::Options own_file(const char* name, const MetricsWriterOptions& options) {
+  return record_file("run_name", options.folder + name, options.shown_folder.empty() ? "" : options.shown_folder + name,
+                     options);
+}
+
+RecordFile::Options load_file(const MetricsWriterOptions& options) {
+  RecordFile::Options out = own_file(kLoads, options);
+  out.every_step = false;
+  return out;
 }
 
 }  // namespace
 
 MetricsWriter::MetricsWriter(const MetricsWriterOptions& options)
-    : options_(options),
-      records_(record_file("run_name", options.folder + kRecords,
-                           options.shown_folder.empty() ? "" : options.shown_folder + kRecords, options)) {
+    : options_(options), records_(own_file(kRecords, options)), loads_(load_file(options)) {
   if (!options.copy.empty()) copy_.emplace(record_file("metrics_file", options.copy, options.shown_copy, options));
 }
 
 void MetricsWriter::go_on(int64_t first_step) {
   options_.first_step = first_step;
   records_.go_on(first_step);
+  loads_.go_on(first_step);
   if (copy_) copy_->go_on(first_step);
 }
 
@@ -47,7 +64,16 @@ void MetricsWriter::write(const StepMetrics& metrics, const EvalMetrics* eval) {
   if (copy_) copy_->append(line);
 
   if (options_.tensorboard) tensorboard().scalars(metrics.step, values);
+  if (metrics.load.layers() > 0 && metrics.step % options_.load_steps == 0) write_load(metrics.step, metrics.load);
   if (++unflushed_steps_ >= std::max<int64_t>(options_.tensorboard_flush_steps, 1) || eval != nullptr) flush();
+}
+
+void MetricsWriter::write_load(int64_t step, const ExpertLoad& load) {
+  loads_.append(load_lines(step, load));
+  if (!options_.tensorboard) return;
+  for (int64_t i = 0; i < load.layers(); ++i) {
+    tensorboard().counts(step, fmt::format("expert_load/layer_{}", load.first_layer + i), load.of_layer(i));
+  }
 }
 
 void MetricsWriter::write_text(std::string_view tag, std::string_view text) {

@@ -1,4 +1,4 @@
-// The metrics of a run, as files: <folder>/metrics.jsonl and <folder>/tensorboard/.
+// The metrics of a run, as files: <folder>/metrics.jsonl, <folder>/expert_load.jsonl and <folder>/tensorboard/.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@ struct MetricsWriterOptions {
   bool own = false;        // what is there is this run's own: go_on() says what of it stays
   bool tensorboard = true;
   int64_t tensorboard_flush_steps = 100;
+  int64_t load_steps = 100;            // between records of the experts' loads
   std::function<void()> flushed = {};  // called after every flush; may be empty
 };
 
@@ -38,7 +39,8 @@ class MetricsWriter {
   void go_on(int64_t first_step);
 
   // One line {"step": 1, "learning/loss": 5.5, ...}, in the file when the call returns; an evaluation after the step
-  // goes into the same object. See json_number for values that are not finite.
+  // goes into the same object. See json_number for values that are not finite. The experts' loads of every
+  // load_steps-th step go to expert_load.jsonl, and to TensorBoard as a histogram a layer.
   void write(const StepMetrics& metrics, const EvalMetrics* eval = nullptr);
   // A text for TensorBoard alone: the number of parameters, the configuration.
   void write_text(std::string_view tag, std::string_view text);
@@ -47,9 +49,10 @@ class MetricsWriter {
 
  private:
   TensorBoardWriter& tensorboard();
+  void write_load(int64_t step, const ExpertLoad& load);
 
   MetricsWriterOptions options_;
-  RecordFile records_;
+  RecordFile records_, loads_;
   std::optional<RecordFile> copy_;
   int64_t unflushed_steps_ = 0;
   std::unique_ptr<TensorBoardWriter> tensorboard_;  // opened when there is something to write

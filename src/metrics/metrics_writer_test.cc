@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -211,6 +212,59 @@ TEST(MetricsWriter, TensorBoardSeesOneCurveAfterAResume) {
   }
   EXPECT_EQ(read_by_tensorboard(folder)["scalars"]["learning/loss"],
             json::parse("[[0, 0.0], [1, 0.0], [2, 0.0], [3, 3.0], [4, 3.0]]"));
+}
+
+// Two layers of three experts, the first of them the model's second layer.
+StepMetrics with_load(int64_t step) {
+  StepMetrics out = metrics(step, 1);
+  out.load = {.first_layer = 1, .experts = 3, .counts = {4, 0, 2, 1, 2, static_cast<int32_t>(step)}};
+  return out;
+}
+
+std::vector<json> load_records(const TemporaryFolder& folder) {
+  std::vector<json> out;
+  std::istringstream lines(read_file(folder / "expert_load.jsonl"));
+  for (std::string line; std::getline(lines, line);) out.push_back(json::parse(line));
+  return out;
+}
+
+TEST(MetricsWriter, LoadsOfExpertsAreALineALayerEveryFewSteps) {
+  TemporaryFolder folder;
+  MetricsWriter writer({.folder = folder.path(), .tensorboard = false, .load_steps = 2});
+  for (int64_t step = 0; step < 4; ++step) writer.write(with_load(step));
+  EXPECT_EQ(load_records(folder), json::parse(R"([{"step": 0, "layer": 1, "counts": [4, 0, 2]},
+                                                  {"step": 0, "layer": 2, "counts": [1, 2, 0]},
+                                                  {"step": 2, "layer": 1, "counts": [4, 0, 2]},
+                                                  {"step": 2, "layer": 2, "counts": [1, 2, 2]}])"));
+}
+
+TEST(MetricsWriter, ARunThatGoesOnCutsItsLoads) {
+  TemporaryFolder folder;
+  {
+    MetricsWriter writer({.folder = folder.path(), .tensorboard = false, .load_steps = 2});
+    for (int64_t step = 0; step < 5; ++step) writer.write(with_load(step));
+  }
+  MetricsWriter writer({.folder = folder.path(), .own = true, .tensorboard = false, .load_steps = 2});
+  writer.go_on(4);
+  EXPECT_EQ(load_records(folder).size(), 6U) << "cut before there is a record to put there";
+  for (int64_t step = 4; step < 7; ++step) writer.write(with_load(step));
+  std::vector<int64_t> seen;
+  for (const json& record : load_records(folder)) seen.push_back(record.at("step").get<int64_t>());
+  EXPECT_THAT(seen, ElementsAre(0, 0, 2, 2, 4, 4, 6, 6));
+}
+
+TEST(MetricsWriter, AModelWithoutExpertsLeavesNoFileOfLoads) {
+  TemporaryFolder folder;
+  { MetricsWriter({.folder = folder.path(), .tensorboard = false}).write(metrics(0, 1)); }
+  EXPECT_FALSE(std::filesystem::exists(folder / "expert_load.jsonl"));
+}
+
+TEST(MetricsWriter, TensorBoardReadsLoadsAsABarAnExpert) {
+  TemporaryFolder folder;
+  { MetricsWriter({.folder = folder.path(), .load_steps = 1}).write(with_load(5)); }
+  const json seen = read_by_tensorboard(folder).at("histograms");
+  EXPECT_EQ(seen.size(), 2U);
+  EXPECT_EQ(seen.at("expert_load/layer_2"), json::parse("[[5, [0.5, 1.5, 2.5], [1.0, 2.0, 5.0]]]"));
 }
 
 TEST(MetricsWriter, TensorBoardSeesLongRunsWhole) {

@@ -112,7 +112,7 @@ void RecordFile::go_on(int64_t first_step) {
   const bool empty = std::filesystem::file_size(options_.path) == 0;
   keep_ = empty ? 0 : bytes_to_keep(options_.path, options_.shown, first_step);
   const int64_t last = keep_ == 0 ? -1 : last_step(options_.path, options_.shown, keep_);
-  if (last + 1 == first_step) return;
+  if (last + 1 == first_step || !options_.every_step) return;
   log_warning("{}: its records end with {}, and the run goes on with step {}", options_.shown,
               last < 0 ? "none" : fmt::format("step {}", last), first_step);
 }

@@ -19,6 +19,7 @@ class RecordFile {
     int64_t first_step = 0;  // records of this and later steps that an earlier run left are dropped
     bool overwrite = false;  // all of them may be dropped
     bool own = false;        // what is there is this run's own: go_on() says what of it stays
+    bool every_step = true;  // whether steps without a record are worth a warning
     std::string shown = {};  // what errors call the file, where that is not its path
   };
 

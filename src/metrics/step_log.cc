@@ -1,6 +1,7 @@
 #include "metrics/step_log.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <limits>
@@ -102,6 +103,15 @@ std::vector<Scalar> scalars(const EvalMetrics& m) {
     const double times = static_cast<double>(m.batches);
     out.push_back({row.eval_sum, row.name == "lm_loss" ? m.sums.at("lm_loss") : mean * times});
     out.push_back({row.eval_mean, mean});
+  }
+  return out;
+}
+
+std::string load_lines(int64_t step, const ExpertLoad& load) {
+  std::string out;
+  for (int64_t i = 0; i < load.layers(); ++i) {
+    out += fmt::format("{{\"step\": {}, \"layer\": {}, \"counts\": [{}]}}\n", step, load.first_layer + i,
+                       fmt::join(load.of_layer(i), ", "));
   }
   return out;
 }

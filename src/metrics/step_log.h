@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -14,6 +15,18 @@ namespace fathom {
 template <class T>
 using NamedNumbers = std::map<std::string, T, std::less<>>;
 
+// How many tokens chose each expert.
+struct ExpertLoad {
+  int64_t first_layer = 0;      // of the model, which the first counts are of
+  int64_t experts = 0;          // of a layer
+  std::vector<int32_t> counts;  // layer by layer
+
+  int64_t layers() const { return experts == 0 ? 0 : static_cast<int64_t>(counts.size()) / experts; }
+  std::span<const int32_t> of_layer(int64_t i) const {
+    return std::span(counts).subspan(static_cast<size_t>(i * experts), static_cast<size_t>(experts));
+  }
+};
+
 // One training step. Losses are means over the targets of the global batch that count, as the peer reports them.
 struct StepMetrics {
   int64_t step = 0;
@@ -23,6 +36,7 @@ struct StepMetrics {
   int64_t total_weights = 0;     // targets of the global batch that count
   // Those that the step has; what is derived from them, and total_weights, is not among them.
   NamedNumbers<float> values;
+  ExpertLoad load = {};  // of a model with experts
 
   double tflops() const { return seconds > 0 ? tflop_per_device / seconds : 0; }
   double tokens_per_second() const { return seconds > 0 ? tokens_per_device / seconds : 0; }
@@ -60,6 +74,10 @@ std::vector<Scalar> scalars(const StepMetrics& metrics);
 // The peer's names: eval/. The peer adds up the means of the batches ("eval/z_loss"); here that sum is the mean over
 // all targets times the number of batches, which is the same where all batches count as many targets.
 std::vector<Scalar> scalars(const EvalMetrics& metrics);
+
+// One line {"step": 1, "layer": 3, "counts": [7, 2]} for each layer with experts, numbered as in the model, from 0;
+// line breaks included.
+std::string load_lines(int64_t step, const ExpertLoad& load);
 
 // A JSON number with the shortest decimals that give the value back ("5.0", "1e-05"). JSON has no word for a value that
 // is not finite: it becomes the string "NaN", "Infinity" or "-Infinity".

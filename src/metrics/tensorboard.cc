@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -30,7 +31,10 @@ namespace summary {
 constexpr int kValue = 1;
 }
 namespace value {
-constexpr int kTag = 1, kSimpleValue = 2, kTensor = 8, kMetadata = 9;
+constexpr int kTag = 1, kSimpleValue = 2, kHistogram = 5, kTensor = 8, kMetadata = 9;
+}
+namespace histogram {
+constexpr int kMin = 1, kMax = 2, kNumber = 3, kSum = 4, kSumOfSquares = 5, kBucketLimit = 6, kBucket = 7;
 }
 namespace metadata {
 constexpr int kPluginData = 1, kDataClass = 4, kPluginName = 1;
@@ -45,6 +49,12 @@ constexpr size_t kHeldBytes = 64 << 10;
 
 double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// A packed field of doubles.
+std::string packed(const std::vector<double>& values) {
+  static_assert(std::endian::native == std::endian::little);
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double)};
 }
 
 ProtoWriter event_at(int64_t step) {
@@ -100,6 +110,28 @@ void TensorBoardWriter::scalars(int64_t step, std::span<const Scalar> scalars) {
     one.bytes(value::kTag, scalar.name).float32(value::kSimpleValue, number);
     all.bytes(summary::kValue, one.str());
   }
+  record(event_at(step).bytes(event::kSummary, all.str()).str());
+}
+
+void TensorBoardWriter::counts(int64_t step, std::string_view tag, std::span<const int32_t> counts) {
+  std::vector<double> limits, bars;
+  double number = 0, sum = 0, squares = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const double x = static_cast<double>(i), times = counts[i];
+    limits.push_back(x + 0.5);
+    bars.push_back(times);
+    number += times;
+    sum += times * x;
+    squares += times * x * x;
+  }
+  ProtoWriter histo;
+  histo.float64(histogram::kMin, -0.5).float64(histogram::kMax, static_cast<double>(counts.size()) - 0.5);
+  histo.float64(histogram::kNumber, number).float64(histogram::kSum, sum).float64(histogram::kSumOfSquares, squares);
+  histo.bytes(histogram::kBucketLimit, packed(limits)).bytes(histogram::kBucket, packed(bars));
+  ProtoWriter one;
+  one.bytes(value::kTag, tag).bytes(value::kHistogram, histo.str());
+  ProtoWriter all;
+  all.bytes(summary::kValue, one.str());
   record(event_at(step).bytes(event::kSummary, all.str()).str());
 }
 

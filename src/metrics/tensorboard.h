@@ -23,6 +23,8 @@ class TensorBoardWriter {
   TensorBoardWriter& operator=(const TensorBoardWriter&) = delete;
 
   void scalars(int64_t step, std::span<const Scalar> scalars);
+  // A histogram of the numbers 0, 1, ..., of which number i came counts[i] times: each has a bar of its own.
+  void counts(int64_t step, std::string_view tag, std::span<const int32_t> counts);
   // For the text tab; Markdown.
   void text(int64_t step, std::string_view tag, std::string_view text);
   void flush();

@@ -3,7 +3,9 @@
 
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <numbers>
+#include <numeric>
 #include <regex>
 #include <set>
 
@@ -126,6 +128,21 @@ TEST(TrainOutput, TensorBoardReadsWhatMetricsHold) {
     }
   }
   EXPECT_TRUE(board["texts"].contains("num_model_parameters"));
+  // Two layers of 16 experts, 4 chosen by each token that is no padding.
+  std::map<int64_t, std::vector<int64_t>> layers;
+  for (const json& load : read_records(run.folder() + "/expert_load.jsonl")) {
+    layers[load.at("step").get<int64_t>()].push_back(load.at("layer").get<int64_t>());
+    const auto counts = load.at("counts").get<std::vector<int64_t>>();
+    EXPECT_EQ(counts.size(), 16U);
+    const int64_t choices = std::accumulate(counts.begin(), counts.end(), int64_t{0});
+    EXPECT_EQ(choices % 4, 0);
+    EXPECT_GT(choices, 640 * 4 / 2);
+    EXPECT_LE(choices, 640 * 4);
+  }
+  const std::vector<int64_t> both = {1, 2};
+  EXPECT_EQ(layers, (std::map<int64_t, std::vector<int64_t>>{{0, both}, {2, both}, {4, both}}));
+  EXPECT_EQ(board["histograms"].size(), 2U);
+  EXPECT_EQ(board["histograms"]["expert_load/layer_1"].size(), 3U);
 }
 
 TEST(TrainOutput, RunFolderHoldsAConfigurationThatGivesTheSameRun) {
