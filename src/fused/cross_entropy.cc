@@ -147,4 +147,8 @@ RowScores cross_entropy(Value logits, Value targets, Where where) {
   return {made[0], made[1]};
 }
 
+Value cross_entropy_grad(Value logits, Value targets, const RowCotangents& rows, Where where) {
+  return fused(logits.graph(), kGrad, {logits, targets, rows.log_z, rows.d_log_z, rows.d_chosen}, {}, where)[0];
+}
+
 }  // namespace fathom

@@ -14,4 +14,11 @@ struct RowScores {
 // of the logits, so that they should not be used for anything else.
 RowScores cross_entropy(Value logits, Value targets, Where where = Where::current());
 
+// What the derivative of cross_entropy needs of each row: log_z, and the cotangents of both results; f32 [...].
+struct RowCotangents {
+  Value log_z, d_log_z, d_chosen;
+};
+// The cotangent of the logits, in their type; takes their memory as above.
+Value cross_entropy_grad(Value logits, Value targets, const RowCotangents& rows, Where where = Where::current());
+
 }  // namespace fathom

@@ -76,7 +76,8 @@ ModelConfig model_config(const Config& c) {
           .weight_dtype = c.weight_dtype,
           .activations_in_float32 = c.activations_in_float32,
           .logits_dot_in_float32 = c.logits_dot_in_fp32,
-          .logits_in_float32 = c.cast_logits_to_fp32};
+          .logits_in_float32 = c.cast_logits_to_fp32,
+          .loss_blocks = c.num_vocab_tiling > 1 ? c.num_vocab_tiling : 0};
 }
 
 }  // namespace fathom

@@ -66,8 +66,10 @@ struct ModelConfig {
   bool activations_in_float32 = false;
   bool logits_dot_in_float32 = false;
   bool logits_in_float32 = true;
+  int64_t loss_blocks = 0;  // of tokens, in which a device makes logits for the loss; 0: as few as keep a block small
 
   int64_t moe_layers() const { return layers - dense_layers; }
+  DType logits_dtype() const { return logits_in_float32 || logits_dot_in_float32 ? DType::kF32 : dtype; }
   bool drops_tokens() const { return !grouped && capacity_factor > 0; }
   int64_t head_dim() const { return nope + rope_dim; }
   int64_t shared_dim() const { return shared_experts * moe_mlp_dim; }

@@ -21,9 +21,12 @@ ModelOptions model_options(const Config& config) {
 }
 
 LossSums sums_of(const Config& config, const StateSpec& spec, std::span<const Value> state,
-                 const BatchFields<Value>& batch, const ModelOptions& options) {
-  ModelOut model = decoder(spec.model, make_weights(spec, state), model_inputs(batch), options);
-  return loss_sums(spec.model, model, batch, config.z_loss_multiplier);
+                 const BatchFields<Value>& batch, ModelOptions options) {
+  options.logits = false;  // the loss makes them, in blocks
+  const Weights weights = make_weights(spec, state);
+  ModelOut model = decoder(spec.model, weights, model_inputs(batch), options);
+  HeadInputs head{model.normed, weights.logits, spec.entries[spec.index("params.decoder.logits")].sharding};
+  return loss_sums(spec.model, model, head, batch, config.z_loss_multiplier);
 }
 
 std::vector<Value> values_at(const std::vector<size_t>& entries, std::span<const Value> state) {

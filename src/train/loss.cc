@@ -1,13 +1,28 @@
 #include "train/loss.h"
 
-#include "fused/cross_entropy.h"
+#include "fused/head_loss.h"
 
 namespace fathom {
 
-TokenLoss token_loss(Value logits, Value targets, Value segments, double z_loss_multiplier) {
-  Graph& g = logits.graph();
+namespace {
+
+RowScores scores_of(const ModelConfig& m, const HeadInputs& head, Value targets) {
+  const Graph& g = head.x.graph();
+  const int64_t blocks = loss_blocks(targets.shape(), m.vocab, m.logits_dtype(), m.loss_blocks, g.partition.get());
+  // A single block is worth keeping for the derivative.
+  if (blocks == 1) return cross_entropy(logits_head(m, head.weight, head.x), targets);
+  Value x = m.logits_dot_in_float32 ? convert(head.x, DType::kF32) : head.x;
+  return head_loss(x, convert(head.weight, x.dtype()), targets,
+                   {.blocks = blocks, .weight_split = head.weight_split, .logits_dtype = m.logits_dtype()});
+}
+
+}  // namespace
+
+TokenLoss token_loss(const ModelConfig& m, const HeadInputs& head, Value targets, Value segments,
+                     double z_loss_multiplier) {
+  Graph& g = targets.graph();
   Scope scope(g, "loss");
-  auto [log_z, chosen] = cross_entropy(logits, targets);  // [b s]
+  auto [log_z, chosen] = scores_of(m, head, targets);  // [b s]
   Value counts = not_equal(segments, 0);
   Value mask = convert(counts, DType::kF32);
   Value z = log_z * log_z * z_loss_multiplier * mask;
@@ -68,9 +83,9 @@ Value sum_over_targets(Value x, const BatchFields<Value>& batch, Value targets) 
 
 }  // namespace
 
-LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch,
-                   double z_loss_multiplier) {
-  TokenLoss token = token_loss(model.logits, batch.targets, batch.targets_segmentation, z_loss_multiplier);
+LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const HeadInputs& head,
+                   const BatchFields<Value>& batch, double z_loss_multiplier) {
+  TokenLoss token = token_loss(config, head, batch.targets, batch.targets_segmentation, z_loss_multiplier);
   ValuesByName given;
   given.add("lm_loss", token.cross_entropy);
   given.add("z_loss", token.z_loss);

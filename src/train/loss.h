@@ -13,9 +13,17 @@ struct TokenLoss {
   Value targets;        // s32 scalar: how many targets count
 };
 
+// What a head makes logits of: x [b s d] after the final norm, the head's weight [v d] and its split over the mesh.
+struct HeadInputs {
+  Value x, weight;
+  Sharding weight_split = {};
+};
+
 // Per target: logsumexp(logits) - logits[target] + z * logsumexp(logits)^2, summed over the targets whose segment is
-// not 0. logits [b s v] in any float type (computed in f32), targets and segments [b s] s32.
-TokenLoss token_loss(Value logits, Value targets, Value segments, double z_loss_multiplier);
+// not 0. targets and segments [b s] s32. Where a device's logits are many they are made in blocks of tokens
+// (fused/head_loss.h).
+TokenLoss token_loss(const ModelConfig& config, const HeadInputs& head, Value targets, Value segments,
+                     double z_loss_multiplier);
 
 // The rows of metrics/step_scalars.h that add up over targets, of the parts that the model has.
 std::vector<const StepScalar*> summed_scalars(const ModelConfig& model);
@@ -38,8 +46,9 @@ struct LossSums {
   // Sum of the loss's terms.
   Value loss_sum() const;
 };
-LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch,
-                   double z_loss_multiplier);
+// `model` needs no logits of its own.
+LossSums loss_sums(const ModelConfig& config, const ModelOut& model, const HeadInputs& head,
+                   const BatchFields<Value>& batch, double z_loss_multiplier);
 
 // The same in the indexer's dense warm-up: the indexer's loss alone.
 LossSums warmup_loss_sums(const ModelConfig& config, const ModelOut& model, const BatchFields<Value>& batch);

@@ -76,6 +76,7 @@ const std::vector<std::string> kGrouped = {"sparse_matmul=True", "megablox=True"
 const std::vector<std::string> kDense = {"sparse_matmul=False", "megablox=False", "attention=dot_product"};
 const std::vector<std::string> kCapped = {"sparse_matmul=False", "megablox=False", "attention=dot_product",
                                           "capacity_factor=1.0"};
+const std::vector<std::string> kBlocks = {"sparse_matmul=True", "attention=flash", "num_vocab_tiling=5"};
 const std::vector<std::string> kNoRemat = {"sparse_matmul=True", "megablox=True", "attention=flash",
                                            "remat_policy=none"};
 const std::vector<std::string> kUnscanned = {"sparse_matmul=True", "megablox=True", "attention=flash",
@@ -98,6 +99,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Case{"FsdpGrouped", kFsdp, kGrouped}, Case{"FsdpDense", kFsdp, kDense},
                     Case{"FsdpWithoutRemat", kFsdp, kNoRemat}, Case{"FsdpUnscanned", kFsdp, kUnscanned},
                     Case{"TensorGrouped", kTensor, kGrouped}, Case{"TensorDense", kTensor, kDense},
+                    Case{"TensorLossInBlocks", kTensor, kBlocks}, Case{"ContextLossInBlocks", kContext, kBlocks},
                     Case{"TensorCapped", kTensor, kCapped}, Case{"Expert4Capped", kExpert4, kCapped},
                     Case{"ExpertFsdpCapped", kExpertFsdp, kCapped}, Case{"ContextCapped", kContext, kCapped},
                     Case{"TensorUnscanned", kTensor, kUnscanned}, Case{"Expert2Grouped", kExpert2, kGrouped},
