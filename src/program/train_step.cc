@@ -275,11 +275,15 @@ Value load_of(const StateSpec& spec, const StateEntry& bias, Value load) {
   return squeeze(slice(load, "l", first + layer, first + layer + 1), "l");
 }
 
-// What no gradient moves: the routers' biases, by the load of the whole batch.
+// What no gradient moves: the routers' biases, by the load of the whole batch. What trainable_parameters_mask leaves out
+// stays as it is.
 void move_by_rule(const Config& config, const StateSpec& spec, std::span<const Value> state, const LossSums& sums,
                   std::vector<Value>& next) {
   if (config.routed_bias_update_rate <= 0) return;
+  const std::vector<std::string>& mask = config.trainable_parameters_mask;
+  const auto chosen = parameters_named("trainable_parameters_mask", mask);
   for (size_t i : spec.with_role(StateRole::kMovedByRule)) {
+    if (!mask.empty() && !chosen(spec.param(spec.entries[i]))) continue;
     Value load = load_of(spec, spec.entries[i], sums.loads.find("load"));
     if (load) next[i] = moved_bias(state[i], load, config.routed_bias_update_rate);
   }

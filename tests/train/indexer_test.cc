@@ -52,7 +52,7 @@ std::map<std::string, HostArray> parameters(const std::string& checkpoint) {
   std::map<std::string, HostArray> out;
   const OrbaxFolder folder = OrbaxFolder::open(checkpoint);
   for (const StoredArray& array : folder.arrays()) {
-    if (array.name.starts_with("params.params.")) out.emplace(array.name, folder.whole(array));
+    if (array.name.starts_with("params.")) out.emplace(array.name, folder.whole(array));
   }
   return out;
 }
@@ -65,7 +65,7 @@ bool of_indexer(const std::string& name) { return name.find(".indexer.") != std:
 
 TEST(IndexerStages, WarmupMovesTheIndexersAloneAndTheSparseStageMovesAll) {
   TemporaryFolder folder;
-  const Words saves = {"enable_checkpointing=true", "checkpoint_period=1",
+  const Words saves = {"enable_checkpointing=true", "routed_bias_update_rate=0.001", "checkpoint_period=1",
                        std::string("load_parameters_path=") + kModel};
   Process warmup(stage_command("indexer_dense_warmup", kWarmup, folder.path(), saves));
   ASSERT_EQ(warmup.wait(), 0) << warmup.err();
@@ -82,7 +82,7 @@ TEST(IndexerStages, WarmupMovesTheIndexersAloneAndTheSparseStageMovesAll) {
   }
 
   Process sparse(stage_command("indexer_sparse_training", kSparse, folder.path(),
-                               {"enable_checkpointing=true", "checkpoint_period=1", "model_name=auto",
+                               {"enable_checkpointing=true", "checkpoint_period=1", "routed_bias_update_rate=0.001",
                                 "load_parameters_path=" + warm + "4/items"}));
   ASSERT_EQ(sparse.wait(), 0) << sparse.err();
   const auto last = parameters(folder / "indexer_sparse_training/checkpoints/4");
