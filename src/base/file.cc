@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
@@ -100,8 +101,9 @@ std::string read_file(const std::string& path) {
   OpenFile file(path, O_RDONLY | O_NONBLOCK, 0);
   struct stat is {};
   if (file.descriptor() < 0 || ::fstat(file.descriptor(), &is) != 0) cannot_read();
-  // The size is but a guess: files of /proc have none, and others may grow or be cut short at this moment.
-  std::string bytes(static_cast<size_t>(is.st_size) + 1, '\0');
+  // The size is but a guess: files of /proc have none (and some of them give everything in the first read, or nothing
+  // more), others may grow or be cut short at this moment.
+  std::string bytes(std::max<size_t>(static_cast<size_t>(is.st_size) + 1, 4096), '\0');
   size_t length = 0;
   while (true) {
     if (length == bytes.size()) bytes.resize(2 * length);

@@ -21,6 +21,19 @@ size_t entries(const std::string& folder) {
   return static_cast<size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
 }
 
+TEST(ReadFile, AFileOfTheKernelThatSaysNoSizeIsReadWhole) {
+  EXPECT_EQ(read_file("/proc/sys/kernel/random/boot_id").size(), 37u);
+  EXPECT_GT(read_file("/proc/cpuinfo").size(), 0u);
+}
+
+TEST(ReadFile, EveryByteIsThere) {
+  TemporaryFolder folder;
+  for (size_t size : {0, 1, 4095, 4096, 4097, 100'000}) {
+    const std::string bytes(size, 'x');
+    EXPECT_EQ(read_file(folder.write("file", bytes)), bytes);
+  }
+}
+
 TEST(WriteFile, LinksStayAndTheirTargetIsWritten) {
   TemporaryFolder folder;
   write_file_atomically(folder / "there", "old");

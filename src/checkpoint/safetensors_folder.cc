@@ -23,8 +23,7 @@ bool has_file(const std::string& folder, std::string_view name) {
 
 // Opens the files of an index, each once.
 std::map<std::string, std::shared_ptr<const SafetensorsFile>> open_shards(const std::string& folder,
-                                                                          const ShardIndex& index,
-                                                                          const SafetensorsFile::Options& options) {
+                                                                          const ShardIndex& index) {
   std::map<std::string, std::shared_ptr<const SafetensorsFile>> shards;
   std::vector<std::string> missing;
   for (const auto& [tensor, file] : index.weight_map) {
@@ -39,7 +38,7 @@ std::map<std::string, std::shared_ptr<const SafetensorsFile>> open_shards(const 
   for (auto& entry : shards) all.push_back(&entry);
   parallel_for(static_cast<int64_t>(all.size()), [&](int64_t i) {
     auto& [file, shard] = *all[static_cast<size_t>(i)];
-    shard = SafetensorsFile::open(join_path(folder, file), options);
+    shard = SafetensorsFile::open(join_path(folder, file));
   });
   return shards;
 }
