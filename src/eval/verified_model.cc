@@ -215,9 +215,10 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
       batch.inputs_segmentation.mutable_view<int32_t>()[first + i] = 1;
     }
   }
+  const Sharding split = batch_argument(spec_, forward_->shape).sharding;
   NamedArrays inputs;
   for (const auto& field : batch.fields()) {
-    if (field.read_by_model) inputs.emplace(field.name, session_.upload(batch.*field.member));
+    if (field.read_by_model) inputs.emplace(field.name, session_.upload(batch.*field.member, split));
   }
   NamedArrays results = run_on(session_, forward_->compiled, state(), inputs);
 
@@ -280,8 +281,9 @@ NamedArrays VerifiedModel::upload_training(const TrainingTokens& batch, const Ba
     fields.targets.mutable_view<int32_t>()[to] = batch.tokens[from + 1];
     fields.targets_segmentation.mutable_view<int32_t>()[to] = 1;
   }
+  const Sharding split = batch_argument(spec_, shape).sharding;
   NamedArrays out;
-  for (const auto& field : fields.fields()) out.emplace(field.name, session_.upload(fields.*field.member));
+  for (const auto& field : fields.fields()) out.emplace(field.name, session_.upload(fields.*field.member, split));
   return out;
 }
 
@@ -309,7 +311,10 @@ const Gradients& VerifiedModel::gradients(const TrainingTokens& batch, LossStage
   return gradients_.at(stage).result;
 }
 
-VerifiedModel::StageLosses VerifiedModel::stage_losses(const TrainingTokens& batch, LossStage stage) {
+const VerifiedModel::StageLosses& VerifiedModel::stage_losses(const TrainingTokens& batch, LossStage stage) {
+  if (auto kept = stage_losses_.find(stage); kept != stage_losses_.end() && kept->second.key == batch) {
+    return kept->second.result;
+  }
   const Config config = with_stage(config_, stage);
   const StateSpec spec = state_spec(config, session_.mesh().mesh);
   const BatchShape shape = on_mesh({batch.rows, batch.length});
@@ -339,7 +344,8 @@ VerifiedModel::StageLosses VerifiedModel::stage_losses(const TrainingTokens& bat
       out.indexer_loss.push_back(sum / static_cast<double>(batch.rows * batch.length));
     }
   }
-  return out;
+  stage_losses_.insert_or_assign(stage, Kept<TrainingTokens, StageLosses>{batch, std::move(out)});
+  return stage_losses_.at(stage).result;
 }
 
 const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const OptimizerSettings& optimizer) {

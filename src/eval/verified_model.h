@@ -55,7 +55,7 @@ class VerifiedModel {
     double lm_loss = 0;
     std::vector<double> indexer_loss;  // of each layer; empty where no indexer chooses
   };
-  StageLosses stage_losses(const TrainingTokens& batch, LossStage stage);
+  const StageLosses& stage_losses(const TrainingTokens& batch, LossStage stage);
 
   // AdamW on the same batch at every step.
   const TrainingCurve& train(const TrainingTokens& batch, const OptimizerSettings& optimizer);
@@ -101,6 +101,7 @@ class VerifiedModel {
   std::map<std::vector<int32_t>, RowResult> results_;
   std::optional<ForwardProgram> forward_;
   std::map<LossStage, Kept<TrainingTokens, Gradients>> gradients_;
+  std::map<LossStage, Kept<TrainingTokens, StageLosses>> stage_losses_;
   std::optional<Kept<std::pair<BatchShape, OptimizerSettings>, Compiled>> train_program_;
   std::optional<Kept<std::pair<TrainingTokens, OptimizerSettings>, TrainingCurve>> curve_;
 };

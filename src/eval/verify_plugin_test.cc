@@ -224,12 +224,41 @@ TEST(Verify, AReferenceWithoutWhatItIsComparedWithFails) {
   EXPECT_THAT(with_status(model.run(), CheckStatus::kFailed), ElementsAreArray({"gradients", "adamw", "bf16"}));
 }
 
-TEST(Verify, QuantizedNumbersOfASparseModelAreComparedWithoutItsLogits) {
+TEST(Verify, DeepseekV32PassesAndEachChangedReferenceOfTheIndexerFailsItsCheckAlone) {
   ModelCopy model("deepseek_v32", LayerForms::kScanned);
-  EXPECT_THAT(with_status(model.run(), CheckStatus::kOk), ElementsAreArray({"fp8"}));
-  const std::string numbers = "fp8_dequantized.safetensors", weight = "model.layers.0.self_attn.indexer.wk.weight";
-  const auto bits = SafetensorsFile::open(model / numbers)->tensor(weight).view<uint16_t>()[7];
-  model.tensor(numbers, weight, 7, static_cast<uint16_t>(bits ^ 1), {"fp8"});
+  Names checks = kModelChecks;
+  checks.insert(checks.end(), {"fp8", "indexer"});
+  const std::vector<CheckRow> rows = model.run();
+  EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(checks)) << format_report(rows, {}, false);
+  model.tensor("intermediates.safetensors", "layers.1.indexer.scores", 0, 99.0f, {"intermediates"});
+  const auto chosen =
+      SafetensorsFile::open(model / "intermediates.safetensors")->tensor("layers.2.indexer.mask").view<uint8_t>()[0];
+  model.tensor("intermediates.safetensors", "layers.2.indexer.mask", 0, static_cast<uint8_t>(chosen ^ 1),
+               {"intermediates"});
+  model.without_tensor("intermediates.safetensors", "layers.0.indexer.mask", {"intermediates"});
+  const std::string name = "model.layers.1.self_attn.indexer.wk.weight";
+  for (const char* stage : {"sparse", "dense_warmup_paper", "dense_warmup_maxtext"}) {
+    const std::string in_stage = std::string("/") + stage;
+    for (const char* key : {"/indexer_loss", "/lm_loss", "/per_layer/1"}) {
+      model.value("indexer.json", in_stage + key, 1.0, {"indexer"});
+    }
+    model.value("indexer.json", in_stage + "/grad_norms/" + name, 1.0, {"indexer"});
+    model.without("indexer.json", in_stage + "/grad_norms/" + name, {"indexer"});
+    model.tensor("indexer_grads.safetensors", std::string(stage) + ":" + name, 3, 1.0f, {"indexer"});
+    model.without_tensor("indexer_grads.safetensors", std::string(stage) + ":" + name, {"indexer"});
+  }
+}
+
+TEST(Verify, AMeshThatDoesNotDivideTheBatchesFillsThemUp) {
+  for (const char* attention : {"attention=dot_product", "attention=flash"}) {
+    Verifier verifier({.folder = "tests/data/deepseek_v32",
+                       .only = {"batch", "gradients", "indexer"},
+                       .config = {"jax_cache_dir=", "cpu_device_count=4", "ici_fsdp_parallelism=2",
+                                  "ici_expert_parallelism=2", attention}});
+    const std::vector<CheckRow> rows = verifier.run();
+    EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray({"batch", "gradients", "indexer"}))
+        << format_report(rows, {}, false);
+  }
 }
 
 TEST(Verify, ATokenBeyondTheVocabularyOrBeyondItsTypeIsAnError) {
