@@ -268,6 +268,26 @@ class Lowering::Context : public LoweringContext {
   std::vector<Value> operands_;
 };
 
+// Whether a region has nodes that a lowering takes away.
+bool has_more_to_lower(const Region& region) {
+  for (const Node* node : region.nodes()) {
+    switch (node->op) {
+      case Op::kFused:
+      case Op::kTag:
+      case Op::kSaved:
+      case Op::kStopGradient:
+      case Op::kRemat:
+        return true;
+      default:
+        break;
+    }
+    for (const auto& body : node->regions) {
+      if (has_more_to_lower(*body)) return true;
+    }
+  }
+  return false;
+}
+
 // Several devices: the op's per-device form, whose inner ops the next pass lowers; else the reference, which the
 // partitioner splits.
 bool Lowering::lower_on_mesh(const Node& node) {
@@ -315,7 +335,12 @@ std::unique_ptr<Graph> lower(const Graph& graph, const LowerOptions& options) {
   // A reference makes all results of its op; the last pass drops those that nobody asked for. On a mesh the first pass
   // makes the per-device regions whose ops the second one lowers.
   std::unique_ptr<Graph> split = graph.partition == nullptr ? nullptr : pass(graph);
-  return pass(*pass(split == nullptr ? graph : *split));
+  std::unique_ptr<Graph> out = pass(split == nullptr ? graph : *split);
+  // A form may be made of fused ops (fused/head_loss.h), whose references the next pass makes.
+  do {
+    out = pass(*out);
+  } while (has_more_to_lower(out->root()));
+  return out;
 }
 
 }  // namespace fathom
