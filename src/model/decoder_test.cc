@@ -120,9 +120,36 @@ TEST(Decoder, GradientsReachEveryTrainedParameterAndNotTheRouterBias) {
   }
 }
 
-TEST(Decoder, SparseAttentionBeyondTheIndexersReachIsRefusedByName) {
+TEST(Decoder, TheIndexerIsAskedWhereARowIsLongerThanWhatItKeeps) {
   ModelConfig m = deepseek32_671b();
-  EXPECT_THAT([&] { build(m, 1, 4096); }, ::testing::ThrowsMessage<GraphError>(HasSubstr("indexer_topk=2048")));
+  m.indexer_loss_weight = 1;
+  EXPECT_FALSE(build(m, 1, 2048).out.losses.find("indexer_loss"));
+  Value loss = build(m, 1, 4096).out.losses.find("indexer_loss");
+  ASSERT_TRUE(loss);
+  EXPECT_EQ(loss.type(), (TensorType{DType::kF32, Shape{{"b", 1}, {"s", 4096}}}));
+}
+
+// Neither loss reaches what the other one trains.
+TEST(Decoder, TheIndexersLearnFromTheirLossAloneAndNothingElseDoes) {
+  for (bool flash : {true, false}) {
+    ModelConfig m = tiny_v3();
+    m.flash = flash;
+    m.autoselected = false;
+    m.indexer = true;
+    m.indexer_heads = 2;
+    m.indexer_dim = 12;
+    m.indexer_top_k = 4;
+    m.indexer_loss_weight = 1;
+    Built b = build(m, 2, 16, {.remat_saved = std::set<std::string>{}});
+    std::vector<Value> by_logits = gradients(reduce_sum(b.out.logits, ""), b.weights);
+    std::vector<Value> by_indexer = gradients(reduce_sum(b.out.losses.find("indexer_loss"), ""), b.weights);
+    for (size_t i = 0; i < b.weights.size(); ++i) {
+      const bool of_indexer = b.arrays[i].name.find(".indexer.") != std::string::npos;
+      const bool trained = b.table[b.arrays[i].row].trained;
+      EXPECT_EQ(static_cast<bool>(by_indexer[i]), of_indexer) << b.arrays[i].name;
+      EXPECT_EQ(static_cast<bool>(by_logits[i]), trained && !of_indexer) << b.arrays[i].name;
+    }
+  }
 }
 
 }  // namespace

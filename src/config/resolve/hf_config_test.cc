@@ -92,12 +92,10 @@ TEST(HfConfig, ReadsTheIndexerOfV32) {
   EXPECT_EQ(mistakes(config), "");
   EXPECT_EQ(value_of(config, "use_indexer"), "true");
   EXPECT_EQ(value_of(config, "indexer_topk"), "8");
-  EXPECT_THROW(resolve_auto("tests/data/deepseek_v32/hf"), ConfigError);
-  Config c =
-      resolve_auto("tests/data/deepseek_v32/hf", {"use_indexer=False", "override_model_config=True",
-                                                  "indexer_topk=2048", "indexer_n_heads=64", "indexer_head_dim=128"})
-          .config;
-  EXPECT_FALSE(c.use_indexer);
+  const Config c = resolve_auto("tests/data/deepseek_v32/hf").config;
+  EXPECT_TRUE(c.use_indexer);
+  EXPECT_EQ(c.indexer_n_heads, 8);
+  EXPECT_EQ(c.indexer_head_dim, 32);
 }
 
 TEST(HfConfig, RefusesFieldsItDoesNotKnow) {

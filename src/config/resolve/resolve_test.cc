@@ -173,11 +173,36 @@ TEST(Resolve, HasTheDimensionsOfEveryModel) {
             GroupScore::kMaximum);
 }
 
-TEST(Resolve, RunsV32WithPlainAttentionOnly) {
-  Args v32 = {"model_name=deepseek3.2-671b", "dataset_type=synthetic"};
-  EXPECT_THAT(refusal(v32), AllOf(HasSubstr("deepseek3.2-671b.yml"), HasSubstr("use_indexer=true is refused")));
-  v32.insert(v32.end(), {"use_indexer=False", "override_model_config=True"});
-  EXPECT_FALSE(resolve(v32).config.use_indexer);
+TEST(Resolve, V32WarmsUpItsIndexerOnlyWhenTheIndexerHasALoss) {
+  auto config = [](const Args& more) {
+    Args words = {"model_name=deepseek3.2-671b", "dataset_type=synthetic", "max_target_length=4096"};
+    words.insert(words.end(), more.begin(), more.end());
+    return resolve(words).config;
+  };
+  const std::string loss = "indexer_loss_scaling_factor=0.01";
+  EXPECT_FALSE(config({}).indexer_dense_warmup);
+  EXPECT_TRUE(config({}).trainable_parameters_mask.empty());
+  const Config warmup = config({loss});
+  EXPECT_TRUE(warmup.indexer_dense_warmup);
+  EXPECT_THAT(warmup.trainable_parameters_mask, ElementsAre(".*indexer.*"));
+  EXPECT_EQ(warmup.indexer_warmup_attention, WarmupAttention::kDense);
+  EXPECT_FALSE(config({loss, "indexer_sparse_training=True"}).indexer_dense_warmup);
+  // The peer's defaults train nothing without a loss, and attend to the chosen keys with one.
+  const Config peer = config({"defaults=maxtext"});
+  EXPECT_TRUE(peer.indexer_dense_warmup);
+  EXPECT_TRUE(peer.trainable_parameters_mask.empty());
+  EXPECT_EQ(peer.indexer_warmup_attention, WarmupAttention::kSparse);
+}
+
+TEST(Resolve, ALossOfTheIndexerNeedsAnIndexerAndKeysToLeaveOut) {
+  const Args loss = {"dataset_type=synthetic", "indexer_loss_scaling_factor=0.01", "max_target_length=2048"};
+  auto of_model = [&](const char* model) {
+    Args words = loss;
+    words.insert(words.begin(), model);
+    return refusal(words);
+  };
+  EXPECT_THAT(of_model("model_name=deepseek3-671b"), HasSubstr("needs use_indexer=True"));
+  EXPECT_THAT(of_model("model_name=deepseek3.2-671b"), HasSubstr("indexer_topk=2048 keeps every key"));
 }
 
 TEST(Resolve, ConvertersTakeKeysOfPartsThatNoProgramHas) {
