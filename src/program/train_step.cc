@@ -275,8 +275,8 @@ Value load_of(const StateSpec& spec, const StateEntry& bias, Value load) {
   return squeeze(slice(load, "l", first + layer, first + layer + 1), "l");
 }
 
-// What no gradient moves: the routers' biases, by the load of the whole batch. What trainable_parameters_mask leaves out
-// stays as it is.
+// What no gradient moves: the routers' biases, by the load of the whole batch. What trainable_parameters_mask leaves
+// out stays as it is.
 void move_by_rule(const Config& config, const StateSpec& spec, std::span<const Value> state, const LossSums& sums,
                   std::vector<Value>& next) {
   if (config.routed_bias_update_rate <= 0) return;

@@ -112,13 +112,31 @@ TEST_F(CompileForTpu, OtherProgramsAreCompiledToo) {
 // The page's two commands for V3.2 on v5p-256, with two narrow layers of 16 experts.
 TEST_F(CompileForTpu, BothStagesOfTheIndexerCompileForThePodsMesh) {
   for (const char* stage : {"indexer_sparse_training=False", "indexer_sparse_training=True"}) {
-    Outcome o = compile({"configs/base.yml", "run_name=test", "dataset_type=synthetic", "model_name=deepseek3.2-671b",
-                         "override_model_config=True", "base_num_decoder_layers=2", "first_num_dense_layers=1",
-                         "base_emb_dim=1024", "base_mlp_dim=1024", "base_moe_mlp_dim=512", "num_experts=16",
-                         "base_num_query_heads=16", "base_num_kv_heads=16", "vocab_size=4096",
-                         "per_device_batch_size=1", "max_target_length=4096", "ici_fsdp_parallelism=128",
-                         "attention=flash", "dtype=bfloat16", "weight_dtype=bfloat16", "megablox=True",
-                         "sparse_matmul=True", "compile_topology=v5p-256", "indexer_loss_scaling_factor=0.01", stage});
+    Outcome o = compile({"configs/base.yml",
+                         "run_name=test",
+                         "dataset_type=synthetic",
+                         "model_name=deepseek3.2-671b",
+                         "override_model_config=True",
+                         "base_num_decoder_layers=2",
+                         "first_num_dense_layers=1",
+                         "base_emb_dim=1024",
+                         "base_mlp_dim=1024",
+                         "base_moe_mlp_dim=512",
+                         "num_experts=16",
+                         "base_num_query_heads=16",
+                         "base_num_kv_heads=16",
+                         "vocab_size=4096",
+                         "per_device_batch_size=1",
+                         "max_target_length=4096",
+                         "ici_fsdp_parallelism=128",
+                         "attention=flash",
+                         "dtype=bfloat16",
+                         "weight_dtype=bfloat16",
+                         "megablox=True",
+                         "sparse_matmul=True",
+                         "compile_topology=v5p-256",
+                         "indexer_loss_scaling_factor=0.01",
+                         stage});
     EXPECT_EQ(o.exit_code, 0) << o.err;
     EXPECT_THAT(o.out, HasSubstr("fits: yes (needed ")) << stage;
     // Scores of one layer as a whole, float32, would be 16 x 4,096 x 4,096 x 4 bytes a row.
