@@ -176,7 +176,8 @@ TEST(OrbaxWeights, MissingArraysAreNamedUnlessTheyMayBeMissing) {
   const OrbaxFolder stored = OrbaxFolder::open(folder.path() + "/0");
   const Made expected = made(model(true));
   EXPECT_THAT([&] { OrbaxWeights(stored, wanted_of(expected)); },
-              ThrowsMessage<FormatError>(AllOf(HasSubstr("missing (36)"), HasSubstr("... and 24 more"),
+              ThrowsMessage<FormatError>(AllOf(HasSubstr("missing (36)"), Not(HasSubstr(" more")),
+                                               HasSubstr("init_missing_parameters"),
                                                HasSubstr("params.params.mtp_block.mtp_layer_1.mtp_1_embedding_norm"))));
   WantedWeights wanted = wanted_of(expected);
   wanted.may_miss = [](const Param& p) { return p.name.starts_with("mtp.") || p.name.find("indexer") != p.name.npos; };

@@ -71,6 +71,18 @@ std::string balance_text(const Config& c) {
   return out;
 }
 
+// What the indexer does in this run; nothing where there is none.
+std::string indexer_text(const Config& c) {
+  if (!c.use_indexer) return {};
+  if (c.max_target_length <= c.indexer_topk) return "keeps every key: rows are no longer than indexer_topk";
+  std::string out = fmt::format("keeps {} keys of {}", c.indexer_topk, c.max_target_length);
+  if (c.indexer_dense_warmup) {
+    return out + fmt::format("; dense warm-up: it learns alone, attention {}", name_of(c.indexer_warmup_attention));
+  }
+  if (c.indexer_loss_scaling_factor > 0) return out + "; sparse stage: it learns beside the model";
+  return out + "; it does not learn (indexer_loss_scaling_factor=0)";
+}
+
 }  // namespace
 
 std::string summarize(const Config& c, const DeviceMesh& mesh, const SummaryFacts& facts) {
@@ -83,6 +95,7 @@ std::string summarize(const Config& c, const DeviceMesh& mesh, const SummaryFact
   line("batch", batch_text(c, mesh));
   line("training", schedule_text(c));
   if (const std::string balance = balance_text(c); !balance.empty()) line("balance", balance);
+  if (const std::string indexer = indexer_text(c); !indexer.empty()) line("indexer", indexer);
   line("numbers", fmt::format("activations {}, parameters {}, products {}", name(c.dtype), name(c.weight_dtype),
                               name_of(c.matmul_precision)));
   line("layers", fmt::format("{}, remat {}, attention {}", c.scan_layers ? "scanned" : "unrolled",

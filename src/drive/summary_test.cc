@@ -21,5 +21,18 @@ TEST(Summary, IsShortAndNamesWhatMatters) {
                           HasSubstr("out/r")));
 }
 
+TEST(Summary, SaysWhatTheIndexerDoes) {
+  auto text = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"model_name=deepseek3.2-671b", "dataset_type=synthetic", "run_name=r"});
+    Config c = resolve_config(more, {}).config;
+    return summarize(c, resolve_mesh(c, 1), {.parameters = 1, .device = ""});
+  };
+  const std::string loss = "indexer_loss_scaling_factor=0.01", row = "max_target_length=4096";
+  EXPECT_THAT(text({"max_target_length=2048"}), HasSubstr("keeps every key"));
+  EXPECT_THAT(text({row}), HasSubstr("keeps 2048 keys of 4096; it does not learn"));
+  EXPECT_THAT(text({row, loss}), HasSubstr("dense warm-up: it learns alone, attention dense"));
+  EXPECT_THAT(text({row, loss, "indexer_sparse_training=True"}), HasSubstr("sparse stage"));
+}
+
 }  // namespace
 }  // namespace fathom

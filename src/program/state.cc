@@ -104,7 +104,10 @@ void add_parameters(StateSpec& spec, const Config& config) {
     spec.entries.push_back(std::move(entry));
   }
   if (spec.with_role(StateRole::kTrained).empty()) {
-    throw ConfigError("trainable_parameters_mask matches no parameter that the optimizer moves");
+    throw ConfigError(config.indexer_dense_warmup
+                          ? "trainable_parameters_mask matches no parameter of the indexer, which learns alone in the "
+                            "dense warm-up (indexer_sparse_training=False); leave the key out or name '.*indexer.*'"
+                          : "trainable_parameters_mask matches no parameter that the optimizer moves");
   }
 }
 
