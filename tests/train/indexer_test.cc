@@ -108,7 +108,7 @@ TEST(IndexerStages, RowsNoLongerThanTheKeptKeysAreTheDenseModels) {
   const std::string weights = std::string("load_parameters_path=") + kModel;
   const Words keys = {weights, std::string("tokenizer_path=") + kModel, "max_target_length=8", "steps=3"};
   Words dense = keys;
-  dense.emplace_back("use_indexer=False");
+  dense.insert(dense.end(), {"use_indexer=False", "override_model_config=True"});
   const TrainRun with(keys), without(dense);
   ASSERT_EQ(with.outcome().exit_code, 0) << with.outcome().err;
   ASSERT_EQ(without.outcome().exit_code, 0) << without.outcome().err;
