@@ -59,7 +59,8 @@ TEST_P(ProfileOfAPlugin, GivesTheCpuTimeToLayersAndOperations) {
   EXPECT_GT(seconds(p, "kind", "product"), 0);
   EXPECT_GT(seconds(p, "kind", "grouped_matmul"), 0);
   EXPECT_GT(seconds(p, "part", "moe_layers/moe/experts"), seconds(p, "part", "moe_layers/moe/router"));
-  for (const char* part : {"logits", "loss", "moe_layers/mla"}) EXPECT_GT(seconds(p, "part", part), 0) << part;
+  // The loss makes its logits.
+  for (const char* part : {"loss", "moe_layers/mla"}) EXPECT_GT(seconds(p, "part", part), 0) << part;
   for (const char* pass : {"forward", "recomputed", "backward", "update"}) {
     EXPECT_GT(seconds(p, "pass", pass), 0) << pass;
   }
