@@ -86,7 +86,7 @@ void choose_modules(Job& job, bool chosen) {
 
 void resolve(Job& job, const std::vector<std::string>& words, const Environment& environment) {
   job.from = find_in_hub("load_parameters_path", job.from, HubKind::kModel, environment);
-  job.config = command_config(words, environment, {.needs_data = false, .converts = true, .model_folder = job.from});
+  job.config = command_config(words, environment, {.needs_data = false, .model_folder = job.from});
 }
 
 CompanionCopy companions(const Job& job, const std::string& from, const std::string& to) {

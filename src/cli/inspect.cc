@@ -136,8 +136,7 @@ int list_weights(const std::string& path, bool json) {
 WeightsDifferences compare_forms(const std::string& a, const std::string& b, const Environment& environment) {
   const std::string with_config = TensorFolder::is_model_folder(a) ? a : b;
   const std::vector<std::string> words = {"model_name=auto", "run_name=inspect"};
-  const Config config =
-      command_config(words, environment, {.needs_data = false, .converts = true, .model_folder = with_config});
+  const Config config = command_config(words, environment, {.needs_data = false, .model_folder = with_config});
   return compare_models(a, b, model_config(config));
 }
 

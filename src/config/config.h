@@ -123,6 +123,7 @@ struct Config {
   int64_t mtp_num_layers = 0;
   double mtp_loss_scaling_factor = 0;
   int64_t mtp_eval_target_module = 0;
+  PredictionVariant mtp_variant = PredictionVariant::kCheckpoint;
   bool use_indexer = false;
   int64_t indexer_n_heads = 0;
   int64_t indexer_head_dim = 0;

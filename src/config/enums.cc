@@ -17,6 +17,7 @@ constexpr std::string_view kRopeTypes[] = {"default", "yarn"};
 constexpr std::string_view kScoreFuncs[] = {"softmax", "sigmoid"};
 constexpr std::string_view kGroupScores[] = {"top2_sum", "max"};
 constexpr std::string_view kWarmupAttentions[] = {"dense", "sparse"};
+constexpr std::string_view kPredictionVariants[] = {"checkpoint", "pre_own", "maxtext", "post_main"};
 constexpr std::string_view kPrecisions[] = {"default", "high", "highest"};
 constexpr std::string_view kRematPolicies[] = {"none",
                                                "full",
@@ -49,6 +50,7 @@ std::span<const std::string_view> enum_names(RopeType) { return kRopeTypes; }
 std::span<const std::string_view> enum_names(ScoreFunc) { return kScoreFuncs; }
 std::span<const std::string_view> enum_names(GroupScore) { return kGroupScores; }
 std::span<const std::string_view> enum_names(WarmupAttention) { return kWarmupAttentions; }
+std::span<const std::string_view> enum_names(PredictionVariant) { return kPredictionVariants; }
 std::span<const std::string_view> enum_names(Precision) { return kPrecisions; }
 std::span<const std::string_view> enum_names(RematPolicy) { return kRematPolicies; }
 std::span<const std::string_view> enum_names(RematChoice) { return kRematChoices; }

@@ -20,6 +20,8 @@ enum class ScoreFunc : uint8_t { kSoftmax, kSigmoid };
 // What ranks a group of experts: the sum of its two best scores (V3), or its best score (V2-236B).
 enum class GroupScore : uint8_t { kTop2Sum, kMaximum };
 enum class WarmupAttention : uint8_t { kDense, kSparse };
+// What a module for multi-token prediction reads and which norm stands before its head (model/mtp.h).
+enum class PredictionVariant : uint8_t { kCheckpoint, kPreOwn, kMaxtext, kPostMain };
 enum class RematPolicy : uint8_t {
   kNone,
   kFull,
@@ -52,6 +54,7 @@ std::span<const std::string_view> enum_names(RopeType);
 std::span<const std::string_view> enum_names(ScoreFunc);
 std::span<const std::string_view> enum_names(GroupScore);
 std::span<const std::string_view> enum_names(WarmupAttention);
+std::span<const std::string_view> enum_names(PredictionVariant);
 std::span<const std::string_view> enum_names(Precision);
 std::span<const std::string_view> enum_names(RematPolicy);
 std::span<const std::string_view> enum_names(RematChoice);

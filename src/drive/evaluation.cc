@@ -33,9 +33,9 @@ EvalMetrics Evaluation::run(State& state) {
     NamedArrays inputs = upload_batch(session_.assignment(), program_.signature,
                                       batch ? *batch : Batch::padding(share_.rows, config_.max_target_length), share_);
     NamedArrays out = run_on(session_, program_, state, inputs);
-    const int64_t targets = out.at("targets").to_host().view<int32_t>()[0];
-    if (targets == 0 && !alone) break;
-    m.total_weights += targets;
+    const auto counts = named_counts(program_.signature, "counts", out.at("counts").to_host());
+    if (counts.at("targets") == 0 && !alone) break;
+    for (const auto& [name, count] : counts) m.counts[name] += count;
     ++m.batches;
     for (const auto& [name, sum] : named_scalars(program_.signature, "sums", out.at("sums").to_host())) {
       m.sums[name] += static_cast<double>(sum);

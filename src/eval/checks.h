@@ -2,9 +2,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "checkpoint/safetensors.h"
 #include "eval/compare.h"
 #include "eval/verified_model.h"
 
@@ -36,6 +38,8 @@ class CheckContext {
   bool has_weights(const std::string& name) const;
   // The model in a subfolder ("hf", "hf_bf16"), in the layer form that is being checked.
   virtual VerifiedModel& model(const std::string& name) = 0;
+  // The same of a configuration with words in front of the user's. Such models have the same parameters.
+  virtual VerifiedModel& model_with(const std::string& name, const std::vector<std::string>& words) = 0;
 };
 
 // A check whose references have been read and whose rows have been announced to the model: all checks are prepared
@@ -50,6 +54,10 @@ PreparedCheck failed(const std::string& reason);
 // Announces the rows; compares their logits.
 PreparedCheck compared_logits(VerifiedModel& model, std::vector<LogitsReference> references);
 
+// The gradients of a file, and L2 norms of gradients, with those of the model.
+void compare_gradients(Comparison& comparison, const Gradients& ours, const SafetensorsFile& file);
+void compare_gradient_norms(Comparison& comparison, const Gradients& ours, const std::map<std::string, double>& norms);
+
 PreparedCheck prepare_logits(CheckContext& context);
 PreparedCheck prepare_batch(CheckContext& context);
 PreparedCheck prepare_intermediates(CheckContext& context);
@@ -58,6 +66,7 @@ PreparedCheck prepare_bf16(CheckContext& context);
 PreparedCheck prepare_fp8(CheckContext& context);
 PreparedCheck prepare_gradients(CheckContext& context);
 PreparedCheck prepare_adamw(CheckContext& context);
+PreparedCheck prepare_mtp(CheckContext& context);
 PreparedCheck prepare_indexer(CheckContext& context);
 PreparedCheck prepare_encode(CheckContext& context);
 PreparedCheck prepare_decode_tokens(CheckContext& context);

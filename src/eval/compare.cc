@@ -33,6 +33,12 @@ std::string sizes_differ(const std::string& where, size_t got, size_t want) {
 
 }  // namespace
 
+double l2_norm(const HostArray& array) {
+  double sum = 0;
+  for (float x : array.view<float>()) sum += static_cast<double>(x) * static_cast<double>(x);
+  return std::sqrt(sum);
+}
+
 void Comparison::note(double difference, std::string where) {
   ++count_;
   if (failure_.empty() && (where_.empty() || !(difference <= worst_))) {

@@ -5,7 +5,12 @@
 #include <span>
 #include <string>
 
+#include "base/host_array.h"
+
 namespace fathom {
+
+// Of all elements of an f32 array, summed in float64.
+double l2_norm(const HostArray& array);
 
 // The worst of many comparisons against one tolerance.
 class Comparison {

@@ -186,6 +186,45 @@ class TrainingReader {
   int64_t steps_ = 0;
 };
 
+// Reads a variant of mtp.json. The numbers of its steps have keys that end in a count.
+class PredictionReader {
+ public:
+  explicit PredictionReader(const json& variant) : variant_(variant) {}
+
+  PredictionReference read(const std::string& name) {
+    PredictionReference out{.name = name};
+    take("mtp_loss", out.mtp_loss);
+    take("lm_loss", out.lm_loss);
+    take("total", out.total);
+    take("grad_norms", out.gradient_norms);
+    take("totals_of_steps_1_to_", out.totals);
+    take("mtp_losses_of_steps_1_to_", out.mtp_losses);
+    take("parameter_norms_after_step_", out.parameter_norms);
+    if (!out.mtp_loss) mistake_ = "mtp_loss is missing";
+    if (out.totals.size() != out.mtp_losses.size()) mistake_ = "totals and mtp_losses are not of the same steps";
+    return out;
+  }
+  const std::string& mistake() const { return mistake_; }
+
+ private:
+  // What stands under a key that is `key`, or begins so where that ends in "_".
+  template <class T>
+  void take(std::string_view key, T& to) {
+    for (const auto& [own, value] : variant_.items()) {
+      if (key.ends_with('_') ? own.starts_with(key) : own == key) {
+        if constexpr (std::is_same_v<T, std::optional<double>>) {
+          to = value.template get<double>();
+        } else {
+          to = value.template get<T>();
+        }
+      }
+    }
+  }
+
+  const json& variant_;
+  std::string mistake_;
+};
+
 }  // namespace
 
 std::vector<LogitsReference> read_golden_logits(const std::string& path) {
@@ -315,6 +354,54 @@ std::vector<IndexerStage> read_indexer_file(const std::string& path) {
   } catch (const json::exception& e) {
     throw FormatError(path, e.what());
   }
+  return out;
+}
+
+const PredictionReference* PredictionFile::find(std::string_view name) const {
+  auto at = std::ranges::find(variants, name, &PredictionReference::name);
+  return at == variants.end() ? nullptr : &*at;
+}
+
+PredictionFile read_prediction_file(const std::string& path) {
+  const std::string text = read_file(path);
+  if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
+  PredictionFile out;
+  try {
+    const json file = json::parse(text);
+    if (!file.is_object()) throw FormatError(path, "not a JSON object");
+    for (const auto& [name, value] : file.items()) {
+      if (name == "weight") {
+        out.weight = value.get<double>();
+        continue;
+      }
+      PredictionReader reader(value);
+      out.variants.push_back(reader.read(name));
+      if (!reader.mistake().empty()) {
+        throw IncompleteReference(path, fmt::format("{}: {}", name, reader.mistake()));
+      }
+    }
+  } catch (const json::exception& e) {
+    throw FormatError(path, e.what());
+  }
+  if (!(out.weight > 0)) throw IncompleteReference(path, "weight is missing, or not above 0");
+  return out;
+}
+
+std::vector<LogitsReference> read_prediction_logits(const std::string& path) {
+  auto file = SafetensorsFile::open(path);
+  need_rank(*file, "prompt.tokens", 1);
+  std::vector<LogitsReference> out;
+  for (const std::string& name : file->names()) {
+    if (name == "prompt.tokens") continue;
+    if (!name.ends_with(".logits")) throw FormatError(path, name + " is neither prompt.tokens nor logits");
+    need_rank(*file, name, 2);
+    LogitsReference r{{name, token_ids(*file, "prompt.tokens")}, floats(*file, name)};
+    if (r.logits.sizes()[0] > static_cast<int64_t>(r.row.tokens.size())) {
+      throw IncompleteReference(path, fmt::format("{} has more positions than prompt.tokens", name));
+    }
+    out.push_back(std::move(r));
+  }
+  if (out.empty()) throw IncompleteReference(path, "there are no logits");
   return out;
 }
 

@@ -91,6 +91,26 @@ struct IndexerStage {
 };
 std::vector<IndexerStage> read_indexer_file(const std::string& path);
 
+// One variant of mtp.json. What is not there is not compared.
+struct PredictionReference {
+  std::string name;                                // "checkpoint": of mtp_variant
+  std::optional<double> mtp_loss, lm_loss, total;  // means; mtp_loss without its weight
+  std::map<std::string, double> gradient_norms;    // L2 norms by tensor of the checkpoint
+  std::vector<double> totals, mtp_losses;          // of the forward pass of each AdamW step
+  std::map<std::string, double> parameter_norms;   // after the last step
+};
+struct PredictionFile {
+  double weight = 0;  // of mtp_loss in the total
+  std::vector<PredictionReference> variants;
+
+  const PredictionReference* find(std::string_view name) const;
+};
+PredictionFile read_prediction_file(const std::string& path);
+
+// mtp_logits.safetensors: prompt.tokens [n] with VARIANT.logits [m v] of the first m places. The row's `where` is the
+// name of the logits.
+std::vector<LogitsReference> read_prediction_logits(const std::string& path);
+
 // A line of encode.jsonl or decode.jsonl.
 struct TokenizerLine {
   int64_t number = 0;  // of the line, from 1

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "convert/hf_weights.h"
+#include "eval/compare.h"
 
 namespace fathom {
 namespace {
@@ -26,8 +27,8 @@ bool fits(const BatchShape& program, const BatchShape& batch) {
 // What one row brings to the host.
 int64_t numbers_of_row(const ModelConfig& m, int64_t length, bool capture) {
   const int64_t of_indexer = m.indexer ? 2 * length : 0;
-  int64_t captured = m.layers * (3 * m.d + m.experts + 2 * m.top_k + of_indexer) + 2 * m.d;
-  return length * (m.vocab + (capture ? captured : 0));
+  int64_t captured = m.all_layers() * (3 * m.d + m.experts + 2 * m.top_k + of_indexer) + 2 * m.d;
+  return length * (m.vocab * (1 + m.prediction_layers) + (capture ? captured : 0));
 }
 
 // Row `row` of [rows padded ...], its first `length` positions.
@@ -76,12 +77,6 @@ double cross_entropy_of(const HostArray& logits, std::span<const int32_t> target
   return sum;
 }
 
-double norm(const HostArray& array) {
-  double sum = 0;
-  for (float x : array.view<float>()) sum += static_cast<double>(x) * static_cast<double>(x);
-  return std::sqrt(sum);
-}
-
 // The reference's plain AdamW: constant rate, no clipping, every parameter decayed.
 Config with_optimizer(Config config, const OptimizerSettings& o) {
   config.learning_rate = o.rate;
@@ -127,11 +122,11 @@ const std::vector<std::string>& VerifiedModel::tensor_names() {
 }
 
 State& VerifiedModel::state() {
-  if (!state_) {
-    state_.emplace(spec_);
-    load_parameters(session_, config_, config_.load_parameters_path, spec_, *state_);
+  if (!*state_) {
+    state_->emplace(spec_);
+    load_parameters(session_, config_, config_.load_parameters_path, spec_, **state_);
   }
-  return *state_;
+  return **state_;
 }
 
 void VerifiedModel::check_tokens(const std::string& where, const std::vector<int32_t>& tokens) const {
@@ -370,11 +365,11 @@ const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const Opt
     if (done == optimizer.steps) {
       std::map<std::string, HostArray> tensors;
       for (size_t i : spec_.with_role(StateRole::kTrained)) cut(spec_.entries[i], state[i].to_host(), tensors);
-      for (const auto& [name, values] : tensors) curve.norms.emplace(name, norm(values));
+      for (const auto& [name, values] : tensors) curve.norms.emplace(name, l2_norm(values));
     }
     NamedArrays results = run_on(session_, program, state, inputs);
     auto scalars = named_scalars(program.signature, "scalars", results.at("scalars").to_host());
-    curve.losses.push_back(static_cast<double>(scalars.at("loss")));
+    curve.scalars.emplace_back(scalars.begin(), scalars.end());
   }
   curve_.emplace(std::move(key), std::move(curve));
   return curve_->result;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,7 +26,8 @@ enum class LossStage {
 };
 
 struct TrainingCurve {
-  std::vector<double> losses;           // of the forward pass of each step, then after the last
+  // Of the forward pass of each step, then after the last; by the names of metrics/step_scalars.h.
+  std::vector<std::map<std::string, double>> scalars;
   std::map<std::string, double> norms;  // L2 norms of the trained tensors after the last step
 };
 
@@ -34,6 +36,9 @@ class VerifiedModel {
   // `config.load_parameters_path` is the folder with the weights; they are read when first needed. `session` outlives
   // the model.
   VerifiedModel(const Session& session, Config config);
+
+  // Takes the parameters of a model with the same ones.
+  void share_parameters(const VerifiedModel& other) { state_ = other.state_; }
 
   // Names of all tensors in the folder.
   const std::vector<std::string>& tensor_names();
@@ -96,7 +101,7 @@ class VerifiedModel {
   StateSpec spec_;
   std::vector<Stack> stacks_;
   std::optional<std::vector<std::string>> names_;
-  std::optional<State> state_;
+  std::shared_ptr<std::optional<State>> state_ = std::make_shared<std::optional<State>>();
   std::map<std::vector<int32_t>, bool> announced_;  // and whether with intermediates
   std::map<std::vector<int32_t>, RowResult> results_;
   std::optional<ForwardProgram> forward_;

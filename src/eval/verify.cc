@@ -36,7 +36,7 @@ constexpr Check kChecks[] = {
     {"decode", nullptr, "decode.json"},
     {"bf16", prepare_bf16, ""},
     {"fp8", prepare_fp8, ""},
-    {"mtp", nullptr, "mtp.json"},
+    {"mtp", prepare_mtp, ""},
     {"indexer", prepare_indexer, ""},
     {"mmlu", nullptr, "mmlu_scores.jsonl"},
     {"encode", prepare_encode, "", false},
@@ -145,19 +145,23 @@ class Verifier::Models {
  public:
   explicit Models(const VerifyOptions& options) : options_(options) {}
 
-  VerifiedModel& get(const std::string& subfolder, bool scan) {
-    auto& model = models_[{subfolder, scan}];
-    if (!model) {
-      Config config = resolve(subfolder, scan);
-      if (!session_) session_ = std::make_unique<Session>(config);
-      model = std::make_unique<VerifiedModel>(*session_, std::move(config));
-    }
+  // `words` stand in front of the user's. Models with words share their parameters.
+  VerifiedModel& get(const std::string& subfolder, bool scan, const std::vector<std::string>& words = {}) {
+    auto& model = models_[{subfolder, scan, words}];
+    if (model) return *model;
+    Config config = resolve(subfolder, scan, words);
+    if (!session_) session_ = std::make_unique<Session>(config);
+    model = std::make_unique<VerifiedModel>(*session_, std::move(config));
+    if (words.empty()) return *model;
+    auto& first = with_words_[{subfolder, scan}];
+    if (first == nullptr) first = model.get();
+    model->share_parameters(*first);
     return *model;
   }
 
  private:
-  Config resolve(const std::string& subfolder, bool scan) const {
-    std::vector<std::string> words = options_.config;
+  Config resolve(const std::string& subfolder, bool scan, std::vector<std::string> words) const {
+    words.insert(words.end(), options_.config.begin(), options_.config.end());
     for (std::string_view word : kDefaults) {
       if (!sets(options_.config, key_of(word))) words.emplace_back(word);
     }
@@ -172,7 +176,8 @@ class Verifier::Models {
 
   const VerifyOptions& options_;
   std::unique_ptr<Session> session_;
-  std::map<std::pair<std::string, bool>, std::unique_ptr<VerifiedModel>> models_;
+  std::map<std::tuple<std::string, bool, std::vector<std::string>>, std::unique_ptr<VerifiedModel>> models_;
+  std::map<std::pair<std::string, bool>, VerifiedModel*> with_words_;
 };
 
 namespace {
@@ -207,6 +212,9 @@ std::vector<CheckRow> Verifier::run() {
     Context(const std::string& of_folder, Models& of, bool scanned) : folder(of_folder), models(of), scan(scanned) {}
     std::string path(const std::string& name) const override { return folder + "/" + name; }
     VerifiedModel& model(const std::string& name) override { return models.get(name, scan); }
+    VerifiedModel& model_with(const std::string& name, const std::vector<std::string>& words) override {
+      return models.get(name, scan, words);
+    }
     const std::string& folder;
     Models& models;
     bool scan;

@@ -22,12 +22,6 @@ std::optional<LossStage> stage_of(const std::string& name) {
 
 bool of_indexer(const std::string& name) { return name.find(".indexer.") != std::string::npos; }
 
-double norm(const HostArray& array) {
-  double sum = 0;
-  for (float x : array.view<float>()) sum += static_cast<double>(x) * static_cast<double>(x);
-  return std::sqrt(sum);
-}
-
 // The comparisons of all stages.
 struct IndexerComparison {
   Comparison losses{kLossTolerance}, gradients{kGradientTolerance}, norms{kGradientTolerance}, names{0};
@@ -64,7 +58,7 @@ struct IndexerComparison {
       if (of_name == want.gradient_norms.end()) {
         names.fail(fmt::format("{}.grad_norms: {} is missing", want.name, name));
       } else {
-        norms.relative(norm(gradient), of_name->second, fmt::format("{}: norm of {}", want.name, name));
+        norms.relative(l2_norm(gradient), of_name->second, fmt::format("{}: norm of {}", want.name, name));
       }
     }
     for (const std::string& name : file.names()) {

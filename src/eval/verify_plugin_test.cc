@@ -39,7 +39,7 @@ Names with_status(const std::vector<CheckRow>& rows, CheckStatus status) {
 // A copy of a folder of tests/data whose reference files may be changed; weights are links.
 class ModelCopy {
  public:
-  ModelCopy(const std::string& name, LayerForms forms) {
+  ModelCopy(const std::string& name, LayerForms forms, const Names& only = {}) {
     const fs::path source = fs::absolute("tests/data/" + name);
     for (const auto& entry : fs::directory_iterator(source)) {
       const fs::path target = folder_ / entry.path().filename().string();
@@ -50,7 +50,7 @@ class ModelCopy {
       }
     }
     verifier_ = std::make_unique<Verifier>(
-        VerifyOptions{.folder = folder_.path(), .forms = forms, .config = {"jax_cache_dir="}});
+        VerifyOptions{.folder = folder_.path(), .only = only, .forms = forms, .config = {"jax_cache_dir="}});
   }
 
   std::vector<CheckRow> run() { return verifier_->run(); }
@@ -202,11 +202,13 @@ TEST(Verify, DeepseekV2PassesAndEachChangedReferenceFailsItsCheckAlone) {
 }
 
 TEST(Verify, DeepseekV3PassesWithAndWithoutScanAndEachChangedReferenceFailsItsCheckAlone) {
-  ModelCopy model("deepseek_v3", LayerForms::kBoth);
   Names checks = kModelChecks;
   checks.push_back("fp8");
-  const std::vector<CheckRow> rows = model.run();
+  Verifier both(
+      {.folder = "tests/data/deepseek_v3", .only = checks, .forms = LayerForms::kBoth, .config = {"jax_cache_dir="}});
+  const std::vector<CheckRow> rows = both.run();
   EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(checks)) << format_report(rows, {}, false);
+  ModelCopy model("deepseek_v3", LayerForms::kScanned, checks);
   change_forward_references(model);
   change_training_references(model);
   const std::string numbers = "fp8_dequantized.safetensors", weight = "model.layers.1.mlp.experts.3.up_proj.weight";
@@ -215,6 +217,33 @@ TEST(Verify, DeepseekV3PassesWithAndWithoutScanAndEachChangedReferenceFailsItsCh
   model.tensor("logits_fp8.safetensors", "logits", 5, 99.0f, {"fp8"});
   model.without_tensor(numbers, weight, {"fp8"});
   for (const char* name : {"tokens", "logits"}) model.without_tensor("logits_fp8.safetensors", name, {"fp8"});
+}
+
+TEST(Verify, DeepseekV3PredictsAsEachVariantAndEachChangedReferenceFails) {
+  ModelCopy model("deepseek_v3", LayerForms::kScanned, {"mtp"});
+  const std::vector<CheckRow> rows = model.run();
+  EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray({"mtp"})) << format_report(rows, {}, false);
+  const std::string name = "model.layers.3.eh_proj.weight";
+  for (const std::string variant : {"checkpoint", "maxtext"}) {
+    const std::string at = "/" + variant;
+    for (const char* key : {"/mtp_loss", "/lm_loss", "/total", "/totals_of_steps_1_to_5/4",
+                            "/mtp_losses_of_steps_1_to_5/2", "/parameter_norms_after_step_5/lm_head.weight"}) {
+      model.value("mtp.json", at + key, 1.0, {"mtp"});
+    }
+    model.value("mtp.json", at + "/grad_norms/" + name, 1.0, {"mtp"});
+    model.without("mtp.json", at + "/grad_norms/" + name, {"mtp"});
+    model.without("mtp.json", at + "/totals_of_steps_1_to_5/4", {"mtp"});
+    model.tensor("mtp_grads_" + variant + ".safetensors", name, 3, 1.0f, {"mtp"});
+    model.tensor("mtp_logits.safetensors", variant + ".logits", 99, 99.0f, {"mtp"});
+  }
+  for (const char* place : {"/pre_own/mtp_loss", "/post_main/mtp_loss", "/weight"}) {
+    model.value("mtp.json", place, 1.5, {"mtp"});
+    model.without("mtp.json", place, {"mtp"});
+  }
+  model.without("mtp.json", "/post_main", {"mtp"});
+  model.without_tensor("mtp_logits.safetensors", "prompt.tokens", {"mtp"});
+  fs::remove(model / "mtp_grads_maxtext.safetensors");
+  EXPECT_THAT(with_status(model.run(), CheckStatus::kFailed), ElementsAreArray({"mtp"}));
 }
 
 TEST(Verify, AReferenceWithoutWhatItIsComparedWithFails) {

@@ -11,42 +11,15 @@
 namespace fathom {
 namespace {
 
-double norm(const HostArray& array) {
-  double sum = 0;
-  for (float x : array.view<float>()) sum += static_cast<double>(x) * static_cast<double>(x);
-  return std::sqrt(sum);
-}
-
 // A tensor that the loss does not reach has the gradient zero here.
 bool is_zero(const HostArray& array) {
   return std::ranges::all_of(array.view<float>(), [](float x) { return x == 0; });
 }
 
-void compare_gradients(Comparison& comparison, const Gradients& ours, const SafetensorsFile& file) {
-  for (const std::string& name : file.names()) {
-    HostArray want = convert(file.tensor(name), DType::kF32);
-    auto got = ours.by_name.find(name);
-    if (got == ours.by_name.end()) {
-      comparison.fail(name + ": the reference has a gradient, the model trains no such tensor");
-    } else if (got->second.sizes() != want.sizes()) {
-      comparison.fail(name + ": another shape than the model's");
-    } else {
-      comparison.relative_to_max(got->second.view<float>(), want.view<float>(), name);
-    }
-  }
-}
-
 // Each gradient has its norm in training.json.
 void compare_norms(Comparison& comparison, const Gradients& ours, const std::map<std::string, double>& norms,
                    const SafetensorsFile& file) {
-  for (const auto& [name, want] : norms) {
-    auto got = ours.by_name.find(name);
-    if (got == ours.by_name.end()) {
-      comparison.fail(name + ": the reference has a gradient norm, the model trains no such tensor");
-    } else {
-      comparison.relative(norm(got->second), want, "norm of " + name);
-    }
-  }
+  compare_gradient_norms(comparison, ours, norms);
   for (const std::string& name : file.names()) {
     if (!norms.contains(name)) comparison.fail(name + ": has a gradient, but no norm of it in training.json");
   }
@@ -74,14 +47,15 @@ void compare_names(Comparison& comparison, const Gradients& ours, const std::vec
 }
 
 CheckResult judge_adamw(const TrainingCurve& ours, const TrainingFile& file) {
+  auto loss = [&](size_t i) { return ours.scalars[i].at("loss"); };
   Comparison before(kLossTolerance), losses(kTrainedLossTolerance), norms(kParameterNormTolerance);
   const size_t steps = file.losses.size();
-  before.absolute(ours.losses[0], file.loss_before, "loss_before");
-  before.absolute(ours.losses[0], file.losses[0], "loss of step 1");
+  before.absolute(loss(0), file.loss_before, "loss_before");
+  before.absolute(loss(0), file.losses[0], "loss of step 1");
   for (size_t i = 1; i < steps; ++i) {
-    losses.absolute(ours.losses[i], file.losses[i], fmt::format("loss of step {}", i + 1));
+    losses.absolute(loss(i), file.losses[i], fmt::format("loss of step {}", i + 1));
   }
-  losses.absolute(ours.losses[steps], file.loss_after, fmt::format("loss after step {}", steps));
+  losses.absolute(loss(steps), file.loss_after, fmt::format("loss after step {}", steps));
   for (const auto& [name, want] : file.parameter_norms) {
     // What has no gradient was neither moved nor decayed there.
     if (!file.gradient_norms.empty() && !file.gradient_norms.contains(name)) continue;
@@ -111,6 +85,31 @@ PreparedCheck lacking(const std::vector<std::string>& missing) {
 }
 
 }  // namespace
+
+void compare_gradients(Comparison& comparison, const Gradients& ours, const SafetensorsFile& file) {
+  for (const std::string& name : file.names()) {
+    HostArray want = convert(file.tensor(name), DType::kF32);
+    auto got = ours.by_name.find(name);
+    if (got == ours.by_name.end()) {
+      comparison.fail(name + ": the reference has a gradient, the model trains no such tensor");
+    } else if (got->second.sizes() != want.sizes()) {
+      comparison.fail(name + ": another shape than the model's");
+    } else {
+      comparison.relative_to_max(got->second.view<float>(), want.view<float>(), name);
+    }
+  }
+}
+
+void compare_gradient_norms(Comparison& comparison, const Gradients& ours, const std::map<std::string, double>& norms) {
+  for (const auto& [name, want] : norms) {
+    auto got = ours.by_name.find(name);
+    if (got == ours.by_name.end()) {
+      comparison.fail(name + ": the reference has a gradient norm, the model trains no such tensor");
+    } else {
+      comparison.relative(l2_norm(got->second), want, "norm of " + name);
+    }
+  }
+}
 
 PreparedCheck prepare_gradients(CheckContext& context) {
   if (!context.has("grads.safetensors") && !context.has("training.json") && context.has("train_batch.safetensors")) {

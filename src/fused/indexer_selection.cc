@@ -82,17 +82,32 @@ Value list_of(Value chosen, int64_t top_k) {
   return select(equal(first, none), -1, first);
 }
 
-std::vector<Value> reference(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& g) {
+// Cutoff and tie, and the keys where they are `listed`.
+std::vector<Value> composed(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& g, bool listed) {
   IndexedBlocks n(g, IndexOperands(operands), attrs);
   auto rows = [&](Value i, std::span<const Value>, std::span<const Value> slice) {
     const IndexedBlocks::Block block(i, slice);
     const IndexedBlocks::Scores scores = n.scores(block);
     auto [cutoff, tie] = cutoff_and_tie(scores.sums, top_k_of(attrs));
-    return ScanBody{.carry = {},
-                    .stack = {cutoff, tie, list_of(n.chosen(block, scores, cutoff, tie), top_k_of(attrs))}};
+    ScanBody out{.carry = {}, .stack = {cutoff, tie}};
+    if (listed) out.stack.push_back(list_of(n.chosen(block, scores, cutoff, tie), top_k_of(attrs)));
+    return out;
   };
   auto done = scan(g, {.axis = "block", .length = n.count()}, {}, n.stacks(), rows);
-  return {n.join(done.stack[0], "b s"), n.join(done.stack[1], "b s"), n.join(done.stack[2], "b s n")};
+  std::vector<Value> out = {n.join(done.stack[0], "b s"), n.join(done.stack[1], "b s")};
+  if (listed) out.push_back(n.join(done.stack[2], "b s n"));
+  return out;
+}
+
+std::vector<Value> reference(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& g) {
+  return composed(operands, attrs, g, true);
+}
+
+// Where no kernel reads the list it is not made: the sort that makes it takes a compiler minutes.
+std::vector<Value> unlisted(LoweringContext& c, std::string&) {
+  std::vector<Value> out = composed(c.operands(), c.node().attr<FusedAttrs>(), c.graph(), false);
+  out.push_back(constant(c.graph(), -1, c.node().results[2]));
+  return out;
 }
 
 std::vector<Value> kernel(LoweringContext& c, std::string& reason) {
@@ -119,7 +134,7 @@ const FusedOp kSelection{.name = "indexer_selection",
                          .infer = infer,
                          .reference = reference,
                          .vjp = no_gradient,
-                         .forms = {.cpu = kernel, .gpu = plain_ops, .tpu = plain_ops},
+                         .forms = {.cpu = kernel, .gpu = unlisted, .tpu = unlisted},
                          .shard = shard,
                          .flops = flops};
 

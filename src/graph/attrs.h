@@ -92,6 +92,7 @@ struct CallAttrs {
   // Pairs (result, operand) that share memory.
   std::vector<std::pair<int, int>> aliases;
   std::vector<TensorType> results;
+  bool collective = false;
 };
 // Collectives inside kManual: the mesh axes they run over.
 struct CollectiveAttrs {

@@ -101,8 +101,8 @@ Value all_to_all(Value x, std::string_view split, std::string_view join, const s
 Value ragged_all_to_all(Value x, Value into, const RaggedExchange& rows, const std::vector<std::string>& mesh_axes,
                         Where w) {
   const Partition& p = partition_of(x.graph(), Op::kCustomCall, std::span(&x, 1), w);
-  CustomCall call{.target = "ragged_all_to_all", .results = {into.type()}};
-  call.config = {{"replica_groups", replica_groups_text(p.mesh(), mesh_axes)}, {"channel_id", "1 : i64"}};
+  CustomCall call{.target = "ragged_all_to_all", .results = {into.type()}, .collective = true};
+  call.config = {{"replica_groups", replica_groups_text(p.mesh(), mesh_axes)}};
   return custom_call(x.graph(), call,
                      {x, into, rows.input_offsets, rows.send_sizes, rows.output_offsets, rows.receive_sizes}, w)[0];
 }

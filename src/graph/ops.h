@@ -193,6 +193,7 @@ struct CustomCall {
   std::vector<std::pair<std::string, std::string>> config;
   std::vector<TensorType> results;
   std::vector<std::pair<int, int>> aliases;
+  bool collective = false;  // devices meet in it, on a channel of its own
 };
 std::vector<Value> custom_call(Graph& g, const CustomCall& call, std::vector<Value> operands,
                                Where w = Where::current());

@@ -76,7 +76,7 @@ TEST(MetricsWriter, RecordIsOnDiskWhenTheCallReturns) {
 TEST(MetricsWriter, EvaluationGoesIntoTheStepsObject) {
   TemporaryFolder folder;
   MetricsWriter writer({.folder = folder.path(), .tensorboard = false});
-  EvalMetrics eval{.seconds = 1, .batches = 2, .total_weights = 10, .sums = {{"lm_loss", 30}}};
+  EvalMetrics eval{.seconds = 1, .batches = 2, .counts = {{"targets", 10}}, .sums = {{"lm_loss", 30}}};
   writer.write(metrics(0, 4), &eval);
   writer.write(metrics(1, 3));
   std::vector<json> all = records(folder);
@@ -185,7 +185,7 @@ TEST(MetricsWriter, TensorBoardReadsScalarsAndTexts) {
   {
     MetricsWriter writer({.folder = folder.path()});
     writer.write_text("num_model_parameters", "10,485,760");
-    EvalMetrics eval{.seconds = 1, .batches = 1, .total_weights = 10, .sums = {{"lm_loss", 30}}};
+    EvalMetrics eval{.seconds = 1, .batches = 1, .counts = {{"targets", 10}}, .sums = {{"lm_loss", 30}}};
     writer.write(metrics(0, 5.5F));
     writer.write(metrics(1, 4.25F), &eval);
   }

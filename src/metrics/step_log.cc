@@ -8,8 +8,6 @@
 #include <optional>
 #include <stdexcept>
 
-#include "metrics/step_scalars.h"
-
 namespace fathom {
 namespace {
 
@@ -27,11 +25,13 @@ using Number = std::variant<float, double, int64_t>;
 
 float derived(const StepMetrics& m, std::string_view name) {
   if (name == "perplexity") return static_cast<float>(std::exp(static_cast<double>(m.value("lm_loss"))));
+  if (name == "main_model_loss") return m.value("loss") - m.value("mtp_loss");
   throw std::logic_error("nothing says how to derive " + std::string(name));
 }
 
 // Nothing when the step does not have it.
 std::optional<Number> number_of(const StepMetrics& m, const StepScalar& row) {
+  if (row.part == ModelPart::kPrediction && !m.values.contains("mtp_loss")) return std::nullopt;
   if (row.adds == Adds::kDerived) return derived(m, row.name);
   if (row.name == "total_weights") return m.total_weights;
   auto at = m.values.find(row.name);
@@ -54,7 +54,12 @@ float StepMetrics::value(std::string_view name) const {
 double EvalMetrics::mean(std::string_view name) const {
   auto at = sums.find(name);
   if (at == sums.end()) return std::numeric_limits<double>::quiet_NaN();
-  return at->second / static_cast<double>(total_weights);
+  return at->second / static_cast<double>(count(step_scalar(name).adds));
+}
+
+int64_t EvalMetrics::count(Adds adds) const {
+  auto at = counts.find(counted(adds));
+  return at == counts.end() ? 0 : at->second;
 }
 
 std::string format_step_line(const StepMetrics& m) {
@@ -71,10 +76,10 @@ std::string format_eval_line(int64_t step, const EvalMetrics& m) {
   std::string line = fmt::format("Completed eval after train step {}", step);
   for (const StepScalar& row : kStepScalars) {
     if (row.eval_mean.empty() || !m.sums.contains(row.name)) continue;
-    line += fmt::format(", {}={:.{}f}", row.eval_label, m.mean(row.name), row.eval_decimals);
+    line += fmt::format(", {}={:.{}f}{}", row.eval_label, m.mean(row.name), row.eval_decimals, row.eval_unit);
     if (row.name != "lm_loss") continue;
     line += fmt::format(", perplexity={:.3f}, total_weights={:.1f}", std::exp(m.mean(row.name)),
-                        static_cast<double>(m.total_weights));
+                        static_cast<double>(m.total_weights()));
   }
   return line;
 }
@@ -82,6 +87,7 @@ std::string format_eval_line(int64_t step, const EvalMetrics& m) {
 std::vector<Scalar> scalars(const StepMetrics& m) {
   std::vector<Scalar> out;
   for (const StepScalar& row : kStepScalars) {
+    if (row.metric.empty()) continue;
     if (std::optional<Number> number = number_of(m, row)) out.push_back({row.metric, *number});
   }
   out.insert(out.end(), {{"perf/step_time_seconds", m.seconds},
@@ -93,7 +99,7 @@ std::vector<Scalar> scalars(const StepMetrics& m) {
 }
 
 std::vector<Scalar> scalars(const EvalMetrics& m) {
-  std::vector<Scalar> out = {{"eval/total_weights", m.total_weights},
+  std::vector<Scalar> out = {{"eval/total_weights", m.total_weights()},
                              {"eval/avg_perplexity", std::exp(m.mean("lm_loss"))},
                              {"eval/step_time_seconds", m.seconds / static_cast<double>(m.batches)}};
   for (const StepScalar& row : kStepScalars) {

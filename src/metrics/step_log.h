@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "metrics/step_scalars.h"
+
 namespace fathom {
 
 // Numbers by the names of metrics/step_scalars.h.
@@ -44,14 +46,16 @@ struct StepMetrics {
   float value(std::string_view name) const;
 };
 
-// One evaluation: sums over its targets, and how many there were.
+// One evaluation: sums over its places, and how many there were.
 struct EvalMetrics {
   double seconds = 0;  // of all batches
   int64_t batches = 0;
-  int64_t total_weights = 0;  // targets that count
-  NamedNumbers<double> sums;  // of the scalars that add up over targets
+  NamedNumbers<int64_t> counts;  // of places, by counted()
+  NamedNumbers<double> sums;     // of the scalars that add up
 
-  // The sum of that name over the targets; NaN when there is none.
+  int64_t count(Adds adds) const;
+  int64_t total_weights() const { return count(Adds::kOverTargets); }  // targets that count
+  // The sum of that name over its places; NaN when there is none.
   double mean(std::string_view name) const;
 };
 

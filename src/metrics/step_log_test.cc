@@ -40,7 +40,8 @@ TEST(StepLog, RatesAreOfTheStepsOwnTime) {
 }
 
 TEST(StepLog, EvalLineAveragesOverAllTargets) {
-  EvalMetrics m{.seconds = 3, .batches = 2, .total_weights = 5000, .sums = {{"lm_loss", 15500}, {"z_loss", 10}}};
+  EvalMetrics m{
+      .seconds = 3, .batches = 2, .counts = {{"targets", 5000}}, .sums = {{"lm_loss", 15500}, {"z_loss", 10}}};
   EXPECT_EQ(
       format_eval_line(100, m),
       "Completed eval after train step 100, loss=3.100, perplexity=22.198, total_weights=5000.0, avg_z_loss=0.002");
@@ -66,7 +67,7 @@ TEST(StepLog, ScalarsHaveThePeersNames) {
   m.values["moe_lb_loss"] = 0;
   EXPECT_EQ(scalars(m).size(), plain.size() + 1);
 
-  EvalMetrics e{.seconds = 1, .batches = 1, .total_weights = 1, .sums = {{"lm_loss", 1}, {"z_loss", 0}}};
+  EvalMetrics e{.seconds = 1, .batches = 1, .counts = {{"targets", 1}}, .sums = {{"lm_loss", 1}, {"z_loss", 0}}};
   EXPECT_THAT(names(scalars(e)),
               UnorderedElementsAre("eval/total_loss", "eval/total_weights", "eval/avg_loss", "eval/avg_perplexity",
                                    "eval/step_time_seconds", "eval/z_loss", "eval/avg_z_loss"));

@@ -15,17 +15,37 @@ enum class Adds : uint8_t {
   // A program gives its sum over the targets that count (for a mean over layers: the mean times their number). Sums are
   // added, and divided by the number of targets at the end.
   kOverTargets,
+  // The same over the tokens that all modules for multi-token prediction predict.
+  kOverPredictions,
+  // The same over the tokens that the module predicts whose guesses are compared; in evaluations alone.
+  kOverGuesses,
   // One number of the whole step; evaluations have none.
   kNot,
   // Made from others when a step is printed.
   kDerived,
 };
 
+// What the places are called, in programs, that a scalar is a mean over; empty where it does not add up.
+constexpr std::string_view counted(Adds adds) {
+  switch (adds) {
+    case Adds::kOverTargets:
+      return "targets";
+    case Adds::kOverPredictions:
+      return "predictions";
+    case Adds::kOverGuesses:
+      return "guesses";
+    case Adds::kNot:
+    case Adds::kDerived:
+      break;
+  }
+  return {};
+}
+
 // How the values that the layers of a model give for it become one.
 enum class OverLayers : uint8_t { kNone, kMean };
 
 // The part of a model that a scalar comes from: where the model does not have it, nobody sees the scalar.
-enum class ModelPart : uint8_t { kAny, kExperts, kIndexer };
+enum class ModelPart : uint8_t { kAny, kExperts, kIndexer, kPrediction };
 
 struct StepScalar {
   std::string_view name;    // in programs and on step lines: "lm_loss"
@@ -41,6 +61,7 @@ struct StepScalar {
   std::string_view eval_mean = {};
   std::string_view eval_label = {};
   int eval_decimals = 3;
+  std::string_view eval_unit = {};  // behind the number on the line
 };
 
 // In the order of the step line. lm_loss is the cross entropy of the main head, its z-loss included.
@@ -73,6 +94,24 @@ inline constexpr StepScalar kStepScalars[] = {
      .eval_mean = "eval/avg_moe_lb_loss",
      .eval_label = "avg_moe_lb_loss",
      .eval_decimals = 6},
+    {.name = "main_model_loss", .adds = Adds::kDerived, .part = ModelPart::kPrediction, .line_decimals = 3},
+    {.name = "mtp_loss",
+     .metric = "learning/mtp_loss",
+     .adds = Adds::kOverPredictions,
+     .part = ModelPart::kPrediction,
+     .in_loss = true,
+     .line_decimals = 3,
+     .eval_sum = "eval/mtp_loss",
+     .eval_mean = "eval/avg_mtp_loss",
+     .eval_label = "avg_mtp_loss"},
+    {.name = "mtp_acceptance_rate",
+     .adds = Adds::kOverGuesses,
+     .part = ModelPart::kPrediction,
+     .eval_sum = "eval/mtp_acceptance_rate_percent",
+     .eval_mean = "eval/avg_mtp_acceptance_rate_percent",
+     .eval_label = "avg_mtp_acceptance_rate",
+     .eval_decimals = 2,
+     .eval_unit = "%"},
     {.name = "indexer_loss",
      .metric = "learning/indexer_loss",
      .adds = Adds::kOverTargets,

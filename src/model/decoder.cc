@@ -3,6 +3,7 @@
 #include "fused/rms_norm.h"
 #include "graph/region_ops.h"
 #include "metrics/step_scalars.h"
+#include "model/mtp.h"
 #include "nn/linear.h"
 
 namespace fathom {
@@ -56,6 +57,24 @@ LayerOut unroll_stack(const LayerStack& stack, Value x, const LayerFunction& lay
 LayerOut run_stack(const LayerStack& stack, Value x, const LayerFunction& layer) {
   Scope scope(x.graph(), stack.info().layer_axis);
   return stack.stacked().empty() ? unroll_stack(stack, x, layer) : scan_stack(stack, x, layer);
+}
+
+// The modules behind the model. Each reads the tokens one place further on, at the places of the model.
+void run_modules(const ModelConfig& m, const Weights& w, const LayerStack& stack, const ModelInputs& in,
+                 const LayerFunction& layer, ModelOut& out) {
+  Value tokens = in.tokens;
+  Value before = m.prediction_after_norm ? out.normed : out.hidden;
+  auto module = [&](const LayerWeights& own, Value) {
+    tokens = next_in_document(tokens, in.segments);
+    Value embedding = shard_activation(embed(w.embedding, tokens, m.dtype));
+    LayerOut done = layer(own, joined(m, own, embedding, before));
+    Value normed = rms_norm(done.x, m.prediction_own_norm ? own.final_norm : w.final_norm, "d", m.norm_epsilon);
+    out.predictions.push_back(normed);
+    before = m.prediction_after_norm ? normed : done.x;
+    return done;
+  };
+  Scope scope(tokens.graph(), stack.info().name);
+  out.stacks.push_back({stack.info(), unroll_stack(stack, before, module).beside});
 }
 
 // The scalars that the layers of all stacks give for one row, as one.
@@ -116,15 +135,19 @@ ModelOut decoder(const ModelConfig& m, const Weights& w, const ModelInputs& in, 
   out.embedding = shard_activation(embed(w.embedding, in.tokens, m.dtype));
   Value x = out.embedding;
   for (const LayerStack& stack : w.stacks) {
+    if (stack.info().prediction) continue;
     LayerOut done = run_stack(stack, x, layer);
     x = done.x;
     out.stacks.push_back({stack.info(), std::move(done.beside)});
   }
+  out.hidden = x;
+  out.normed = rms_norm(out.hidden, w.final_norm, "d", m.norm_epsilon);
+  for (const LayerStack& stack : w.stacks) {
+    if (options.predictions && stack.info().prediction) run_modules(m, w, stack, in, layer, out);
+  }
   for (const StepScalar& row : kStepScalars) {
     if (row.layers != OverLayers::kNone) out.losses.add(row.name, over_layers(row, out.stacks));
   }
-  out.hidden = x;
-  out.normed = rms_norm(out.hidden, w.final_norm, "d", m.norm_epsilon);
   if (options.logits) out.logits = logits_head(m, w.logits, out.normed);
   return out;
 }

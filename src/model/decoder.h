@@ -46,6 +46,8 @@ struct ModelOptions {
   // Whether logits are made; otherwise the caller takes `normed` and logits_head() (tiled losses, prefill of one
   // place).
   bool logits = true;
+  // Whether the modules for multi-token prediction run.
+  bool predictions = false;
 };
 
 struct StackOut {
@@ -58,6 +60,8 @@ struct ModelOut {
   Value hidden;     // [b s d], after the last layer, before the final norm
   Value normed;     // [b s d], after it
   Value logits;     // [b s v], null unless asked for
+  // [b s d] of each module for multi-token prediction that ran: what its head makes logits of.
+  std::vector<Value> predictions;
   // The scalars of a step that layers give, each as one for all of them: an f32 scalar, or a number of each token
   // [b s].
   ValuesByName losses;
@@ -67,7 +71,7 @@ struct ModelOut {
 // One layer. Dense when the weights have a plain MLP. x [b s d].
 LayerOut decoder_layer(const LayerContext& context, const LayerWeights& weights, Value x, bool capture);
 
-// Embedding, dense layers, MoE layers, final norm, logits.
+// Embedding, dense layers, MoE layers, final norm, logits; then the modules for multi-token prediction.
 ModelOut decoder(const ModelConfig& config, const Weights& weights, const ModelInputs& inputs,
                  const ModelOptions& options = {});
 

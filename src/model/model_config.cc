@@ -72,6 +72,12 @@ ModelConfig model_config(const Config& c) {
           .indexer_loss_weight = c.use_indexer ? c.indexer_loss_scaling_factor : 0,
           .indexer_warmup = c.indexer_dense_warmup,
           .indexer_attends_to_all = c.indexer_dense_warmup && c.indexer_warmup_attention == WarmupAttention::kDense,
+          .prediction_after_norm =
+              c.mtp_variant == PredictionVariant::kCheckpoint || c.mtp_variant == PredictionVariant::kPostMain,
+          .prediction_own_norm =
+              c.mtp_variant == PredictionVariant::kCheckpoint || c.mtp_variant == PredictionVariant::kPreOwn,
+          .prediction_loss_weight = c.mtp_num_layers > 0 ? c.mtp_loss_scaling_factor : 0,
+          .accepted_module = c.mtp_eval_target_module,
           .dtype = c.dtype,
           .weight_dtype = c.weight_dtype,
           .activations_in_float32 = c.activations_in_float32,

@@ -16,7 +16,7 @@ struct ModelConfig {
   int64_t heads = 0;         // h
   int64_t layers = 0;        // dense ones included
   int64_t dense_layers = 0;  // the first ones, with a plain MLP
-  // Modules for multi-token prediction behind the last layer: parameters only.
+  // Modules for multi-token prediction behind the last layer.
   int64_t prediction_layers = 0;
   int64_t vocab = 0;        // v
   int64_t mlp_dim = 0;      // f, dense layers
@@ -60,6 +60,13 @@ struct ModelConfig {
   bool indexer_warmup = false;
   bool indexer_attends_to_all = false;  // attention then, over all keys or the chosen ones
 
+  // Multi-token prediction. A module reads the hidden state before its norm or after it; before the head stands the
+  // module's own norm or the model's.
+  bool prediction_after_norm = true;
+  bool prediction_own_norm = true;
+  double prediction_loss_weight = 0;
+  int64_t accepted_module = 0;  // counts from 1; whose guesses evaluations compare with the main head's; 0: none
+
   // Numbers.
   DType dtype = DType::kBF16;
   DType weight_dtype = DType::kF32;
@@ -69,6 +76,9 @@ struct ModelConfig {
   int64_t loss_blocks = 0;  // of tokens, in which a device makes logits for the loss; 0: as few as keep a block small
 
   int64_t moe_layers() const { return layers - dense_layers; }
+  // With those of the modules for prediction.
+  int64_t all_layers() const { return layers + prediction_layers; }
+  int64_t all_moe_layers() const { return moe_layers() + prediction_layers; }
   DType logits_dtype() const { return logits_in_float32 || logits_dot_in_float32 ? DType::kF32 : dtype; }
   bool drops_tokens() const { return !grouped && capacity_factor > 0; }
   int64_t head_dim() const { return nope + rope_dim; }

@@ -250,14 +250,15 @@ ParamCount count_params(const ModelConfig& config, const std::vector<Param>& tab
 
 FlopCount train_flops_per_token(const ModelConfig& c, int64_t length) {
   auto f = [](int64_t x) { return static_cast<double>(x); };
-  const double d = f(c.d), h = f(c.heads), q = f(c.q_rank), kv = f(c.kv_rank), layers = f(c.layers);
+  const double d = f(c.d), h = f(c.heads), q = f(c.q_rank), kv = f(c.kv_rank), layers = f(c.all_layers());
   const double dense = 6 * f(c.mlp_dim) * d;
   const double sparse = 2 * d * f(c.experts) + 6 * f(c.moe_mlp_dim) * d * f(c.shared_experts + c.top_k);
   const double query = c.q_rank == 0 ? 2 * d * h * f(c.head_dim()) : 2 * (d * q + q * h * f(c.head_dim()));
   const double keys = 2 * (d * (kv + f(c.rope_dim)) + kv * h * f(c.nope + c.value_dim));
   const double out = 2 * d * h * f(c.value_dim);
-  double weights = f(c.dense_layers) * dense + f(c.moe_layers()) * sparse + layers * (query + keys + out);
-  weights += 2 * d * f(c.vocab);
+  double weights = f(c.dense_layers) * dense + f(c.all_moe_layers()) * sparse + layers * (query + keys + out);
+  // A module for prediction has a projection, and the head once more.
+  weights += 2 * d * f(c.vocab) * f(1 + c.prediction_layers) + 4 * d * d * f(c.prediction_layers);
   double attention = 2 * f(length) * h * f(c.head_dim() + c.value_dim) / 2;
   if (c.indexer && length > c.indexer_top_k) {
     // Of a row's keys top_k at most are met: k/S - (k/S)^2 / 2 of the square instead of half. The scores of the indexer

@@ -28,6 +28,7 @@ const Slot kSlots[] = {
     FATHOM_SLOT(moe.router), FATHOM_SLOT(moe.router_bias),
     FATHOM_SLOT(moe.experts.w_gate), FATHOM_SLOT(moe.experts.w_up), FATHOM_SLOT(moe.experts.w_down),
     FATHOM_SLOT(moe.shared.w_gate), FATHOM_SLOT(moe.shared.w_up), FATHOM_SLOT(moe.shared.w_down),
+    FATHOM_SLOT(embedding_norm), FATHOM_SLOT(hidden_norm), FATHOM_SLOT(final_norm), FATHOM_SLOT(projection),
 };
 // clang-format on
 
@@ -88,7 +89,7 @@ Weights::Weights(const ModelConfig& config, const std::vector<Param>& table, con
   }
   for (const Stack& stack : fathom::stacks(config)) {
     LayerStack& layers = stacks.emplace_back(stack);
-    if (!config.scan_layers) layers.layers_.resize(static_cast<size_t>(stack.count));
+    if (!config.scan_layers || stack.prediction) layers.layers_.resize(static_cast<size_t>(stack.count));
   }
   for (size_t i = 0; i < arrays.size(); ++i) {
     const ParamArray& array = arrays[i];

@@ -40,6 +40,9 @@ struct LayerWeights {
   MlaWeights mla;
   MlpWeights mlp;  // dense layers
   MoeWeights moe;  // the others
+  // Of a module for multi-token prediction (model/mtp.h).
+  Value embedding_norm, hidden_norm, final_norm;  // [d]
+  Value projection;                               // [d dd]
 };
 
 // The layers of one stack.

@@ -29,7 +29,7 @@ class ProgramBuilder {
   void result(std::string name, Value value, Sharding sharding = {});
   // A state entry as a result; it takes over the memory of the argument of its name, if there is one.
   void state_result(const StateEntry& entry, Value value);
-  // One vector of f32 scalars.
+  // One vector of scalars of one type.
   void scalars(std::string name, const ValuesByName& values);
   Program finish() { return std::move(program_); }
 

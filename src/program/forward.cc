@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "program/builder.h"
 
 namespace fathom {
@@ -6,8 +8,12 @@ Program forward(const Config& config, const StateSpec& spec, const BatchShape& s
   ProgramBuilder b("forward", config.matmul_precision, spec);
   std::vector<Value> state = b.state(parameters_alone);
   ModelInputs inputs = model_inputs(b.batch(shape, true));
-  ModelOut out = decoder(spec.model, make_weights(spec, state), inputs, {.remat_saved = {}, .capture = capture});
+  const Weights weights = make_weights(spec, state);
+  ModelOut out = decoder(spec.model, weights, inputs, {.remat_saved = {}, .capture = capture, .predictions = true});
   b.result("logits", out.logits);
+  for (size_t i = 0; i < out.predictions.size(); ++i) {
+    b.result(fmt::format("mtp_{}.logits", i + 1), logits_head(spec.model, weights.logits, out.predictions[i]));
+  }
   if (!capture) return b.finish();
   b.result("embedding", out.embedding);
   b.result("final_norm", out.normed);

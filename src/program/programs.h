@@ -36,11 +36,12 @@ Program train_step(const Config& config, const StateSpec& state, const BatchShap
 Program gradient_step(const Config& config, const StateSpec& state, const BatchShape& batch);
 
 // One evaluation batch.
-//   takes: parameters, the batch.   gives: sums f32 (the rows that add up over targets), targets s32.
+//   takes: parameters, the batch.   gives: sums f32 (the rows that add up), counts s32 (of places, by counted()).
 Program eval_step(const Config& config, const StateSpec& state, const BatchShape& batch);
 
-// Logits [b s v], and with `capture` the intermediates: embedding, final_norm, and of each stack what its layers give
-// beside their output for each token ("dense.self_attn", "moe.router.experts"; the layer axis in front).
+// Logits [b s v], those of modules for multi-token prediction ("mtp_1.logits"), and with `capture` the intermediates:
+// embedding, final_norm, and of each stack what its layers give beside their output for each token ("dense.self_attn",
+// "moe.router.experts"; the layer axis in front).
 //   takes: parameters, the batch's inputs.
 Program forward(const Config& config, const StateSpec& state, const BatchShape& batch, bool capture = false);
 

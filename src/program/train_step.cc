@@ -21,12 +21,14 @@ ModelOptions model_options(const Config& config) {
 }
 
 LossSums sums_of(const Config& config, const StateSpec& spec, std::span<const Value> state,
-                 const BatchFields<Value>& batch, ModelOptions options) {
+                 const BatchFields<Value>& batch, ModelOptions options, LossOptions loss) {
   options.logits = false;  // the loss makes them, in blocks
+  options.predictions = true;
+  loss.z_loss_multiplier = config.z_loss_multiplier;
   const Weights weights = make_weights(spec, state);
   ModelOut model = decoder(spec.model, weights, model_inputs(batch), options);
   HeadInputs head{model.normed, weights.logits, spec.entries[spec.index("params.decoder.logits")].sharding};
-  return loss_sums(spec.model, model, head, batch, config.z_loss_multiplier);
+  return loss_sums(spec.model, model, head, batch, loss);
 }
 
 std::vector<Value> values_at(const std::vector<size_t>& entries, std::span<const Value> state) {
@@ -77,10 +79,11 @@ std::vector<Value> gradients_of_layers(const StateSpec& spec, const ModelOut& mo
 // The dense warm-up (V3.2 report, section 2.1.1). A layer's indexer learns from the layer's own loss, whose inputs are
 // detached: its gradient is made in the layer's forward pass, and no layer keeps anything for later.
 LossAndGradients warmup_batch(const StateSpec& spec, std::span<const Value> state, const BatchFields<Value>& batch,
-                              Value divided_by) {
+                              const ValuesByName& counts) {
   const std::set<std::string> leaves = trained_of_indexer(spec);
-  Value weight = target_mask(batch) / (divided_by * static_cast<double>(spec.model.layers));
-  ModelOptions options{.logits = false};
+  const Value targets = divisor(counts.find(counted(Adds::kOverTargets)));
+  Value weight = target_mask(batch) / (targets * static_cast<double>(spec.model.all_layers()));
+  ModelOptions options{.logits = false, .predictions = true};
   options.in_layer = [&](const LayerWeights& weights, const LayerOut& out) {
     ValuesByName more;
     Value loss = out.beside.find("indexer_loss");
@@ -94,17 +97,17 @@ LossAndGradients warmup_batch(const StateSpec& spec, std::span<const Value> stat
     return more;
   };
   ModelOut model = decoder(spec.model, make_weights(spec, state), model_inputs(batch), options);
-  return {warmup_loss_sums(spec.model, model, batch),
+  return {warmup_loss_sums(spec.model, model, batch, {.counts = counts}),
           or_zeros(gradients_of_layers(spec, model), values_at(spec.with_role(StateRole::kTrained), state))};
 }
 
-// Sums of a batch, and the gradients of the sum of its loss, divided by a scalar.
+// Sums of a batch or micro-batch, and the gradients of its loss; `counts` are those of the whole batch.
 LossAndGradients of_batch(const Config& config, const StateSpec& spec, std::span<const Value> state,
-                          const BatchFields<Value>& batch, Value divided_by) {
-  if (spec.model.indexer_warmup) return warmup_batch(spec, state, batch, divided_by);
+                          const BatchFields<Value>& batch, const ValuesByName& counts) {
+  if (spec.model.indexer_warmup) return warmup_batch(spec, state, batch, counts);
   std::vector<Value> trained = values_at(spec.with_role(StateRole::kTrained), state);
-  LossSums sums = sums_of(config, spec, state, batch, model_options(config));
-  return {sums, or_zeros(gradients(sums.loss_sum() / divided_by, trained), trained)};
+  LossSums sums = sums_of(config, spec, state, batch, model_options(config), {.counts = counts});
+  return {sums, or_zeros(gradients(sums.loss(), trained), trained)};
 }
 
 // [b s] -> [a b/a s], micro-batch i of the rows i, i + A, ...
@@ -113,17 +116,14 @@ Value micro_batches(Value x, int64_t count) {
   return transpose(x, "a b s");
 }
 
-// Sums gradients over the micro-batches in float32. Each contributes its sum over targets, scaled down by a constant so
-// that cotangents stay small; at the end the sum is divided by the number of targets of the whole batch.
+// Sums gradients over the micro-batches in float32, each of the micro-batch's share of the loss of the whole batch.
 LossAndGradients accumulated(const Config& config, const StateSpec& spec, std::span<const Value> state,
-                             const BatchFields<Value>& batch) {
+                             const BatchFields<Value>& batch, const ValuesByName& counts) {
   int64_t count = config.gradient_accumulation_steps;
   Graph& g = batch.inputs.graph();
   std::vector<Value> trained = values_at(spec.with_role(StateRole::kTrained), state);
-  const double places = static_cast<double>(batch.inputs.shape().elements());
-  const size_t scalars = summed_scalars(spec.model).size();
+  const size_t scalars = summed_scalars(spec.model, LossUse::kTraining).size();
   std::vector<Value> init(scalars, zeros(g, {DType::kF32, {}}));
-  init.push_back(zeros(g, {DType::kS32, {}}));
   for (const TensorType& type : load_types(spec.model)) init.push_back(zeros(g, type));
   const size_t first_gradient = init.size();
   for (const Value& p : trained) init.push_back(zeros(g, {DType::kF32, p.shape()}));
@@ -133,32 +133,30 @@ LossAndGradients accumulated(const Config& config, const StateSpec& spec, std::s
   auto micro_step = [&](Value, std::span<const Value> carry, std::span<const Value> x) {
     BatchFields<Value> micro;
     for (size_t i = 0; i < x.size(); ++i) micro.*micro.fields()[i].member = x[i];
-    LossAndGradients part = of_batch(config, spec, state, micro, constant(g, places, {DType::kF32, {}}));
+    LossAndGradients part = of_batch(config, spec, state, micro, counts);
     names = part.sums;
     std::vector<Value> parts = part.sums.sums.values();
-    parts.push_back(part.sums.targets);
-    for (const auto& [name, count] : part.sums.loads) parts.push_back(count);
+    for (const auto& [name, load] : part.sums.loads) parts.push_back(load);
     for (const Value& d : part.gradients) parts.push_back(convert(d, DType::kF32));
     for (size_t i = 0; i < parts.size(); ++i) parts[i] = carry[i] + parts[i];
     return ScanBody{.carry = parts, .stack = {}};
   };
   std::vector<Value> total = scan(g, {.axis = "a", .length = count}, init, stacks, micro_step).carry;
   LossAndGradients out{.sums = {.sums = names.sums.with(std::span(total).first(scalars)),
-                                .targets = total[scalars],
-                                .loads = names.loads.with(std::span(total).subspan(scalars + 1))},
+                                .counts = counts,
+                                .loads = names.loads.with(std::span(total).subspan(scalars))},
                        .gradients = {}};
-  Value scale = places / divisor(out.sums.targets);
   for (size_t i = 0; i < trained.size(); ++i) {
-    out.gradients.push_back(convert(total[first_gradient + i] * scale, trained[i].dtype()));
+    out.gradients.push_back(convert(total[first_gradient + i], trained[i].dtype()));
   }
   return out;
 }
 
 LossAndGradients loss_and_gradients(const Config& config, const StateSpec& spec, std::span<const Value> state,
                                     const BatchFields<Value>& batch) {
-  LossAndGradients out = config.gradient_accumulation_steps > 1
-                             ? accumulated(config, spec, state, batch)
-                             : of_batch(config, spec, state, batch, divisor(count_targets(batch)));
+  const ValuesByName counts = loss_counts(spec.model, batch);
+  LossAndGradients out = config.gradient_accumulation_steps > 1 ? accumulated(config, spec, state, batch, counts)
+                                                                : of_batch(config, spec, state, batch, counts);
   const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
   for (size_t i = 0; i < trained.size(); ++i) {
     Value& g = out.gradients[i];
@@ -263,13 +261,12 @@ ValuesByName gradient_squares(const StateSpec& spec, std::span<const Value> grad
 }
 
 // The tokens of each expert that a router's bias is of, [e] or [l e]: a part of `load` [l e], in which the layers of
-// all stacks with experts follow one another. Null for a stack that training leaves off.
+// all stacks with experts follow one another.
 Value load_of(const StateSpec& spec, const StateEntry& bias, Value load) {
   const std::vector<Stack> all = stacks(spec.model);
   const size_t own = *spec.param(bias).stack;
   int64_t first = 0;
   for (size_t i = 0; i < own; ++i) first += all[i].kind == LayerKind::kMoe ? all[i].count : 0;
-  if (first >= load.size("l")) return {};
   const int64_t layer = spec.arrays[bias.array].layer;
   if (layer < 0) return slice(load, "l", first, first + all[own].count);
   return squeeze(slice(load, "l", first + layer, first + layer + 1), "l");
@@ -285,7 +282,7 @@ void move_by_rule(const Config& config, const StateSpec& spec, std::span<const V
   for (size_t i : spec.with_role(StateRole::kMovedByRule)) {
     if (!mask.empty() && !chosen(spec.param(spec.entries[i]))) continue;
     Value load = load_of(spec, spec.entries[i], sums.loads.find("load"));
-    if (load) next[i] = moved_bias(state[i], load, config.routed_bias_update_rate);
+    next[i] = moved_bias(state[i], load, config.routed_bias_update_rate);
   }
 }
 
@@ -326,7 +323,7 @@ Program train_step(const Config& config, const StateSpec& spec, const BatchShape
   }
   for (const auto& [name, x] : load_scalars(lg.sums.loads)) scalars.add(name, x);
   b.scalars("scalars", scalars);
-  b.result("targets", lg.sums.targets);
+  b.result("targets", lg.sums.counts.find(counted(Adds::kOverTargets)));
   if (Value load = lg.sums.loads.find("load")) b.result("expert_load", load);
   b.scalars("gradient_squares", squares);
   b.scalars("parameter_squares", next.parameter_squares);
@@ -350,9 +347,9 @@ Program gradient_step(const Config& config, const StateSpec& spec, const BatchSh
 Program eval_step(const Config& config, const StateSpec& spec, const BatchShape& shape) {
   ProgramBuilder b("eval_step", config.matmul_precision, spec);
   std::vector<Value> state = b.state(parameters_alone);
-  LossSums sums = sums_of(config, spec, state, b.batch(shape), {});
+  LossSums sums = sums_of(config, spec, state, b.batch(shape), {}, {.use = LossUse::kEvaluation});
   b.scalars("sums", sums.sums);
-  b.result("targets", sums.targets);
+  b.scalars("counts", sums.counts);
   return b.finish();
 }
 

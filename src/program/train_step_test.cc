@@ -7,6 +7,7 @@
 #include "config/resolve/resolve.h"
 #include "graph/fused_op.h"
 #include "graph/lower.h"
+#include "kernels/abi.h"
 #include "mesh/device_mesh.h"
 #include "program/programs.h"
 
@@ -239,6 +240,48 @@ TEST(TrainStep, StaysWithinTheTextBudgetAtFullSize) {
   EXPECT_LT(count_ops(text), 20000);
   EXPECT_LT(text.size(), 5'000'000U);
   EXPECT_EQ(text.find("dense<\"0x"), std::string::npos) << "a hex-packed constant";
+}
+
+// The text of a program with the CPU's kernels on a mesh that splits heads and experts.
+std::string text_on_mesh() {
+  Config config = configured(
+      tiny({"sparse_matmul=True", "attention=flash", "cpu_device_count=8", "use_indexer=True", "indexer_n_heads=4",
+            "indexer_head_dim=72", "indexer_topk=4", "indexer_loss_scaling_factor=0.5", "indexer_sparse_training=True",
+            "ici_tensor_parallelism=2", "ici_expert_parallelism=2", "ici_fsdp_parallelism=2"}));
+  EmitOptions options;
+  for (std::string_view kernel : {abi::kSelectedAttention, abi::kSelectedAttentionGrad, abi::kIndexerSelection,
+                                  abi::kIndexerKeys, abi::kSelectedIndexerLoss, abi::kSelectedIndexerLossGrad}) {
+    options.target.kernels.emplace(kernel);
+  }
+  const StateSpec spec = state_spec(config, resolve_mesh(config, 8).mesh);
+  return emit(train_step(config, spec, {8, kLength}), options);
+}
+
+// Two gathers that run at the same time on one channel take each other's parts.
+TEST(TrainStep, CollectivesHaveEachAChannelOfItsOwn) {
+  const std::string text = text_on_mesh();
+  std::vector<std::string> channels;
+  for (const std::string word : {"channel_handle<handle = ", "channel_id = "}) {
+    for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) {
+      channels.push_back(text.substr(at + word.size(), text.find_first_of(", ", at + word.size()) - at - word.size()));
+    }
+  }
+  EXPECT_GT(channels.size(), 20U);
+  EXPECT_EQ(std::set<std::string>(channels.begin(), channels.end()).size(), channels.size());
+}
+
+// XLA may give a result that nobody says the layout of the one that a gather behind it would like.
+TEST(TrainStep, KernelsSayTheLayoutOfTheirArrays) {
+  const std::string text = text_on_mesh();
+  int64_t calls = 0;
+  for (size_t at = text.find("call_target_name = \"fathom_"); at != std::string::npos;
+       at = text.find("call_target_name = \"fathom_", at + 1)) {
+    const std::string line = text.substr(at, text.find('\n', at) - at);
+    if (line.find(abi::kUninitialized) != std::string::npos) continue;
+    EXPECT_NE(line.find("result_layouts = [dense<["), std::string::npos) << line;
+    ++calls;
+  }
+  EXPECT_GT(calls, 8);
 }
 
 }  // namespace

@@ -61,15 +61,34 @@ NamedArrays run_on(const Session& session, const Compiled& program, State& state
   return out;
 }
 
-std::vector<std::pair<std::string, float>> listed_scalars(const Signature& signature, std::string_view result,
-                                                          const HostArray& values) {
+namespace {
+
+// The names of the numbers that a result holds.
+const std::vector<std::string>& elements_of(const Signature& signature, std::string_view result, size_t count) {
   auto spec = std::ranges::find(signature.results, result, &ResultSpec::name);
-  auto numbers = values.view<float>();
-  if (spec == signature.results.end() || spec->elements.size() != numbers.size()) {
+  if (spec == signature.results.end() || spec->elements.size() != count) {
     throw std::logic_error("the program has no scalars " + std::string(result));
   }
+  return spec->elements;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, float>> listed_scalars(const Signature& signature, std::string_view result,
+                                                          const HostArray& values) {
+  auto numbers = values.view<float>();
+  const std::vector<std::string>& names = elements_of(signature, result, numbers.size());
   std::vector<std::pair<std::string, float>> out;
-  for (size_t i = 0; i < numbers.size(); ++i) out.emplace_back(spec->elements[i], numbers[i]);
+  for (size_t i = 0; i < numbers.size(); ++i) out.emplace_back(names[i], numbers[i]);
+  return out;
+}
+
+std::map<std::string, int64_t, std::less<>> named_counts(const Signature& signature, std::string_view result,
+                                                         const HostArray& values) {
+  auto numbers = values.view<int32_t>();
+  const std::vector<std::string>& names = elements_of(signature, result, numbers.size());
+  std::map<std::string, int64_t, std::less<>> out;
+  for (size_t i = 0; i < numbers.size(); ++i) out.emplace(names[i], numbers[i]);
   return out;
 }
 

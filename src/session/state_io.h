@@ -44,6 +44,10 @@ std::map<std::string, float, std::less<>> named_scalars(const Signature& signatu
 std::vector<std::pair<std::string, float>> listed_scalars(const Signature& signature, std::string_view result,
                                                           const HostArray& values);
 
+// The same of whole numbers.
+std::map<std::string, int64_t, std::less<>> named_counts(const Signature& signature, std::string_view result,
+                                                         const HostArray& values);
+
 // Fills the parameters of a state from a folder of weights (convert/weight_source.h); those that may be missing and are
 // stay as they are. Gives the entries of these. Throws FormatError when the folder does not fit the model or holds
 // numbers that are not finite, ConfigError when it is no such folder.

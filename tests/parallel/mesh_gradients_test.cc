@@ -92,6 +92,9 @@ const std::vector<std::string> kSparsePlain = joined(kSparse, {"attention=dot_pr
 const std::vector<std::string> kOddIndexer = joined(kSparse, {"indexer_n_heads=3"});
 const std::vector<std::string> kWarmup = joined(kSparse, {"indexer_sparse_training=False"});
 const std::vector<std::string> kWarmupUnscanned = joined(kWarmup, {"scan_layers=False"});
+// A second module sees what the first made; the variant takes the model's norm into both uses of it.
+const std::vector<std::string> kPredictions = joined(kGrouped, {"mtp_num_layers=2"});
+const std::vector<std::string> kPredictionsDense = joined(kDense, {"mtp_num_layers=1", "mtp_variant=maxtext"});
 const std::vector<std::string> kReferences = {"sparse_matmul=True", "megablox=True", "attention=flash", "kernels=off"};
 
 INSTANTIATE_TEST_SUITE_P(
@@ -111,7 +114,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"TensorSparse", kTensor, kSparse}, Case{"TensorOddIndexer", kTensor, kOddIndexer},
                     Case{"Expert4Sparse", kExpert4, kSparse}, Case{"ContextSparse", kContext, kSparse},
                     Case{"ContextSparsePlain", kContext, kSparsePlain}, Case{"TensorWarmup", kTensor, kWarmup},
-                    Case{"ContextWarmup", kContext, kWarmup}, Case{"ExpertFsdpWarmup", kExpertFsdp, kWarmupUnscanned}),
+                    Case{"ContextWarmup", kContext, kWarmup}, Case{"TensorPredictions", kTensor, kPredictions},
+                    Case{"ContextPredictions", kContext, kPredictionsDense},
+                    Case{"ExpertFsdpPredictions", kExpertFsdp, kPredictions},
+                    Case{"ExpertFsdpWarmup", kExpertFsdp, kWarmupUnscanned}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -23,7 +23,7 @@ constexpr const char* kConfigs = "tests/data/configs";
 
 Config config_of(const std::string& folder) {
   const std::vector<std::string> words = {"model_name=auto", "run_name=test"};
-  return resolve_config(words, {}, {.needs_data = false, .converts = true, .model_folder = folder}).config;
+  return resolve_config(words, {}, {.needs_data = false, .model_folder = folder}).config;
 }
 
 int64_t parameters(const Config& config, int64_t modules) {

@@ -59,6 +59,40 @@ double l2(const OrbaxFolder& folder, const std::function<bool(const std::string&
   return std::sqrt(sum);
 }
 
+// The routers' biases stand beside the parameters: "...gate.bias" of the same path.
+void expect_biases(const OrbaxFolder& saved, const json& biases) {
+  for (const auto& [path, numbers] : biases.items()) {
+    const auto stored = std::ranges::find_if(saved.arrays(), [&, end = "." + path](const StoredArray& a) {
+      return a.name.starts_with("nnx_aux") && a.name.ends_with(end);
+    });
+    ASSERT_NE(stored, saved.arrays().end()) << path;
+    const HostArray bias = convert(saved.whole(*stored), DType::kF32);
+    const json flat = numbers.flatten();
+    ASSERT_EQ(bias.view<float>().size(), flat.size()) << path;
+    // Stored [e] or [l e], row by row.
+    size_t i = 0;
+    for (const json& layer : numbers.front().is_array() ? numbers : json::array({numbers})) {
+      for (const json& b : layer) EXPECT_NEAR(bias.view<float>()[i++], b.get<float>(), 1e-7) << path;
+    }
+  }
+}
+
+// What the peer does there is its own (the note in the file): from the second step on its model is another one.
+bool differs_after_a_step(const std::string& name) { return name == "full_mtp unscanned"; }
+
+std::vector<const char*> compared_scalars(const json& step, const json& keys) {
+  std::vector<const char*> out = {"learning/current_learning_rate",
+                                  "learning/loss",
+                                  "learning/raw_grad_norm",
+                                  "learning/grad_norm",
+                                  "learning/param_norm",
+                                  "learning/total_weights"};
+  if (keys.contains("mtp_num_layers")) out.insert(out.end(), {"learning/lm_loss", "learning/mtp_loss"});
+  // The peer's grouped path has another balance loss than its dense one, whose we take.
+  if (step.at("learning/moe_lb_loss") > 0 && !keys.contains("megablox")) out.push_back("learning/moe_lb_loss");
+  return out;
+}
+
 class PeerResume : public testing::TestWithParam<std::string> {};
 
 TEST_P(PeerResume, GoesOnWithThePeersNumbers) {
@@ -69,20 +103,22 @@ TEST_P(PeerResume, GoesOnWithThePeersNumbers) {
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const std::vector<json> done = read_records(folder / "resumed/metrics.jsonl");
   ASSERT_EQ(done.size(), one.at("steps").size());
-  for (size_t i = 0; i < done.size(); ++i) {
+  const bool alone = differs_after_a_step(GetParam());
+  for (size_t i = 0; i < (alone ? 1 : done.size()); ++i) {
     const json& step = one.at("steps")[i];
     EXPECT_EQ(done[i].at("step"), step.at("step"));
-    for (const char* scalar : {"learning/current_learning_rate", "learning/loss", "learning/raw_grad_norm",
-                               "learning/grad_norm", "learning/param_norm", "learning/total_weights"}) {
+    for (const char* scalar : compared_scalars(step, one.at("keys"))) {
       const double ours = done[i].at(scalar), theirs = step.at(scalar);
       EXPECT_NEAR(ours, theirs, 4 * kRounding * std::fabs(theirs)) << scalar << " of step " << step.at("step");
     }
   }
+  if (alone) return;
   const OrbaxFolder saved = OrbaxFolder::open(folder / "resumed/checkpoints/4");
   for (const auto& [name, norm] : one.at("parameter_l2_after_last_step").items()) {
     const double ours = l2(saved, [&](const std::string& stored) { return stored == "params.params." + name; });
     EXPECT_NEAR(ours, norm.get<double>(), 4 * kRounding * norm.get<double>()) << name;
   }
+  expect_biases(saved, one.at("steps").back().value("router bias after the step", json::object()));
   for (const char* moment : {"mu", "nu"}) {
     const double theirs = one.at("adam_l2_after_last_step").at(moment);
     const double ours = l2(saved, [&](const std::string& stored) {

@@ -16,7 +16,6 @@ namespace fathom {
 enum class KeyClass : uint8_t {
   kBuilt,    // does what its line says
   kIgnored,  // has no effect on results or layout here; accepted, with one line in the log when it is set
-  kStored,   // says what a folder of weights holds: converters take it, other commands refuse it as below
   kRefused,  // its value would change results and is not built: an error away from its default
 };
 

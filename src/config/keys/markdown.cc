@@ -15,8 +15,6 @@ std::string_view class_name(KeyClass key_class) {
       return "built";
     case KeyClass::kIgnored:
       return "ignored";
-    case KeyClass::kStored:
-      return "stored";
     case KeyClass::kRefused:
       return "refused";
   }
@@ -90,7 +88,6 @@ std::string keys_markdown() {
       "Printed by `fathom keys`. {} keys, {} of them built: fathom's own and those of MaxText over its revisions.\n\n"
       "- **built**: does what its line says.\n"
       "- **ignored**: has no effect on results or layout here; accepted, with one line in the log when it is set.\n"
-      "- **stored**: says what a folder of weights holds. Converters take it; to other commands it is refused.\n"
       "- **refused**: would change results and is not built; any value but the default is an error.\n",
       total, built);
   for (const KeyGroup& group : key_groups()) {

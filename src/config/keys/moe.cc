@@ -11,7 +11,7 @@ using enum KeyClass;
 using enum KeyType;
 
 constexpr std::string_view kExactChoice = "the indexer keeps exactly indexer_topk keys, of equal ones the earliest";
-constexpr std::string_view kPredictionDetail = "detail of multi-token prediction, which is not built";
+constexpr std::string_view kPredictionDetail = "the embedding of the next token is the same wherever it is taken from";
 constexpr std::string_view kDropping = "bounded buffers may drop tokens: not built";
 constexpr std::string_view kRandomRouting = "random routing is a benchmark aid of the peer";
 constexpr std::string_view kOtherMoe = "belongs to other model families";
@@ -58,12 +58,18 @@ constexpr KeyRow kRows[] = {
      "above 0, with sparse_matmul=False: an expert keeps so many times its mean share of a row's choices, the first "
      "ones, and drops the others",
      kCapacity},
-    {"mtp_num_layers", bind<&Config::mtp_num_layers>, "0", kStored,
-     "modules for multi-token prediction that a folder holds; training with them is not built", kLayersOrNone},
-    {"mtp_loss_scaling_factor", bind<&Config::mtp_loss_scaling_factor>, "0.1", kRefused,
-     "weight of the loss of multi-token prediction, which is not built", kFactor},
-    {"mtp_eval_target_module", bind<&Config::mtp_eval_target_module>, "0", kRefused,
-     "module whose acceptance is measured, which is not built", kLayersOrNone},
+    {"mtp_num_layers", bind<&Config::mtp_num_layers>, "0", kBuilt,
+     "modules for multi-token prediction behind the last layer, each of which predicts one token further",
+     kLayersOrNone},
+    {"mtp_loss_scaling_factor", bind<&Config::mtp_loss_scaling_factor>, "0.1", kBuilt,
+     "weight of the loss of multi-token prediction, which is the mean over the tokens that all modules predict",
+     kFactor},
+    {"mtp_eval_target_module", bind<&Config::mtp_eval_target_module>, "0", kBuilt,
+     "in evaluations: the module, from 1, of whose guesses it is said how many the main head agrees with; 0 = none",
+     kLayersOrNone},
+    {"mtp_variant", bind<&Config::mtp_variant>, "checkpoint", kBuilt,
+     "what modules read and which norm stands before the head: as released weights mean it; `pre_own` (MaxText 0.2.5), "
+     "`maxtext` (before it), `post_main`"},
     {"use_indexer", bind<&Config::use_indexer>, "false", kBuilt,
      "whether an indexer chooses the keys of each query (V3.2); False attends to everything"},
     {"indexer_n_heads", bind<&Config::indexer_n_heads>, "64", kBuilt, "heads of the indexer", kSize},
@@ -78,7 +84,7 @@ constexpr KeyRow kRows[] = {
     {"indexer_mask_exact_topk", kBool, "true", kRefused, kExactChoice},
     {"indexer_use_approx_top_k", kBool, "false", kRefused, kExactChoice},
     {"indexer_approx_top_k_recall", kFloat, "0.95", kRefused, kExactChoice},
-    {"mtp_reuse_input_embedding", kBool, "false", kRefused, kPredictionDetail},
+    {"mtp_reuse_input_embedding", kBool, "false", kIgnored, kPredictionDetail},
     {"ragged_buffer_factor", kFloat, "-1.0", kRefused, kDropping},
     {"eval_ragged_buffer_factor", kFloat, "-1.0", kRefused, kDropping},
     {"first_phase_ragged_buffer_factor", kFloat, "0.0", kRefused, kDropping},

@@ -315,6 +315,13 @@ void derive_indexer(Config& c, const DeriveInput& in, std::vector<std::string>& 
   notices.push_back("dense warm-up of the indexer: trainable_parameters_mask=['.*indexer.*'], all else is frozen");
 }
 
+// What the released weights mean, or as MaxText 0.2.5 has it.
+void derive_prediction(Config& c, const DeriveInput& in) {
+  if (c.defaults == DefaultsKind::kMaxtext && !is_set(in.settings, "mtp_variant")) {
+    c.mtp_variant = PredictionVariant::kPreOwn;
+  }
+}
+
 void derive(Config& config, const DeriveInput& input, std::vector<std::string>& notices, Problems& problems) {
   if (!is_set(input.settings, "hardware")) config.hardware = input.options.found_hardware;
   if (!is_set(input.settings, "mu_dtype")) config.mu_dtype = config.weight_dtype;
@@ -325,6 +332,7 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   tell_experts(config, notices);
   derive_steps(config, notices, problems);
   derive_indexer(config, input, notices);
+  derive_prediction(config, input);
   config.remat = config.remat_policy != RematPolicy::kNone;
   config.remat_saved = saved_tensors(config);
   derive_folders(config, input, notices, problems);

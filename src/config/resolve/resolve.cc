@@ -166,16 +166,11 @@ bool holds_number(const KeyRow& row) {
          row.type == KeyType::kOptFloat;
 }
 
-bool is_refused(const KeyRow& row, const ResolveOptions& options) {
-  return row.key_class == KeyClass::kRefused || (row.key_class == KeyClass::kStored && !options.converts);
-}
-
 // One key of the merged layers: class, and its field of Config.
-void apply(const Setting& setting, const KeyValue& value, const ResolveOptions& options, Resolved& out,
-           Problems& problems) {
+void apply(const Setting& setting, const KeyValue& value, Resolved& out, Problems& problems) {
   const KeyRow& row = *setting.row;
   bool at_default = value == default_value(row);
-  if (is_refused(row, options) && !at_default) {
+  if (row.key_class == KeyClass::kRefused && !at_default) {
     std::vector<std::string> meant = keys_called(row.name);
     std::string instead = meant.empty() ? "" : fmt::format("; for training give {}", fmt::join(meant, ", "));
     problems.add("{}: {}={} is refused: {} (only {} is accepted){}", setting.origin, row.name, shown(setting), row.help,
@@ -255,7 +250,7 @@ Resolved resolve_config(std::span<const std::string> args, const Environment& en
   bool numbers = true;
   for (const auto& [key, setting] : settings) {
     std::optional<KeyValue> value = value_of(setting, problems);
-    if (value) apply(setting, *value, options, out, problems);
+    if (value) apply(setting, *value, out, problems);
     numbers = numbers && (value || !holds_number(*setting.row));
     if (setting.origin != "default") out.sources.push_back({key, shown(setting), setting.origin});
   }

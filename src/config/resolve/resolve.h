@@ -21,9 +21,6 @@ struct ResolveOptions {
   bool needs_data = true;
   // Whether the command turns text into tokens or back (decode does). A data set that is not synthetic does as well.
   bool needs_tokenizer = false;
-  // Whether the command only moves weights from one form to another (converters do): it takes keys of parts of a model
-  // that no program has.
-  bool converts = false;
   // The folder that holds `configs/`; empty = find_project_root().
   std::string project_root;
   // What `hardware` is when no layer names it.

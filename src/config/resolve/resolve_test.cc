@@ -95,11 +95,8 @@ TEST(Resolve, ReportsAllMistakesTogether) {
 }
 
 TEST(Resolve, TakesRefusedKeysAtTheirDefault) {
-  Config c = resolve(tiny({"ragged_buffer_factor=-1", "mtp_num_layers=0", "quantization=", "weight_sparsity_n=none",
-                           "attn_logits_soft_cap=0", "lora.enable_lora=false"}))
-                 .config;
-  EXPECT_EQ(c.mtp_num_layers, 0);
-  EXPECT_THAT(refusal(tiny({"mtp_num_layers=1"})), HasSubstr("mtp_num_layers=1 is refused"));
+  resolve(tiny({"ragged_buffer_factor=-1", "quantization=", "weight_sparsity_n=none", "attn_logits_soft_cap=0",
+                "lora.enable_lora=false"}));
   EXPECT_THAT(refusal(tiny({"quantization=int8"})), HasSubstr("quantised training"));
   EXPECT_THAT(refusal(tiny({"lora.enable_lora=true"})), HasSubstr("adapters are not built"));
   EXPECT_THAT(refusal(tiny({"emb_dim=8"})), HasSubstr("follows from the key of the same name with base_"));
@@ -203,21 +200,6 @@ TEST(Resolve, ALossOfTheIndexerNeedsAnIndexerAndKeysToLeaveOut) {
   };
   EXPECT_THAT(of_model("model_name=deepseek3-671b"), HasSubstr("needs use_indexer=True"));
   EXPECT_THAT(of_model("model_name=deepseek3.2-671b"), HasSubstr("indexer_topk=2048 keeps every key"));
-}
-
-TEST(Resolve, ConvertersTakeKeysOfPartsThatNoProgramHas) {
-  ResolveOptions options;
-  options.needs_data = false;
-  options.converts = true;
-  const Args words = {"model_name=deepseek3.2-671b", "mtp_num_layers=1", "indexer_n_heads=32", "run_name=convert",
-                      "override_model_config=True"};
-  const Config config = resolve_config(words, {}, options).config;
-  EXPECT_TRUE(config.use_indexer);
-  EXPECT_EQ(config.mtp_num_layers, 1);
-  EXPECT_EQ(config.indexer_n_heads, 32);
-  const Args other = {"model_name=deepseek3-671b", "ragged_buffer_factor=1.25"};
-  EXPECT_THAT([&] { resolve_config(other, {}, options); },
-              ThrowsMessage<ConfigError>(HasSubstr("ragged_buffer_factor=1.25 is refused")));
 }
 
 TEST(Resolve, ScalesTheSoftmaxAsTheReleasedModelsDo) {

@@ -202,12 +202,15 @@ void Printer::print_node(Node& node) {
     default:
       break;
   }
-  std::vector<std::string> results = print({.op = fathom::name(node.op),
-                                            .operands = names(node.operands),
-                                            .operand_types = types_of(node.operands),
-                                            .results = node.results,
-                                            .attributes = attribute_text(node),
-                                            .scope = &node.scope});
+  const auto* call = node.op == Op::kCustomCall ? &node.attr<CallAttrs>() : nullptr;
+  const bool meets = call != nullptr && call->collective;
+  std::vector<std::string> results =
+      print({.op = fathom::name(node.op),
+             .operands = names(node.operands),
+             .operand_types = types_of(node.operands),
+             .results = node.results,
+             .attributes = meets ? call_text(*call, node.results.size(), ++channels_) : attribute_text(node),
+             .scope = &node.scope});
   for (size_t i = 0; i < results.size(); ++i) names_[node.result(static_cast<int>(i))] = results[i];
 }
 
@@ -245,7 +248,7 @@ void Printer::print_collective(Node& node) {
                                  .operands = names(node.operands),
                                  .operand_types = types_of(node.operands),
                                  .results = node.results,
-                                 .attributes = collective_text(node, mesh_),
+                                 .attributes = collective_text(node, mesh_, ++channels_),
                                  .regions = body,
                                  .scope = &node.scope})[0];
 }

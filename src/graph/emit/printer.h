@@ -86,6 +86,7 @@ class Printer {
   std::vector<std::string> location_order_;
   std::string text_;
   int next_ = 0;
+  int64_t channels_ = 0;  // that collectives have taken
 };
 
 }  // namespace fathom

@@ -114,10 +114,11 @@ std::string compare_text(const CompareAttrs& a) {
   return fmt::format("comparison_direction = #stablehlo<comparison_direction {}>", kDirection[a.direction]);
 }
 
-std::string call_text(const CallAttrs& call, size_t results) {
+std::string call_text(const CallAttrs& call, size_t results, int64_t channel) {
   std::string config;
   for (const auto& [key, value] : call.config)
     config += fmt::format("{}{} = {}", config.empty() ? "" : ", ", key, value);
+  if (call.collective) config += fmt::format("{}channel_id = {} : i64", config.empty() ? "" : ", ", channel);
   std::string aliases;
   for (auto [result, operand] : call.aliases) {
     aliases += fmt::format(
@@ -130,6 +131,31 @@ std::string call_text(const CallAttrs& call, size_t results) {
   if (!aliases.empty()) out += fmt::format(", output_operand_aliases = [{}]", aliases);
   return out;
 }
+
+namespace {
+
+// "[dense<[1, 0]> : tensor<2xindex>, ...]": row by row, the last axis fastest.
+template <class Items, class TypeOf>
+std::string rows_text(const Items& items, TypeOf type_of) {
+  std::vector<std::string> out;
+  for (const auto& item : items) {
+    std::vector<int> minor_to_major;
+    for (int i = type_of(item).shape.rank(); i-- > 0;) minor_to_major.push_back(i);
+    const std::string order = minor_to_major.empty() ? "" : fmt::format("[{}]", fmt::join(minor_to_major, ", "));
+    out.push_back(fmt::format("dense<{}> : tensor<{}xindex>", order, minor_to_major.size()));
+  }
+  return fmt::format("[{}]", fmt::join(out, ", "));
+}
+
+// A kernel reads and writes its arrays row by row. Without a word XLA may choose another order of a result's axes, for
+// a gather behind it, say.
+std::string layouts_text(const Node& node) {
+  return fmt::format("operand_layouts = {}, result_layouts = {}",
+                     rows_text(node.operands, [](const Value& v) { return v.type(); }),
+                     rows_text(node.results, [](const TensorType& t) { return t; }));
+}
+
+}  // namespace
 
 std::string type_text(const TensorType& type) {
   std::string out = "tensor<";
@@ -176,10 +202,10 @@ std::string bare_sharding_text(const Sharding& sharding, int rank) {
   return fmt::format("<@mesh, [{}]>", dims);
 }
 
-std::string collective_text(const Node& node, const Mesh& mesh) {
+std::string collective_text(const Node& node, const Mesh& mesh, int64_t channel) {
   const CollectiveAttrs& a = node.attr<CollectiveAttrs>();
   std::string common =
-      fmt::format("channel_handle = #stablehlo.channel_handle<handle = 1, type = 1>, replica_groups = {}",
+      fmt::format("channel_handle = #stablehlo.channel_handle<handle = {}, type = 1>, replica_groups = {}", channel,
                   replica_groups_text(mesh, a.mesh_axes));
   switch (node.op) {
     case Op::kAllGather:
@@ -241,7 +267,7 @@ std::string attribute_text(const Node& node) {
     case Op::kShard:
       return "sharding = " + sharding_text(node.attr<ShardAttrs>().sharding, node.results[0].shape.rank());
     case Op::kCustomCall:
-      return call_text(node.attr<CallAttrs>(), node.results.size());
+      return fmt::format("{}, {}", call_text(node.attr<CallAttrs>(), node.results.size()), layouts_text(node));
     default:
       return "";
   }

@@ -23,9 +23,10 @@ std::string bare_sharding_text(const Sharding& sharding, int rank);
 std::string attribute_text(const Node& node);
 // That of a comparison.
 std::string compare_text(const CompareAttrs& compare);
-// That of a custom call.
-std::string call_text(const CallAttrs& call, size_t results);
-// That of a collective, which depends on the mesh.
-std::string collective_text(const Node& node, const Mesh& mesh);
+// That of a custom call; `channel` where it is a collective.
+std::string call_text(const CallAttrs& call, size_t results, int64_t channel = 0);
+// That of a collective, which depends on the mesh. Two that may run at the same time must not share a channel: a device
+// would meet another's there.
+std::string collective_text(const Node& node, const Mesh& mesh, int64_t channel);
 
 }  // namespace fathom

@@ -109,7 +109,11 @@ void vjp_shard(VjpContext& c) { c.add(0, shard(c.cotangent(), c.node().attr<Shar
 
 std::vector<Value> custom_call(Graph& g, const CustomCall& call, std::vector<Value> operands, Where w) {
   require_values(Op::kCustomCall, operands, w);
-  CallAttrs attrs{.target = call.target, .config = call.config, .aliases = call.aliases, .results = call.results};
+  CallAttrs attrs{.target = call.target,
+                  .config = call.config,
+                  .aliases = call.aliases,
+                  .results = call.results,
+                  .collective = call.collective};
   return results_of(g.make(Op::kCustomCall, std::move(operands), std::move(attrs), w));
 }
 
