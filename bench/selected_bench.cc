@@ -10,6 +10,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/indexer.h"
 #include "kernels/selected_attention.h"
+#include "kernels/selected_loss.h"
 #include "timing.h"
 
 namespace fathom {
@@ -187,11 +188,73 @@ void indexer_selection(benchmark::State& state) {
   report(state, (all - kept) * 2 * static_cast<double>(n.g * n.i));
 }
 
+// The indexer's loss over the chosen keys, and its derivative: 64 heads of 128 beside those of attention.
+struct LossArrays {
+  explicit LossArrays(int64_t length)
+      : x(length),
+        iq(random(length * kIndexHeads * kIndexWidth, 6)),
+        ik(random(length * kIndexWidth, 7)),
+        weights(random(length * kIndexHeads, 8)),
+        d_kl(random(length, 9)),
+        kl(d_kl.size()),
+        d_iq(iq.size()),
+        d_ik(ik.size()),
+        d_weights(weights.size()) {
+    Serial serial;
+    x.forward(Kind::kSelected, serial);
+  }
+
+  SelectedLoss loss() const {
+    return {.shape = x.selected_shape(),
+            .g = kIndexHeads,
+            .i = kIndexWidth,
+            .q = x.q.data(),
+            .k = x.k.data(),
+            .lse = x.lse.data(),
+            .keys = x.keys.data(),
+            .iq = iq.data(),
+            .ik = ik.data(),
+            .weights = weights.data()};
+  }
+  // The scores of attention, and so many products as large as the indexer's scores.
+  double flops(int products) const {
+    return x.pairs(Kind::kSelected) * 2 *
+           static_cast<double>(kHeads * kKeyWidth + products * kIndexHeads * kIndexWidth);
+  }
+
+  static constexpr int64_t kIndexHeads = 64, kIndexWidth = 128;
+  Arrays x;
+  std::vector<float> iq, ik, weights, d_kl, kl, d_iq, d_ik, d_weights;
+};
+
+void indexer_loss(benchmark::State& state) {
+  LossArrays x(state.range(0));
+  Serial serial;
+  for (auto _ : state) cpu::selected_loss(x.loss(), x.kl.data(), serial);
+  report(state, x.flops(1));
+}
+
+void indexer_loss_grad(benchmark::State& state) {
+  LossArrays x(state.range(0));
+  Serial serial;
+  for (auto _ : state) {
+    cpu::selected_loss_grad({.loss = x.loss(),
+                             .d_kl = x.d_kl.data(),
+                             .d_iq = x.d_iq.data(),
+                             .d_ik = x.d_ik.data(),
+                             .d_weights = x.d_weights.data()},
+                            serial);
+  }
+  report(state, x.flops(3));
+}
+
 BENCHMARK(dense_forward)->Arg(4096)->Arg(8192)->Unit(benchmark::kMillisecond);
 BENCHMARK(selected_forward)->Arg(4096)->Arg(8192)->Unit(benchmark::kMillisecond);
 BENCHMARK(dense_backward)->Arg(4096)->Arg(8192)->Unit(benchmark::kMillisecond);
 BENCHMARK(selected_backward)->Arg(4096)->Arg(8192)->Unit(benchmark::kMillisecond);
 BENCHMARK(indexer_selection)->Arg(4096)->Arg(8192)->Unit(benchmark::kMillisecond);
+BENCHMARK(indexer_loss)->Arg(4096)->Unit(benchmark::kMillisecond);
+BENCHMARK(indexer_loss_grad)->Arg(4096)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace fathom

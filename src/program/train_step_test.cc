@@ -277,7 +277,7 @@ TEST(TrainStep, KernelsSayTheLayoutOfTheirArrays) {
   for (size_t at = text.find("call_target_name = \"fathom_"); at != std::string::npos;
        at = text.find("call_target_name = \"fathom_", at + 1)) {
     const std::string line = text.substr(at, text.find('\n', at) - at);
-    if (line.find(abi::kUninitialized) != std::string::npos) continue;
+    if (line.find(abi::kUninitialized) != std::string::npos || line.find("aliases") != std::string::npos) continue;
     EXPECT_NE(line.find("result_layouts = [dense<["), std::string::npos) << line;
     ++calls;
   }

@@ -189,19 +189,45 @@ TEST(Checkpoints, CarryWhatOtherCommandsNeed) {
             read_records(output / "b/run/metrics.jsonl")[0]["learning/loss"]);
 }
 
-// The command of MaxText's page "Run DeepSeek" for general fine-tuning, on a small model and two devices.
-Words fine_tuning(const std::string& output, const std::string& weights) {
-  return {"train", "src/maxtext/configs/base.yml", "base_output_directory=" + output, "run_name=matmul_fine_tuning",
-          "dataset_path=tests/data/tfds", "load_parameters_path=" + weights, "per_device_batch_size=1",
-          "model_name=auto", "steps=5", "max_target_length=1024", "async_checkpointing=false",
-          "tokenizer_type=huggingface", "tokenizer_path=tests/data/deepseek_v3/hf", "attention=flash", "dtype=bfloat16",
-          "weight_dtype=bfloat16", "megablox=False", "sparse_matmul=False", "enable_checkpointing=true",
-          "ici_expert_parallelism=2", "ici_fsdp_parallelism=1",
-          // What the machine of the tests needs beside it.
-          "hardware=cpu", "cpu_device_count=2", "jax_cache_dir=" + compile_cache()};
+// Commands of MaxText's page "Run DeepSeek", on a small model and two devices: general fine-tuning, and fine-tuning
+// with multi-token prediction.
+Words fine_tuning() {
+  return {"run_name=matmul_fine_tuning",
+          "steps=5",
+          "max_target_length=1024",
+          "async_checkpointing=false",
+          "dtype=bfloat16",
+          "weight_dtype=bfloat16",
+          "megablox=False",
+          "sparse_matmul=False",
+          "enable_checkpointing=true",
+          "ici_expert_parallelism=2",
+          "ici_fsdp_parallelism=1"};
+}
+Words prediction() {
+  return {"run_name=deepseek_mtp_finetuning",
+          "steps=5",
+          "max_target_length=256",
+          "ici_fsdp_parallelism=2",
+          "mtp_num_layers=1",
+          "mtp_loss_scaling_factor=0.1",
+          "checkpoint_period=2"};
 }
 
-TEST(Checkpoints, FineTuningCommandOfThePageGoesOnAfterAKill) {
+Words command_of_the_page(const Words& own, const std::string& output, const std::string& weights) {
+  Words out = {"train", "src/maxtext/configs/base.yml", "base_output_directory=" + output,
+               "dataset_path=tests/data/tfds", "load_parameters_path=" + weights, "per_device_batch_size=1",
+               "model_name=auto", "tokenizer_type=huggingface", "tokenizer_path=tests/data/deepseek_v3/hf",
+               "attention=flash",
+               // What the machine of the tests needs beside it.
+               "hardware=cpu", "cpu_device_count=2", "jax_cache_dir=" + compile_cache()};
+  out.insert(out.end(), own.begin(), own.end());
+  return out;
+}
+
+class CommandOfThePage : public testing::TestWithParam<Words> {};
+
+TEST_P(CommandOfThePage, GoesOnAfterAKill) {
   TemporaryFolder folder;
   Process convert({"to_maxtext", "src/maxtext/configs/base.yml", "model_name=auto", "scan_layers=true",
                    "attention=dot_product", "base_output_directory=" + (folder / "scanned"), "hardware=cpu",
@@ -209,21 +235,26 @@ TEST(Checkpoints, FineTuningCommandOfThePageGoesOnAfterAKill) {
                    "--eager_load_method=safetensors", "--save_dtype=bfloat16"});
   ASSERT_EQ(convert.wait(), 0) << convert.err();
   const std::string weights = folder / "scanned/0/items";
-  Process undisturbed(fine_tuning(folder / "a", weights));
+  const std::string name = "/" + GetParam()[0].substr(GetParam()[0].find('=') + 1);
+  Process undisturbed(command_of_the_page(GetParam(), folder / "a", weights));
   ASSERT_EQ(undisturbed.wait(), 0) << undisturbed.err();
   {
-    Process killed(fine_tuning(folder / "b", weights));
-    while (killed.running() && !std::filesystem::exists(folder / "b/matmul_fine_tuning/checkpoints/0")) {
+    Process killed(command_of_the_page(GetParam(), folder / "b", weights));
+    while (killed.running() && !std::filesystem::exists(folder / ("b" + name + "/checkpoints/0"))) {
       std::this_thread::yield();
     }
     killed.send(SIGKILL);
     killed.wait();
   }
-  Process again(fine_tuning(folder / "b", weights));
+  Process again(command_of_the_page(GetParam(), folder / "b", weights));
   ASSERT_EQ(again.wait(), 0) << again.err();
-  EXPECT_THAT(again.err(), HasSubstr("going on after step 0"));
-  EXPECT_EQ(learned_in(folder / "b/matmul_fine_tuning"), learned_in(folder / "a/matmul_fine_tuning"));
+  EXPECT_THAT(again.err(), HasSubstr("going on after step"));
+  EXPECT_EQ(learned_in(folder / ("b" + name)), learned_in(folder / ("a" + name)));
 }
+
+INSTANTIATE_TEST_SUITE_P(Page, CommandOfThePage, testing::Values(fine_tuning(), prediction()), [](const auto& tested) {
+  return tested.index == 0 ? std::string("FineTuning") : std::string("MultiTokenPrediction");
+});
 
 TEST(Checkpoints, GoOnOnOtherMeshesAndInOtherLayers) {
   const Words one = {"cpu_device_count=1", "per_device_batch_size=4"};

@@ -148,9 +148,11 @@ std::string rows_text(const Items& items, TypeOf type_of) {
 }
 
 // A kernel reads and writes its arrays row by row. Without a word XLA may choose another order of a result's axes, for
-// a gather behind it, say.
+// a gather behind it, say. (With it XLA copies an operand whose memory a result takes; such a result has the order of
+// the operand's anyway.)
 std::string layouts_text(const Node& node) {
-  return fmt::format("operand_layouts = {}, result_layouts = {}",
+  if (!node.attr<CallAttrs>().aliases.empty()) return "";
+  return fmt::format(", operand_layouts = {}, result_layouts = {}",
                      rows_text(node.operands, [](const Value& v) { return v.type(); }),
                      rows_text(node.results, [](const TensorType& t) { return t; }));
 }
@@ -267,7 +269,7 @@ std::string attribute_text(const Node& node) {
     case Op::kShard:
       return "sharding = " + sharding_text(node.attr<ShardAttrs>().sharding, node.results[0].shape.rank());
     case Op::kCustomCall:
-      return fmt::format("{}, {}", call_text(node.attr<CallAttrs>(), node.results.size()), layouts_text(node));
+      return call_text(node.attr<CallAttrs>(), node.results.size()) + layouts_text(node);
     default:
       return "";
   }
