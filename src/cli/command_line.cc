@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "base/error.h"
 #include "config/keys/keys.h"
@@ -85,6 +86,18 @@ int64_t CommandLine::count_flag(const std::string& name, int64_t otherwise) cons
     throw ConfigError(fmt::format("{}: --{}={}: must be a number of at least 1", command, name, *text));
   }
   return count;
+}
+
+std::optional<double> CommandLine::number_flag(const std::string& name) const {
+  const std::optional<std::string> text = flag(name);
+  if (!text) return std::nullopt;
+  double number = 0;
+  const char* end = text->data() + text->size();
+  const auto [stop, error] = std::from_chars(text->data(), end, number);
+  if (error != std::errc() || stop != end || !std::isfinite(number) || number < 0) {
+    throw ConfigError(fmt::format("{}: --{}={}: must be a number of at least 0", command, name, *text));
+  }
+  return number;
 }
 
 void CommandLine::refuse_words() const {

@@ -41,6 +41,8 @@ struct CommandLine {
   // The value of a flag that counts something, `otherwise` where it is not given. Throws ConfigError when it is no
   // number of at least 1.
   int64_t count_flag(const std::string& name, int64_t otherwise) const;
+  // The value of a flag that is a number, or nothing. Throws ConfigError when it is none, below 0 or not finite.
+  std::optional<double> number_flag(const std::string& name) const;
   // For commands that take keys and flags alone: throws ConfigError when there are other words.
   void refuse_words() const;
 };

@@ -31,6 +31,33 @@ constexpr FlagSpec kVerifyFlags[] = {
     {"scan", "true|false|both", "the form of the layers"},
     {"json", "", "print the result as JSON"},
 };
+constexpr FlagSpec kTrustFlag = {"trust_remote_code", "[true|false]", "run model code that Hugging Face's folder brings"};
+constexpr FlagSpec kLogitCheckerFlags[] = {
+    {"golden_logits_path", "FILE", "JSON lines with tokens and logits; golden_data_<model_name>.jsonl unless given"},
+    {"max_kl_div", "X", "pass where the divergence of every token is less; this or atol is needed"},
+    {"atol", "X", "pass where every logit is within atol + rtol |golden|"},
+    {"rtol", "X", "1e-5 unless given"},
+    {"token_size", "N", "compare each prompt's first N tokens alone"},
+    {"skip_first_token", "[true|false]", "compare all but the first token"},
+    {"clip_logits_epsilon", "P", "raise lower probabilities of both to P before they are compared"},
+    {"output_logits_path", "FILE", "write the model's logits in the form of the golden file"},
+    {"gcs_output_logits_path", "FILE", "another such file; both may be gs:// and s3://"},
+    {"hf_model_path", "FOLDER", "the checkpoint, where load_parameters_path is not given; else for run_hf_model"},
+    {"run_hf_model", "[true|false]",
+     "make the golden logits first, with the model of hf_model_path (see generate_hf_golden_logits)"},
+    kTrustFlag,
+    {"ckpt_type", "linen|nnx", "accepted, without effect: a checkpoint's form is seen"},
+};
+constexpr FlagSpec kGoldenLogitsFlags[] = {
+    {"model_id", "FOLDER", "the model, or its name in the Hub's cache: tokenizer, config, weights"},
+    {"output_path", "FILE", "where the logits go"},
+    {"prompts", "'A;B;C'", "texts, with semicolons between them"},
+    {"hf_model_path", "FOLDER", "config and weights, where they are not model_id's own"},
+    {"hf_load_dtype", "float32|bfloat16|auto", "type of the weights and of all computation, float32 unless given"},
+    {"output_format", "json|pickle", "JSON lines (default), or one pickled list"},
+    {"apply_chat_template", "[true|false]", "each prompt is the user's turn of a conversation"},
+    kTrustFlag,
+};
 constexpr FlagSpec kDequantizeFlags[] = {
     {"input_fp8_hf_path", "FOLDER", "the model with float8 (or FP4) weights"},
     {"output_bf16_hf_path", "FOLDER", "where the model in bfloat16 goes"},
@@ -105,6 +132,10 @@ constexpr std::string_view kVerifyKeys =
     "hardware cpu_device_count kernels attention sparse_matmul "
     "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 
+constexpr std::string_view kLogitCheckerKeys =
+    "load_parameters_path model_name scan_layers max_target_length dtype weight_dtype matmul_precision attention "
+    "sparse_matmul hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
+
 constexpr Command kCommands[] = {
     {"train", run_train, "[configs/base.yml] key=value ...", "pre-train on text, or go on from a Hugging Face folder",
      kTrainFlags, kTrainKeys},
@@ -115,6 +146,14 @@ constexpr Command kCommands[] = {
      "run train steps and show where their time goes, by layer and by operation", kProfileFlags, kTrainKeys},
     {"verify", run_verify, "FOLDER [key=value ...]",
      "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},
+    {"forward_pass_logit_checker", run_logit_checker,
+     "[configs/base.yml] load_parameters_path=FOLDER key=value ... --golden_logits_path=FILE --max_kl_div=X",
+     "compare a checkpoint's logits with golden ones, by divergence or difference: PASS or FAIL", kLogitCheckerFlags,
+     kLogitCheckerKeys},
+    {"generate_hf_golden_logits", run_generate_golden_logits,
+     "--model-id=FOLDER --output-path=FILE --prompts='A;B;C'",
+     "write golden logits, computed by Hugging Face's transformers (needs Python, torch, transformers)",
+     kGoldenLogitsFlags},
     {"demo", run_demo, "[configs/base.yml] key=value ...", "train, then complete a prompt greedily", kDemoFlags,
      kTrainKeys},
     {"deepseek_fp8_to_bf16", run_dequantize, "--input-fp8-hf-path=FOLDER --output-bf16-hf-path=FOLDER",
@@ -147,8 +186,6 @@ constexpr std::string_view kNotBuilt[] = {"decode",
                                           "train_sft",
                                           "train_sft_native",
                                           "train_sft_deprecated",
-                                          "generate_hf_golden_logits",
-                                          "forward_pass_logit_checker",
                                           "generate_param_only_checkpoint",
                                           "train_dpo",
                                           "train_rl",

@@ -38,6 +38,8 @@ Config command_config(std::span<const std::string> words, const Environment& env
 int run_train(const CommandLine& line, const Environment& environment);
 int run_train_compile(const CommandLine& line, const Environment& environment);
 int run_demo(const CommandLine& line, const Environment& environment);
+int run_logit_checker(const CommandLine& line, const Environment& environment);
+int run_generate_golden_logits(const CommandLine& line, const Environment& environment);
 int run_verify(const CommandLine& line, const Environment& environment);
 int run_profile(const CommandLine& line, const Environment& environment);
 int run_to_maxtext(const CommandLine& line, const Environment& environment);

@@ -8,12 +8,12 @@
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json_text.h"
 #include "checkpoint/safetensors.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 namespace {
@@ -63,18 +63,51 @@ LogitsReference logits_of(const SafetensorsFile& file, const std::string& tokens
 
 constexpr std::string_view kBatch = "batch.";
 
+// Python writes NaN, Infinity and -Infinity, which are no JSON: null takes their place.
+std::string with_null_for_nan(std::string_view line) {
+  std::string out;
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '"') quoted = !quoted;
+    const std::string_view rest = line.substr(i);
+    if (quoted && line[i] == '\\') {
+      out += rest.substr(0, 2);
+      ++i;
+      continue;
+    }
+    size_t taken = 0;
+    for (std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+      if (!quoted && rest.starts_with(word)) taken = word.size();
+    }
+    if (taken > 0) {
+      out += "null";
+      i += taken - 1;
+    } else {
+      out += line[i];
+    }
+  }
+  return out;
+}
+
+json parse_line(std::string_view line) {
+  const bool python = line.find("NaN") != std::string::npos || line.find("Infinity") != std::string::npos;
+  return python ? json::parse(with_null_for_nan(line)) : json::parse(line);
+}
+
 // Calls f(line number, object) for each line; what goes wrong in it names the line.
 template <class F>
 void for_each_line(const std::string& path, F f) {
-  std::istringstream in(read_file(path));
+  const std::string text = file_store(path).read(path);
   int64_t number = 0;
-  for (std::string line; std::getline(in, line);) {
+  for (size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
     ++number;
+    end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     if (find_deep_json(line) != std::string::npos)
       throw FormatError(path, fmt::format("line {}: {}", number, kDeepJson));
     try {
-      f(number, json::parse(line));
+      f(number, parse_line(line));
     } catch (const json::out_of_range& e) {
       throw IncompleteReference(path, fmt::format("line {}: {}", number, e.what()));
     } catch (const json::exception& e) {
@@ -105,7 +138,7 @@ HostArray matrix(const json& rows) {
   size_t at = 0;
   for (const json& row : rows) {
     if (row.size() != width) return {};
-    for (const json& x : row) values[at++] = x.get<float>();
+    for (const json& x : row) values[at++] = x.is_null() ? std::numeric_limits<float>::quiet_NaN() : x.get<float>();
   }
   return out;
 }
@@ -227,11 +260,12 @@ class PredictionReader {
 
 }  // namespace
 
-std::vector<LogitsReference> read_golden_logits(const std::string& path) {
+std::vector<LogitsReference> read_golden_logits(const std::string& path, const std::string& name) {
   std::vector<LogitsReference> out;
   for_each_line(path, [&](int64_t number, const json& line) {
-    LogitsReference r{{fmt::format("golden_logits.jsonl:{}", number), token_ids(line.at("tokens"), path, number)},
-                      matrix(line.at("logits"))};
+    LogitsReference r{{fmt::format("{}:{}", name, number), token_ids(line.at("tokens"), path, number)},
+                      matrix(line.at("logits")),
+                      text_of(line, "prompt").value_or("")};
     if (r.row.tokens.empty()) throw IncompleteReference(path, fmt::format("line {}: no tokens", number));
     if (r.logits.sizes().size() != 2 || r.logits.sizes()[0] != static_cast<int64_t>(r.row.tokens.size())) {
       throw IncompleteReference(

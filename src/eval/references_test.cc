@@ -44,18 +44,29 @@ TEST(GoldenLogits, ALineNamesItsRowAndKeepsItsNumbers) {
   std::string path = folder.write("golden_logits.jsonl",
                                   "{\"prompt\": \"a\", \"tokens\": [7, 3], \"logits\": [[0.1, 1], [2, 3]]}\n\n"
                                   "{\"tokens\": [1], \"logits\": [[5, 6]]}\n");
-  auto rows = read_golden_logits(path);
+  auto rows = read_golden_logits(path, "golden_logits.jsonl");
   ASSERT_EQ(rows.size(), 2);
   EXPECT_THAT(rows[0].row.tokens, ElementsAre(7, 3));
   EXPECT_THAT(rows[0].logits.view<float>(), ElementsAre(0.1f, 1, 2, 3));
   EXPECT_EQ(rows[1].row.where, "golden_logits.jsonl:3");
 }
 
+TEST(GoldenLogits, WhatPythonWritesForNoNumberIsOneInANumbersPlaceAlone) {
+  TemporaryFolder folder;
+  std::string path = folder.write("g.jsonl",
+                                  "{\"prompt\": \"NaN \\\" Infinity\", \"tokens\": [7], "
+                                  "\"logits\": [[NaN, Infinity, -Infinity, 2]]}\n");
+  auto rows = read_golden_logits(path, "g.jsonl");
+  ASSERT_EQ(rows.size(), 1);
+  EXPECT_EQ(rows[0].prompt, "NaN \" Infinity");
+  EXPECT_THAT(rows[0].logits.view<float>(), ElementsAre(testing::IsNan(), testing::IsNan(), testing::IsNan(), 2));
+}
+
 TEST(GoldenLogits, ABrokenLineIsNamed) {
   TemporaryFolder folder;
   auto says = [&](const std::string& line) {
     std::string path = folder.write("g.jsonl", "{\"tokens\": [1], \"logits\": [[5]]}\n" + line);
-    return fault([&] { read_golden_logits(path); });
+    return fault([&] { read_golden_logits(path, "g.jsonl"); });
   };
   EXPECT_THAT(says("{"), HasSubstr("line 2"));
   EXPECT_THAT(says("{\"tokens\": [1]}"), AllOf(HasSubstr("line 2"), HasSubstr("logits")));

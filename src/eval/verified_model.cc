@@ -164,14 +164,14 @@ std::vector<std::string> VerifiedModel::tensor_names_of(const TokenRow& row) {
 void VerifiedModel::compute_announced() {
   state();  // weights that do not fit are found before anything is compiled
   std::vector<std::vector<int32_t>> rows;
-  size_t length = 0;
+  int64_t length = shortest_;
   bool capture = false;
   for (const auto& [tokens, with_intermediates] : announced_) {
     rows.push_back(tokens);
-    length = std::max(length, tokens.size());
+    length = std::max(length, std::ssize(tokens));
     capture = capture || with_intermediates;
   }
-  compile_forward(static_cast<int64_t>(rows.size()), static_cast<int64_t>(length), capture);
+  compile_forward(std::ssize(rows), length, capture);
   size_t at_once = static_cast<size_t>(forward_->shape.rows);
   for (size_t i = 0; i < rows.size(); i += at_once) {
     run_forward(std::span(rows).subspan(i, std::min(at_once, rows.size() - i)));

@@ -39,6 +39,13 @@ class VerifiedModel {
 
   // Takes the parameters of a model with the same ones.
   void share_parameters(const VerifiedModel& other) { state_ = other.state_; }
+  // The numbers of one position's logits.
+  int64_t vocabulary() const { return spec_.model.vocab; }
+  // Where experts drop tokens, what they keep follows from the length of the row: rows are made at least so long, empty
+  // behind their tokens.
+  void fill_rows_to(int64_t length) {
+    if (spec_.model.drops_tokens()) shortest_ = length;
+  }
 
   // Names of all tensors in the folder.
   const std::vector<std::string>& tensor_names();
@@ -100,6 +107,7 @@ class VerifiedModel {
   Config config_;
   StateSpec spec_;
   std::vector<Stack> stacks_;
+  int64_t shortest_ = 1;
   std::optional<std::vector<std::string>> names_;
   std::shared_ptr<std::optional<State>> state_ = std::make_shared<std::optional<State>>();
   std::map<std::vector<int32_t>, bool> announced_;  // and whether with intermediates

@@ -128,7 +128,8 @@ PreparedCheck compared_logits(VerifiedModel& model, std::vector<LogitsReference>
 
 PreparedCheck prepare_logits(CheckContext& context) {
   std::vector<LogitsReference> references;
-  if (context.has("golden_logits.jsonl")) references = read_golden_logits(context.path("golden_logits.jsonl"));
+  constexpr const char* kGolden = "golden_logits.jsonl";
+  if (context.has(kGolden)) references = read_golden_logits(context.path(kGolden), kGolden);
   if (context.has("logits.safetensors")) {
     for (auto& r : read_prompt_logits(context.path("logits.safetensors"))) references.push_back(std::move(r));
   }
