@@ -99,6 +99,17 @@ TEST(CommandLine, CountsAreNumbersFromOne) {
   }
 }
 
+TEST(CommandLine, NumbersAreFiniteAndNotBelowZero) {
+  EXPECT_EQ(parse({"c", "--tokens=2e-4"}).number_flag("tokens"), 2e-4);
+  EXPECT_EQ(parse({"c", "--tokens=0"}).number_flag("tokens"), 0);
+  EXPECT_FALSE(parse({"c"}).number_flag("tokens"));
+  for (const char* text : {"", "-1", "nan", "inf", "1e999", "2e-4x", " 1"}) {
+    CommandLine c = parse({"c", std::string("--tokens=") + text});
+    EXPECT_THAT([&] { c.number_flag("tokens"); },
+                ThrowsMessage<ConfigError>(std::string("c: --tokens=") + text + ": must be a number of at least 0"));
+  }
+}
+
 TEST(CommandLine, RefusesWordsWhereACommandTakesNone) {
   EXPECT_NO_THROW(parse({"train", "steps=1", "my.yml"}).refuse_words());
   EXPECT_THAT(

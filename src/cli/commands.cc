@@ -31,7 +31,8 @@ constexpr FlagSpec kVerifyFlags[] = {
     {"scan", "true|false|both", "the form of the layers"},
     {"json", "", "print the result as JSON"},
 };
-constexpr FlagSpec kTrustFlag = {"trust_remote_code", "[true|false]", "run model code that Hugging Face's folder brings"};
+constexpr FlagSpec kTrustFlag = {"trust_remote_code", "[true|false]",
+                                 "run model code that Hugging Face's folder brings"};
 constexpr FlagSpec kLogitCheckerFlags[] = {
     {"golden_logits_path", "FILE", "JSON lines with tokens and logits; golden_data_<model_name>.jsonl unless given"},
     {"max_kl_div", "X", "pass where the divergence of every token is less; this or atol is needed"},
@@ -150,8 +151,7 @@ constexpr Command kCommands[] = {
      "[configs/base.yml] load_parameters_path=FOLDER key=value ... --golden_logits_path=FILE --max_kl_div=X",
      "compare a checkpoint's logits with golden ones, by divergence or difference: PASS or FAIL", kLogitCheckerFlags,
      kLogitCheckerKeys},
-    {"generate_hf_golden_logits", run_generate_golden_logits,
-     "--model-id=FOLDER --output-path=FILE --prompts='A;B;C'",
+    {"generate_hf_golden_logits", run_generate_golden_logits, "--model-id=FOLDER --output-path=FILE --prompts='A;B;C'",
      "write golden logits, computed by Hugging Face's transformers (needs Python, torch, transformers)",
      kGoldenLogitsFlags},
     {"demo", run_demo, "[configs/base.yml] key=value ...", "train, then complete a prompt greedily", kDemoFlags,

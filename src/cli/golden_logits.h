@@ -10,11 +10,11 @@ namespace fathom {
 
 // What tools/generate_hf_golden_logits.py is asked for.
 struct GoldenLogitsJob {
-  std::string command;    // that messages begin with
-  std::string model;      // folder with the tokenizer, and with config and weights unless `weights` has them
-  std::string weights;    // empty: those of `model`
-  std::string output;     // file
-  std::string prompts;    // with ';' between them
+  std::string command;  // that messages begin with
+  std::string model;    // folder with the tokenizer, and with config and weights unless `weights` has them
+  std::string weights;  // empty: those of `model`
+  std::string output;   // file
+  std::string prompts;  // with ';' between them
   std::string load_dtype = "float32";
   std::string format = "json";
   bool trust_remote_code = false;

@@ -30,16 +30,16 @@ struct Request {
 LogitCriteria criteria_of(const CommandLine& line) {
   LogitCriteria out{.max_kl_div = line.number_flag("max_kl_div"), .atol = line.number_flag("atol")};
   if (!out.max_kl_div && !out.atol) {
-    throw ConfigError(fmt::format("{}: at least one of --max_kl_div and --atol is needed: what shall pass",
-                                  line.command));
+    throw ConfigError(
+        fmt::format("{}: at least one of --max_kl_div and --atol is needed: what shall pass", line.command));
   }
   out.rtol = line.number_flag("rtol").value_or(out.rtol);
   if (line.flag("token_size")) out.token_size = line.count_flag("token_size", 0);
   out.skip_first_token = line.truth_flag("skip_first_token", false);
   out.clip_epsilon = line.number_flag("clip_logits_epsilon").value_or(0);
   if (out.clip_epsilon >= 1) {
-    throw ConfigError(fmt::format("{}: --clip_logits_epsilon={}: a probability, below 1", line.command,
-                                  out.clip_epsilon));
+    throw ConfigError(
+        fmt::format("{}: --clip_logits_epsilon={}: a probability, below 1", line.command, out.clip_epsilon));
   }
   return out;
 }

@@ -69,7 +69,7 @@ int64_t end_compared(int64_t tokens, const LogitCriteria& criteria) {
 }
 
 // The worst of all prompts by one criterion, and the prompt.
-std::pair<Largest, size_t> worst(std::span<const PromptAgreement> prompts, Largest PromptAgreement::* of) {
+std::pair<Largest, size_t> worst(std::span<const PromptAgreement> prompts, Largest PromptAgreement::*of) {
   Largest out;
   size_t prompt = 0;
   for (size_t i = 0; i < prompts.size() && !std::isnan(out.value); ++i) {
@@ -157,9 +157,10 @@ void check_prompts(const std::vector<LogitsReference>& golden, const LogitCriter
 void announce(VerifiedModel& model, const std::vector<LogitsReference>& golden) {
   for (const LogitsReference& r : golden) {
     if (r.logits.sizes()[1] != model.vocabulary()) {
-      throw ConfigError(fmt::format("{}: {} logits a token, but the model has a vocabulary of {}: golden logits of "
-                                    "another model, or another model_name",
-                                    r.row.where, r.logits.sizes()[1], model.vocabulary()));
+      throw ConfigError(
+          fmt::format("{}: {} logits a token, but the model has a vocabulary of {}: golden logits of "
+                      "another model, or another model_name",
+                      r.row.where, r.logits.sizes()[1], model.vocabulary()));
     }
   }
   for (const LogitsReference& r : golden) model.want(r.row, false);
@@ -167,9 +168,9 @@ void announce(VerifiedModel& model, const std::vector<LogitsReference>& golden) 
 
 std::string golden_line(const std::string& prompt, const std::vector<int32_t>& tokens, const HostArray& logits) {
   // Invalid UTF-8 cannot come from a JSON file, but a replacement is better than a fault.
-  std::string out = fmt::format(
-      R"({{"prompt": {}, "tokens": [{}], "logits": [)",
-      nlohmann::json(prompt).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), fmt::join(tokens, ", "));
+  std::string out = fmt::format(R"({{"prompt": {}, "tokens": [{}], "logits": [)",
+                                nlohmann::json(prompt).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                                fmt::join(tokens, ", "));
   for (int64_t t = 0; t < logits.sizes()[0]; ++t) {
     out += t == 0 ? "[" : ", [";
     const auto values = position(logits, t);

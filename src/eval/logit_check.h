@@ -32,12 +32,12 @@ struct Largest {
 
 // How far one prompt's logits are from the golden ones; NaN where either has a number that is not finite.
 struct PromptAgreement {
-  int64_t tokens = 0;     // compared
-  Largest kl;             // sum p ln(p / q) over the vocabulary: p golden, q the model's
-  Largest difference;     // |logit - golden|
-  Largest beyond;         // |logit - golden| - (atol + rtol |golden|), where atol is set
-  int64_t common_top = 0; // of the `top` likeliest after the last token, how many both have
-  int64_t top = 0;        // 10, or the whole vocabulary
+  int64_t tokens = 0;      // compared
+  Largest kl;              // sum p ln(p / q) over the vocabulary: p golden, q the model's
+  Largest difference;      // |logit - golden|
+  Largest beyond;          // |logit - golden| - (atol + rtol |golden|), where atol is set
+  int64_t common_top = 0;  // of the `top` likeliest after the last token, how many both have
+  int64_t top = 0;         // 10, or the whole vocabulary
 };
 
 // Of f32 [n v] each, for the tokens that the criteria compare: [first, end).

@@ -33,8 +33,8 @@ struct LogitsReference {
   std::string prompt = {};  // the text of the row, where the file has it
 };
 
-// Each line of golden_logits.jsonl: {"prompt", "tokens", "logits": [tokens][v]}, local, gs:// or s3://. Messages call the
-// file `name`. What Python writes for numbers that are none (NaN, Infinity) is read as NaN.
+// Each line of golden_logits.jsonl: {"prompt", "tokens", "logits": [tokens][v]}, local, gs:// or s3://. Messages call
+// the file `name`. What Python writes for numbers that are none (NaN, Infinity) is read as NaN.
 std::vector<LogitsReference> read_golden_logits(const std::string& path, const std::string& name);
 
 // logits.safetensors but its batch: NAME.tokens [n] with NAME.logits [n v], or with NAME.lastK_logits [k v] for the

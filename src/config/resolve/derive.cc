@@ -145,7 +145,8 @@ void derive_cache(Config& c, const DeriveInput& in, std::vector<std::string>& no
 void derive_folders(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
   if (c.base_output_directory.empty()) {
     c.base_output_directory = "./fathom_output";
-    notices.emplace_back("base_output_directory is not given: writing to ./fathom_output");
+    // Other commands have no run folder.
+    if (in.options.needs_data) notices.emplace_back("base_output_directory is not given: writing to ./fathom_output");
   }
   if (c.run_name.empty()) c.run_name = variable(in.environment, "JOBSET_NAME");
   if (c.run_name.empty()) c.run_name = c.model_name + "_" + minute_stamp();
