@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <functional>
 #include <optional>
 
-#include "aot/link_bytes.h"
 #include "base/stopwatch.h"
 #include "runtime/device_assignment.h"
 #include "runtime/donation.h"
@@ -76,12 +74,6 @@ std::optional<MemoryFigures> find_figures(std::string_view text, std::string_vie
   return std::nullopt;
 }
 
-// Three digits or more.
-std::string figure(double x) {
-  if (x >= 100 || x == 0) return fmt::format("{:.0f}", x);
-  return x >= 1 ? fmt::format("{:.2f}", x) : fmt::format("{:.3g}", x);
-}
-
 }  // namespace
 
 Verdict compile_ahead(const std::shared_ptr<const Topology>& topology, const StagedProgram& program,
@@ -116,18 +108,6 @@ std::shared_ptr<const Topology> topology_of(const Machine& machine, const std::s
     setenv("TPU_WORKER_ID", "0", 0);
   }
   return Topology::create(Plugin::load(path), machine.topology, machine.options);
-}
-
-std::string estimate_line(const StagedProgram& program, const CompiledProgram& compiled, double peak_flops,
-                          double link_rate) {
-  double links = link_bytes(compiled.optimized_program(), program.mesh.devices());
-  std::string out = fmt::format(
-      "estimate: {} TFLOP per device and step needed by the model, {} executed (recomputation and experts that were "
-      "not chosen included), {} GB over the links",
-      figure(program.needed_flops * 1e-12), figure(program.executed_flops * 1e-12), figure(links * 1e-9));
-  if (peak_flops == 0 || link_rate == 0) return out + "; the chip's peaks are not known";
-  double seconds = std::max(program.executed_flops / peak_flops, links / link_rate);
-  return out + fmt::format("; at least {} s at the chip's peaks", figure(seconds));
 }
 
 MemoryFigures figures_of(const std::string& refusal) {

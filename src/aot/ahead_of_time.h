@@ -36,11 +36,6 @@ Verdict compile_ahead(const std::shared_ptr<const Client>& client, const StagedP
 // plugin is installed.
 std::shared_ptr<const Topology> topology_of(const Machine& machine, const std::string& plugin);
 
-// One line: what the model needs, what the program does, what goes over the links of a device, and the time that this
-// takes at least with so many operations and bytes a second (0: unknown).
-std::string estimate_line(const StagedProgram& program, const CompiledProgram& compiled, double peak_flops,
-                          double link_rate);
-
 // Bytes that a refusal for lack of memory names, in the words of libtpu and of XLA's GPU compiler; zeros where it does
 // not.
 struct MemoryFigures {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "aot/ahead_of_time.h"
+#include "aot/estimate.h"
 #include "aot/memory_advice.h"
 #include "aot/shardings.h"
 #include "base/error.h"
@@ -18,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/install_plugin.h"
 #include "config/keys/keys.h"
+#include "drive/summary.h"
 #include "runtime/compiled_file.h"
 #include "runtime/plugin_search.h"
 #include "session/session.h"
@@ -35,10 +37,8 @@ struct Request {
 
 struct Answer {
   StagedProgram program;
-  // Of a device, 0 where it is not known: bytes of memory, operations and bytes over its links a second.
-  int64_t memory = 0;
-  double peak_flops = 0;
-  double link_rate = 0;
+  int64_t memory = 0;  // bytes of a device; 0 where it is not known
+  ChipPeaks peaks;
   std::optional<Verdict> verdict;  // nothing where the compiler was not asked
   CompiledFor made_for;
 };
@@ -69,6 +69,8 @@ Request parse(const CommandLine& line, const Environment& environment) {
                                   out.compile ? fmt::format("program={}", name(out.kind)) : "--no_compile"));
   }
   if (!file.empty()) require_writable("compiled_trainstep_file", file);
+  const std::string experts = dense_experts_text(out.config);
+  if (!experts.empty() && out.kind != ProgramKind::kInit) log_info("{}", experts);
   return out;
 }
 
@@ -101,8 +103,7 @@ Answer compile_for_machine(const Request& request) {
   Target target{.hardware = machine.hardware, .kernels = {}};
   Answer out{.program = stage(config, request.kind, machine.devices, machine.slices, target),
              .memory = machine.memory_bytes,
-             .peak_flops = machine.peak_flops,
-             .link_rate = machine.link_bytes};
+             .peaks = machine.peaks};
   write_text(request, out.program);
   if (!request.compile) return out;
   if (config.plugin.empty()) install_plugin_if_missing(machine.hardware);
@@ -180,9 +181,6 @@ void print_verdict(const Request& request, const Answer& answer) {
     print_memory(v.memory);
   }
   print_fit(request, answer);
-  if (v.program && request.kind != ProgramKind::kInit) {
-    fmt::print("{}\n", estimate_line(answer.program, *v.program, answer.peak_flops, answer.link_rate));
-  }
 }
 
 // What is known without the compiler.
@@ -211,6 +209,10 @@ int run_train_compile(const CommandLine& line, const Environment& environment) {
     print_verdict(request, answer);
   } else {
     print_state(request, answer);
+  }
+  if (request.kind != ProgramKind::kInit) {
+    const CompiledProgram* compiled = answer.verdict ? answer.verdict->program.get() : nullptr;
+    fmt::print("{}\n", estimate_line(estimate(answer.program, compiled), answer.peaks));
   }
   fmt::print("seconds: text {:.2f}, compile {:.2f}, total {:.2f}\n", answer.program.seconds,
              answer.verdict ? answer.verdict->seconds : 0, time.seconds());

@@ -85,6 +85,16 @@ std::string indexer_text(const Config& c) {
 
 }  // namespace
 
+std::string dense_experts_text(const Config& c) {
+  const bool dense = !c.sparse_matmul && c.capacity_factor <= 0 && c.num_experts_per_tok < c.num_experts;
+  if (!dense) return {};
+  const double times = static_cast<double>(c.num_experts) / static_cast<double>(c.num_experts_per_tok);
+  return fmt::format(
+      "sparse_matmul=False multiplies every token by all {} experts, of which {} are chosen: {:.3g} times the products "
+      "needed; sparse_matmul=True gives the same numbers for those alone",
+      c.num_experts, c.num_experts_per_tok, times);
+}
+
 std::string summarize(const Config& c, const DeviceMesh& mesh, const SummaryFacts& facts) {
   std::string device =
       facts.device.empty() ? fmt::format("{} x {}", name_of(c.hardware), mesh.devices()) : facts.device;
@@ -94,6 +104,7 @@ std::string summarize(const Config& c, const DeviceMesh& mesh, const SummaryFact
   line("devices", fmt::format("{}; {}", device, mesh_text(mesh)));
   line("batch", batch_text(c, mesh));
   line("training", schedule_text(c));
+  if (const std::string experts = dense_experts_text(c); !experts.empty()) line("experts", experts);
   if (const std::string balance = balance_text(c); !balance.empty()) line("balance", balance);
   if (const std::string indexer = indexer_text(c); !indexer.empty()) line("indexer", indexer);
   line("numbers", fmt::format("activations {}, parameters {}, products {}", name(c.dtype), name(c.weight_dtype),

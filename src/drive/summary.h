@@ -13,6 +13,9 @@ struct SummaryFacts {
   std::string device;      // "cpu x 4 (plugin xla-cpu-pjrt 0.0.1)"; empty = from the configuration
 };
 
+// What the form of the experts costs, where every token goes through all of them; empty where it does not.
+std::string dense_experts_text(const Config& config);
+
 std::string summarize(const Config& config, const DeviceMesh& mesh, const SummaryFacts& facts = {});
 
 }  // namespace fathom

@@ -21,6 +21,19 @@ TEST(Summary, IsShortAndNamesWhatMatters) {
                           HasSubstr("out/r")));
 }
 
+TEST(Summary, SaysWhatExpertsThatNobodyChoseCost) {
+  auto text = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"model_name=deepseek3-671b", "dataset_type=synthetic", "run_name=r"});
+    Config c = resolve_config(more, {}).config;
+    return summarize(c, resolve_mesh(c, 1), {.parameters = 1, .device = ""});
+  };
+  EXPECT_THAT(text({"sparse_matmul=False", "megablox=False"}),
+              HasSubstr("every token by all 256 experts, of which 8 are chosen: 32 times the products needed"));
+  const char* kTimes = "times the products";
+  EXPECT_THAT(text({"sparse_matmul=True"}), testing::Not(HasSubstr(kTimes)));
+  EXPECT_THAT(text({"sparse_matmul=False", "capacity_factor=1.5"}), testing::Not(HasSubstr(kTimes)));
+}
+
 TEST(Summary, SaysWhatTheIndexerDoes) {
   auto text = [](std::vector<std::string> more) {
     more.insert(more.begin(), {"model_name=deepseek3.2-671b", "dataset_type=synthetic", "run_name=r"});

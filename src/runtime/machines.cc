@@ -32,15 +32,16 @@ struct TpuKind {
   int64_t memory_bytes;
   double chip_tflops;      // bfloat16
   double chip_links_gbps;  // gigabytes a second received: half of what is called bidirectional
+  double chip_memory_gbps;
 };
 
 // The products' pages (docs.cloud.google.com/tpu/docs), for v4 "TPU v4" (Jouppi et al., 2023): six links of 50 GB/s.
 constexpr TpuKind kTpus[] = {
-    {"tpu7x", "tpu7x", "default", 2, false, 96 * kGiB, 2307, 600},
-    {"v6e", "v6e", "default", 1, true, 32 * kGiB, 918, 400},
-    {"v5e", "v5e", "default", 1, true, 16 * kGiB, 197, 200},
-    {"v5p", "v5", "megacore", 1, false, 95 * kGiB, 459, 600},
-    {"v4", "v4", "megacore", 1, false, 32 * kGiB, 275, 300},
+    {"tpu7x", "tpu7x", "default", 2, false, 96 * kGiB, 2307, 600, 7380},
+    {"v6e", "v6e", "default", 1, true, 32 * kGiB, 918, 400, 1640},
+    {"v5e", "v5e", "default", 1, true, 16 * kGiB, 197, 200, 819},
+    {"v5p", "v5", "megacore", 1, false, 95 * kGiB, 459, 600, 2765},
+    {"v4", "v4", "megacore", 1, false, 32 * kGiB, 275, 300, 1228},
 };
 
 // A pod is wired in cubes of 4 x 4 x 4 chips; a larger slice is a block of cubes.
@@ -101,6 +102,7 @@ Machine tpu_machine(const TpuKind& kind, const TpuSlice& slice, int64_t slices) 
   std::string bounds = kind.flat ? fmt::format("{}x{}", b[0], b[1]) : fmt::format("{}x{}x{}", b[0], b[1], b[2]);
   // A host has four chips, the smallest slices one.
   std::vector<int64_t> host = chips == 1 ? std::vector<int64_t>{1, 1, 1} : std::vector<int64_t>{2, 2, 1};
+  const auto part = static_cast<double>(kind.devices_a_chip);
   std::vector<int64_t> wrap{slice.wrapped_x, slice.wrapped_y, slice.wrapped_z};
   return {.hardware = Hardware::kTpu,
           .topology = fmt::format("{}:{}", kind.platform, bounds),
@@ -111,8 +113,9 @@ Machine tpu_machine(const TpuKind& kind, const TpuSlice& slice, int64_t slices) 
           .devices = chips * kind.devices_a_chip * slices,
           .slices = slices,
           .memory_bytes = kind.memory_bytes,
-          .peak_flops = kind.chip_tflops * 1e12 / static_cast<double>(kind.devices_a_chip),
-          .link_bytes = kind.chip_links_gbps * 1e9 / static_cast<double>(kind.devices_a_chip)};
+          .peaks = {.flops = kind.chip_tflops * 1e12 / part,
+                    .links = kind.chip_links_gbps * 1e9 / part,
+                    .memory = kind.chip_memory_gbps * 1e9 / part}};
 }
 
 // ---- GPU hosts ----
@@ -180,8 +183,8 @@ Machine gpu_machine(const GpuKind& gpu, int64_t count, int64_t slices) {
           .devices = count * slices,
           .slices = slices,
           .memory_bytes = gpu.memory_bytes,
-          .peak_flops = gpu.tflops * 1e12,
-          .link_bytes = gpu.links_gbps * 1e9};
+          .peaks = {
+              .flops = gpu.tflops * 1e12, .links = gpu.links_gbps * 1e9, .memory = static_cast<double>(gpu.bandwidth)}};
 }
 
 std::optional<Machine> find_gpu_machine(std::string_view name, int64_t slices) {

@@ -12,6 +12,13 @@
 
 namespace fathom {
 
+// What one device does a second at most, by the maker's data; 0: unknown.
+struct ChipPeaks {
+  double flops = 0;   // of bfloat16 products
+  double links = 0;   // bytes received over all links to the devices of its slice or host
+  double memory = 0;  // bytes read and written
+};
+
 // What Topology::create takes for a machine.
 struct Machine {
   Hardware hardware = Hardware::kTpu;
@@ -21,8 +28,7 @@ struct Machine {
   int64_t slices = 1;   // groups of devices with a fast network inside
   // Of one device, by the maker's data. Plugins that know the memory better say so themselves.
   int64_t memory_bytes = 0;
-  double peak_flops = 0;  // bfloat16 products a second
-  double link_bytes = 0;  // a second, received over all links to the devices of its slice or host
+  ChipPeaks peaks;
 };
 
 // `slices` machines called `name`: "v5p-256" counts the cores of a TPU v4, v5p or tpu7x slice, the chips of v5e and

@@ -65,6 +65,19 @@ TEST(FindMachine, CountsGpusByHostsOfEight) {
   EXPECT_EQ(find_machine("a3", 1)->options, find_machine("h100-8", 1)->options) << "MaxText's name";
 }
 
+TEST(FindMachine, EveryMachineHasItsPeaksOfADevice) {
+  for (const std::string& name : machine_names()) {
+    const ChipPeaks peaks = find_machine(name, 1)->peaks;
+    EXPECT_GE(peaks.flops, 100e12) << name;
+    EXPECT_GE(peaks.memory, 800e9) << name;
+    EXPECT_GE(peaks.links, 200e9) << name;
+    EXPECT_LE(peaks.links, peaks.memory) << name;
+  }
+  // Two devices share a chip of this kind.
+  EXPECT_EQ(find_machine("tpu7x-8", 1)->peaks.memory, 3690e9);
+  EXPECT_EQ(find_machine("v5p-8", 1)->peaks.memory, 2765e9);
+}
+
 TEST(FindMachine, GivesNothingForOtherNames) {
   for (const char* name : {"", "v5p", "v5p-", "v5p-7", "v5p-8576", "v9-8", "h100", "h100-12", "h100-x", "h100-2048"}) {
     EXPECT_FALSE(find_machine(name, 1)) << name;

@@ -152,7 +152,8 @@ TEST_F(CompileForTpu, StateThatDoesNotFitIsAnAnswerWithWhatWouldHelp) {
   EXPECT_EQ(o.exit_code, 0) << o.err;
   EXPECT_THAT(o.out, AllOf(HasSubstr("fits: no (needed "), HasSubstr("GB a device too much"),
                            HasSubstr("weight_dtype=bfloat16"), HasSubstr("mu_dtype=bfloat16"),
-                           HasSubstr("a machine of about 16 devices")));
+                           HasSubstr("a machine of about 16 devices"), HasSubstr("\nestimate: "),
+                           HasSubstr("(what goes over the links is known when it is compiled)\n")));
 }
 
 TEST_F(CompileForTpu, TextForThePodIsWrittenBeforeItIsCompiledAndGathersSomeExpertsAtATime) {
@@ -214,6 +215,31 @@ TEST(CompileWithoutTheCompiler, PrintsTextStateAndShardingsForMachinesWhosePlugi
                                      "axes=[fsdp+expert,-]\n"),
                            HasSubstr("\nseconds: text ")));
   EXPECT_THAT(o.out, testing::Not(HasSubstr("Memory analysis")));
+}
+
+// The page's command for V3 with dense experts. An expert has three matrices of 7168 x 2048: of each token and layer
+// three products forward, six backward, and two again, for its matrices are gathered anew in the backward pass.
+TEST(CompileWithoutTheCompiler, SaysHowManyProductsOfExpertsNobodyNeeds) {
+  auto estimate = [](const char* sparse) {
+    const Outcome o = compile_without_plugins(
+        {"configs/base.yml", "run_name=test", "dataset_type=synthetic", "model_name=deepseek3-671b",
+         "compile_topology=v5p-256", "dtype=bfloat16", "weight_dtype=bfloat16", "per_device_batch_size=1",
+         "max_target_length=1024", "remat_policy=none", "megablox=False", sparse, "--no_compile"});
+    EXPECT_EQ(o.exit_code, 0) << o.err;
+    const bool dense = std::string_view(sparse) == "sparse_matmul=False";
+    EXPECT_EQ(dense, o.err.find("all 256 experts, of which 8 are chosen: 32 times") != std::string::npos) << o.err;
+    std::smatch m;
+    const std::regex line(
+        "\nestimate: ([0-9.]+) TFLOP per device and step needed by the model, ([0-9.]+) executed "
+        "\\(recomputation and experts that were not chosen included\\); at least [0-9.]+ s ");
+    EXPECT_TRUE(std::regex_search(o.out, m, line)) << o.out;
+    return std::pair(std::stod(m[1]), std::stod(m[2]));
+  };
+  const auto dense = estimate("sparse_matmul=False"), chosen = estimate("sparse_matmul=True");
+  EXPECT_EQ(dense.first, chosen.first);
+  const double not_chosen = 58.0 * (256 - 8) * (3 + 6 + 2) * 2 * 7168 * 2048 * 1024 * 1e-12;
+  EXPECT_NEAR(dense.second - chosen.second, not_chosen, 2) << "in whole TFLOP";
+  EXPECT_GT(dense.second, 15 * dense.first);
 }
 
 TEST(CompileWithoutTheCompiler, TakesTheProgramAsAWordOrAFlag) {
