@@ -45,7 +45,9 @@ std::string command_help(const Command& command) {
                                 command.usage, command.flags.empty() ? "" : " [--flag=value ...]");
   if (!command.flags.empty()) {
     out += "\nflags:\n";
-    for (const FlagSpec& flag : command.flags) out += fmt::format("  {:<24} {}\n", written(flag), flag.help);
+    size_t width = 0;
+    for (const FlagSpec& flag : command.flags) width = std::max(width, written(flag).size());
+    for (const FlagSpec& flag : command.flags) out += fmt::format("  {:<{}}  {}\n", written(flag), width, flag.help);
   }
   if (!command.keys.empty()) {
     out += "\nkeys that matter most, with their defaults (fathom keys prints all):\n";

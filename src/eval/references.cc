@@ -12,7 +12,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json_text.h"
+#include "base/waiting.h"
 #include "checkpoint/safetensors.h"
+#include "eval/json_matrix.h"
 #include "storage/file_store.h"
 
 namespace fathom {
@@ -63,40 +65,10 @@ LogitsReference logits_of(const SafetensorsFile& file, const std::string& tokens
 
 constexpr std::string_view kBatch = "batch.";
 
-// Python writes NaN, Infinity and -Infinity, which are no JSON: null takes their place.
-std::string with_null_for_nan(std::string_view line) {
-  std::string out;
-  bool quoted = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    if (line[i] == '"') quoted = !quoted;
-    const std::string_view rest = line.substr(i);
-    if (quoted && line[i] == '\\') {
-      out += rest.substr(0, 2);
-      ++i;
-      continue;
-    }
-    size_t taken = 0;
-    for (std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
-      if (!quoted && rest.starts_with(word)) taken = word.size();
-    }
-    if (taken > 0) {
-      out += "null";
-      i += taken - 1;
-    } else {
-      out += line[i];
-    }
-  }
-  return out;
-}
-
-json parse_line(std::string_view line) {
-  const bool python = line.find("NaN") != std::string::npos || line.find("Infinity") != std::string::npos;
-  return python ? json::parse(with_null_for_nan(line)) : json::parse(line);
-}
-
-// Calls f(line number, object) for each line; what goes wrong in it names the line.
+// Calls f(line number, text) for each line that is not empty; what goes wrong in its JSON names the line.
 template <class F>
 void for_each_line(const std::string& path, F f) {
+  const Waiting waiting("reading " + path);
   const std::string text = file_store(path).read(path);
   int64_t number = 0;
   for (size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
@@ -107,10 +79,12 @@ void for_each_line(const std::string& path, F f) {
     if (find_deep_json(line) != std::string::npos)
       throw FormatError(path, fmt::format("line {}: {}", number, kDeepJson));
     try {
-      f(number, parse_line(line));
+      f(number, line);
     } catch (const json::out_of_range& e) {
       throw IncompleteReference(path, fmt::format("line {}: {}", number, e.what()));
     } catch (const json::exception& e) {
+      throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
+    } catch (const NoMatrix& e) {
       throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
     }
   }
@@ -126,19 +100,6 @@ std::vector<int32_t> token_ids(const json& list, const std::string& path, int64_
       throw FormatError(path, fmt::format("line {}: {} is no token", number, id.dump()));
     }
     out.push_back(id.get<int32_t>());
-  }
-  return out;
-}
-
-HostArray matrix(const json& rows) {
-  const int64_t height = static_cast<int64_t>(rows.size());
-  const size_t width = height == 0 ? 0 : rows[0].size();
-  HostArray out = HostArray::allocate(DType::kF32, {height, static_cast<int64_t>(width)});
-  auto values = out.mutable_view<float>();
-  size_t at = 0;
-  for (const json& row : rows) {
-    if (row.size() != width) return {};
-    for (const json& x : row) values[at++] = x.is_null() ? std::numeric_limits<float>::quiet_NaN() : x.get<float>();
   }
   return out;
 }
@@ -262,9 +223,15 @@ class PredictionReader {
 
 std::vector<LogitsReference> read_golden_logits(const std::string& path, const std::string& name) {
   std::vector<LogitsReference> out;
-  for_each_line(path, [&](int64_t number, const json& line) {
+  for_each_line(path, [&](int64_t number, std::string_view text) {
+    std::optional<JsonMatrix> logits = find_matrix(text, "logits");
+    const auto begin = logits ? static_cast<size_t>(logits->text.data() - text.data()) : text.size();
+    std::string rest(text.substr(0, begin));
+    if (logits) rest.append("null").append(text.substr(begin + logits->text.size()));
+    const json line = json::parse(rest);
+    line.at("logits");  // says that it is missing
     LogitsReference r{{fmt::format("{}:{}", name, number), token_ids(line.at("tokens"), path, number)},
-                      matrix(line.at("logits")),
+                      std::move(logits->values),
                       text_of(line, "prompt").value_or("")};
     if (r.row.tokens.empty()) throw IncompleteReference(path, fmt::format("line {}: no tokens", number));
     if (r.logits.sizes().size() != 2 || r.logits.sizes()[0] != static_cast<int64_t>(r.row.tokens.size())) {
@@ -441,7 +408,8 @@ std::vector<LogitsReference> read_prediction_logits(const std::string& path) {
 
 std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path) {
   std::vector<TokenizerLine> out;
-  for_each_line(path, [&](int64_t number, const json& line) {
+  for_each_line(path, [&](int64_t number, std::string_view text) {
+    const json line = json::parse(text);
     out.push_back({number, token_ids(line.at("ids"), path, number), text_of(line, "text"), text_of(line, "decoded"),
                    text_of(line, "decoded_skip_special")});
   });

@@ -34,7 +34,7 @@ struct LogitsReference {
 };
 
 // Each line of golden_logits.jsonl: {"prompt", "tokens", "logits": [tokens][v]}, local, gs:// or s3://. Messages call
-// the file `name`. What Python writes for numbers that are none (NaN, Infinity) is read as NaN.
+// the file `name`. NaN and Infinity are read as Python writes them.
 std::vector<LogitsReference> read_golden_logits(const std::string& path, const std::string& name);
 
 // logits.safetensors but its batch: NAME.tokens [n] with NAME.logits [n v], or with NAME.lastK_logits [k v] for the
