@@ -52,9 +52,9 @@ TEST(TrainEquality, NothingRecomputed) { expect_the_same({"remat_policy=none"});
 TEST(TrainEquality, SomeTensorsKept) { expect_the_same({"remat_policy=minimal_with_context"}); }
 
 // Four virtual devices, one row each: the same four rows.
-void expect_the_same_on_a_mesh(Words mesh) {
+void expect_the_same_on_a_mesh(Words mesh, const Words& both = {}) {
   mesh.insert(mesh.end(), {"cpu_device_count=4", "per_device_batch_size=1"});
-  expect_the_same(mesh);
+  expect_the_same(mesh, both);
 }
 
 TEST(TrainEquality, OneDeviceAndFullySharded) { expect_the_same_on_a_mesh({"ici_fsdp_parallelism=4"}); }
@@ -73,6 +73,18 @@ TEST(TrainEquality, OneDeviceAndDataWithExpertParallelism) {
 
 TEST(TrainEquality, OneDeviceAndContextWithFullySharded) {
   expect_the_same_on_a_mesh({"ici_context_parallelism=2", "ici_fsdp_parallelism=2", "attention=flash"});
+}
+
+TEST(TrainEquality, OneDeviceAndAMeshWithSparseAttention) {
+  const Words sparse = {"load_parameters_path=tests/data/deepseek_v32/hf", "attention=flash",
+                        "indexer_loss_scaling_factor=0.1", "indexer_sparse_training=True"};
+  expect_the_same_on_a_mesh({"ici_fsdp_parallelism=2", "ici_tensor_parallelism=2"}, sparse);
+  expect_the_same_on_a_mesh({"ici_context_parallelism=2", "ici_expert_parallelism=2", "ici_fsdp_parallelism=1"},
+                            sparse);
+}
+
+TEST(TrainEquality, OneDeviceAndAMeshWithMultiTokenPrediction) {
+  expect_the_same_on_a_mesh({"ici_fsdp_parallelism=2", "ici_expert_parallelism=2"}, {"mtp_num_layers=1"});
 }
 
 // Each set of rules, its axes split two ways.
