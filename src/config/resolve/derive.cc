@@ -311,6 +311,9 @@ void derive_indexer(Config& c, const DeriveInput& in, std::vector<std::string>& 
   if (as_peer && !is_set(in.settings, "indexer_warmup_attention")) {
     c.indexer_warmup_attention = WarmupAttention::kSparse;
   }
+  if (!c.use_indexer && c.indexer_sparse_training) {
+    notices.emplace_back("indexer_sparse_training=True has no effect: use_indexer=False");
+  }
   if (!c.indexer_dense_warmup || as_peer || !c.trainable_parameters_mask.empty()) return;
   c.trainable_parameters_mask = {".*indexer.*"};
   notices.push_back("dense warm-up of the indexer: trainable_parameters_mask=['.*indexer.*'], all else is frozen");

@@ -191,6 +191,20 @@ TEST(Resolve, V32WarmsUpItsIndexerOnlyWhenTheIndexerHasALoss) {
   EXPECT_EQ(peer.indexer_warmup_attention, WarmupAttention::kSparse);
 }
 
+TEST(Resolve, ASparseStageWithoutAnIndexerIsSaid) {
+  const Resolved r = resolve(tiny({"indexer_sparse_training=True"}));
+  EXPECT_THAT(r.notices, testing::Contains(HasSubstr("indexer_sparse_training=True has no effect")));
+}
+
+TEST(Resolve, VariantOfThePredictionIsThatOfTheWeightsOrThePeers) {
+  EXPECT_EQ(resolve(tiny({"mtp_num_layers=1"})).config.mtp_variant, PredictionVariant::kCheckpoint);
+  EXPECT_EQ(resolve(tiny({"mtp_num_layers=1", "defaults=maxtext"})).config.mtp_variant, PredictionVariant::kPreOwn);
+  EXPECT_EQ(resolve(tiny({"mtp_variant=post_main", "defaults=maxtext"})).config.mtp_variant,
+            PredictionVariant::kPostMain);
+  EXPECT_THAT(refusal(tiny({"mtp_num_layers=1", "mtp_eval_target_module=2"})),
+              HasSubstr("mtp_eval_target_module=2 is beyond mtp_num_layers=1"));
+}
+
 TEST(Resolve, ALossOfTheIndexerNeedsAnIndexerAndKeysToLeaveOut) {
   const Args loss = {"dataset_type=synthetic", "indexer_loss_scaling_factor=0.01", "max_target_length=2048"};
   auto of_model = [&](const char* model) {
