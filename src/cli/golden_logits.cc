@@ -52,13 +52,13 @@ std::string local_model(const std::string& flag, const std::string& name, const 
 }
 
 std::string one_of(const CommandLine& line, const std::string& flag, const std::vector<std::string>& choices) {
-  const std::string value = line.flag(flag).value_or(choices.front());
+  std::string value = line.flag(flag).value_or(choices.front());
   if (std::ranges::find(choices, value) != choices.end()) return value;
   throw ConfigError(fmt::format("{}: --{}={}: one of {}", line.command, flag, value, fmt::join(choices, ", ")));
 }
 
 std::string required(const CommandLine& line, const std::string& flag, const char* example) {
-  const std::string value = line.flag(flag).value_or("");
+  std::string value = line.flag(flag).value_or("");
   if (value.empty()) throw ConfigError(fmt::format("{}: --{} is missing: {}", line.command, flag, example));
   return value;
 }
