@@ -83,6 +83,13 @@ std::string indexer_text(const Config& c) {
   return out + "; it does not learn (indexer_loss_scaling_factor=0)";
 }
 
+// Nothing without modules for multi-token prediction.
+std::string prediction_text(const Config& c) {
+  if (c.mtp_num_layers == 0) return {};
+  return fmt::format("{} module{}, loss of weight {}, variant {}", c.mtp_num_layers, c.mtp_num_layers == 1 ? "" : "s",
+                     c.mtp_loss_scaling_factor, name_of(c.mtp_variant));
+}
+
 }  // namespace
 
 std::string dense_experts_text(const Config& c) {
@@ -107,6 +114,7 @@ std::string summarize(const Config& c, const DeviceMesh& mesh, const SummaryFact
   if (const std::string experts = dense_experts_text(c); !experts.empty()) line("experts", experts);
   if (const std::string balance = balance_text(c); !balance.empty()) line("balance", balance);
   if (const std::string indexer = indexer_text(c); !indexer.empty()) line("indexer", indexer);
+  if (const std::string prediction = prediction_text(c); !prediction.empty()) line("prediction", prediction);
   line("numbers", fmt::format("activations {}, parameters {}, products {}", name(c.dtype), name(c.weight_dtype),
                               name_of(c.matmul_precision)));
   line("layers", fmt::format("{}, remat {}, attention {}", c.scan_layers ? "scanned" : "unrolled",
