@@ -149,6 +149,7 @@ void Trainer::settle() {
       .load = {spec_.model.dense_layers, spec_.model.experts, std::move(report.expert_load)}};
   last_done_ = std::max(last_done_, report.done);
   watch_->ended(m.seconds);
+  if (m.total_weights == 0) log_once(LogLevel::kWarning, "a batch had no target that counts: its step learned nothing");
   write_held();
   held_ = m;
   const float loss = m.value("loss");

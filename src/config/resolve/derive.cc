@@ -206,8 +206,12 @@ void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>
       notices.push_back(fmt::format("tokenizer_path is not given: the model folder's own, {}", c.tokenizer_path));
     }
     if (c.tokenizer_path.empty() && needed) {
+      const bool of_evaluation = text && !c.tokenize_train_data && !in.options.needs_tokenizer;
       problems.add(
-          "no tokenizer: give tokenizer_path=<folder with tokenizer.json, or a name such as deepseek-ai/DeepSeek-V3>");
+          "no tokenizer: give tokenizer_path=<folder with tokenizer.json, or a name such as deepseek-ai/DeepSeek-V3>{}",
+          of_evaluation ? "; it is for the evaluation (eval_interval), whose data hold token ids only with "
+                          "tokenize_eval_data=False"
+                        : "");
     }
     return;
   }

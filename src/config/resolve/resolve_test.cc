@@ -256,7 +256,7 @@ TEST(Resolve, TokenIdsNeedNoTokenizerAndAreInAColumnOfTheirOwn) {
   EXPECT_THAT(c.train_data_columns, ElementsAre("tokens"));
   EXPECT_THAT(c.eval_data_columns, ElementsAre("text"));
   args.emplace_back("eval_interval=5");
-  EXPECT_THAT(refusal(args), HasSubstr("no tokenizer")) << "the evaluation data are text";
+  EXPECT_THAT(refusal(args), HasSubstr("with tokenize_eval_data=False")) << "the evaluation data are text";
   args.insert(args.end(), {"tokenize_eval_data=False", "train_data_columns=[ids]"});
   c = resolve(args).config;
   EXPECT_THAT(c.train_data_columns, ElementsAre("ids"));
