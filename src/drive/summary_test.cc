@@ -48,10 +48,9 @@ TEST(Summary, SaysWhatTheIndexerDoes) {
 }
 
 TEST(Summary, SaysWhatIsPredictedBeyondTheNextToken) {
-  Config c = resolve_config({"model_name=deepseek3-mini", "dataset_type=synthetic", "run_name=r", "mtp_num_layers=2",
-                             "mtp_variant=pre_own"},
-                            {})
-                 .config;
+  const std::vector<std::string> words = {"model_name=deepseek3-mini", "dataset_type=synthetic", "run_name=r",
+                                          "mtp_num_layers=2", "mtp_variant=pre_own"};
+  const Config c = resolve_config(words, {}).config;
   const std::string text = summarize(c, resolve_mesh(c, 1), {.parameters = 1, .device = ""});
   EXPECT_THAT(text, HasSubstr("prediction 2 modules, loss of weight 0.1, variant pre_own\n"));
 }

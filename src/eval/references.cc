@@ -14,6 +14,7 @@
 #include "base/json_text.h"
 #include "base/waiting.h"
 #include "checkpoint/safetensors.h"
+#include "config/enums.h"
 #include "eval/json_matrix.h"
 #include "storage/file_store.h"
 
@@ -111,10 +112,20 @@ std::optional<std::string> text_of(const json& object, const char* key) {
   return it->get<std::string>();
 }
 
+// A value of a JSON file; one of another type is an error that names its key.
+template <class T>
+T typed(const json& value, const std::string& path, std::string_view key) {
+  try {
+    return value.get<T>();
+  } catch (const json::exception& e) {
+    throw FormatError(path, fmt::format("{}: {}", key, e.what()));
+  }
+}
+
 // Reads training.json; what is not there is noted.
 class TrainingReader {
  public:
-  explicit TrainingReader(const json& file) : file_(file) {}
+  TrainingReader(const json& file, const std::string& path) : file_(file), path_(path) {}
 
   TrainingFile read() {
     auto& gradients = out_.missing_for_gradients;
@@ -142,7 +153,7 @@ class TrainingReader {
     if (found == from.end() || found->is_null()) {
       missing.push_back(key + " is missing");
     } else {
-      to = found->get<T>();
+      to = typed<T>(*found, path_, key);
     }
   }
 
@@ -177,47 +188,65 @@ class TrainingReader {
   }
 
   const json& file_;
+  const std::string& path_;
   TrainingFile out_;
   int64_t steps_ = 0;
 };
 
-// Reads a variant of mtp.json. The numbers of its steps have keys that end in a count.
+void check_variant(const std::string& path, std::string_view name) {
+  const auto names = enum_names(PredictionVariant{});
+  if (std::ranges::find(names, name) == names.end()) {
+    throw IncompleteReference(path, fmt::format("{}: no such variant of multi-token prediction", name));
+  }
+}
+
+// Reads a variant of mtp.json: its loss alone, or all that is compared of a variant.
 class PredictionReader {
  public:
-  explicit PredictionReader(const json& variant) : variant_(variant) {}
-
-  PredictionReference read(const std::string& name) {
-    PredictionReference out{.name = name};
-    take("mtp_loss", out.mtp_loss);
-    take("lm_loss", out.lm_loss);
-    take("total", out.total);
-    take("grad_norms", out.gradient_norms);
-    take("totals_of_steps_1_to_", out.totals);
-    take("mtp_losses_of_steps_1_to_", out.mtp_losses);
-    take("parameter_norms_after_step_", out.parameter_norms);
-    if (!out.mtp_loss) mistake_ = "mtp_loss is missing";
-    if (out.totals.size() != out.mtp_losses.size()) mistake_ = "totals and mtp_losses are not of the same steps";
-    return out;
+  PredictionReader(const json& variant, const std::string& path, const std::string& name)
+      : variant_(variant), path_(path) {
+    out_.name = name;
   }
-  const std::string& mistake() const { return mistake_; }
+
+  PredictionReference read() {
+    if (!take("mtp_loss", out_.mtp_loss)) fail("mtp_loss is missing");
+    if (variant_.size() == 1) return std::move(out_);
+    bool whole = take("lm_loss", out_.lm_loss) && take("total", out_.total);
+    whole = take("grad_norms", out_.gradient_norms) && whole;
+    whole = take("totals_of_steps_1_to_", out_.totals) && whole;
+    whole = take("mtp_losses_of_steps_1_to_", out_.mtp_losses) && whole;
+    whole = take("parameter_norms_after_step_", out_.parameter_norms) && whole;
+    if (!whole) fail("of lm_loss, total, grad_norms, totals, mtp_losses and parameter_norms one is missing");
+    if (out_.totals.size() != out_.mtp_losses.size()) fail("totals and mtp_losses are not of the same steps");
+    auto without = [&](const auto& names, const auto& others, const char* what) {
+      for (const auto& [tensor, norm] : names) {
+        if (!others.contains(tensor)) fail(fmt::format("{} has no {}", tensor, what));
+      }
+    };
+    without(out_.gradient_norms, out_.parameter_norms, "parameter norm");
+    without(out_.parameter_norms, out_.gradient_norms, "gradient norm");
+    return std::move(out_);
+  }
 
  private:
-  // What stands under a key that is `key`, or begins so where that ends in "_".
+  [[noreturn]] void fail(const std::string& what) const {
+    throw IncompleteReference(path_, fmt::format("{}: {}", out_.name, what));
+  }
+
+  // What stands under a key that is `key`, or begins so where that ends in "_" and a number of steps follows.
   template <class T>
-  void take(std::string_view key, T& to) {
+  bool take(std::string_view key, T& to) {
     for (const auto& [own, value] : variant_.items()) {
-      if (key.ends_with('_') ? own.starts_with(key) : own == key) {
-        if constexpr (std::is_same_v<T, std::optional<double>>) {
-          to = value.template get<double>();
-        } else {
-          to = value.template get<T>();
-        }
-      }
+      const bool found = key.ends_with('_') ? own.starts_with(key) : own == key;
+      if (found) to = typed<T>(value, path_, fmt::format("{}.{}", out_.name, own));
+      if (found) return true;
     }
+    return false;
   }
 
   const json& variant_;
-  std::string mistake_;
+  const std::string& path_;
+  PredictionReference out_;
 };
 
 }  // namespace
@@ -329,7 +358,7 @@ TrainingFile read_training_file(const std::string& path) {
   try {
     const json file = json::parse(text);
     if (!file.is_object()) throw FormatError(path, "not a JSON object");
-    return TrainingReader(file).read();
+    return TrainingReader(file, path).read();
   } catch (const json::exception& e) {
     throw FormatError(path, e.what());
   }
@@ -346,7 +375,7 @@ std::vector<IndexerStage> read_indexer_file(const std::string& path) {
       IndexerStage& s = out.emplace_back(IndexerStage{.name = name});
       auto take = [&](const char* key, auto& to) {
         if (!stage.contains(key)) throw IncompleteReference(path, fmt::format("{}.{} is missing", name, key));
-        to = stage.at(key).template get<std::decay_t<decltype(to)>>();
+        to = typed<std::decay_t<decltype(to)>>(stage.at(key), path, fmt::format("{}.{}", name, key));
       };
       take("indexer_loss", s.indexer_loss);
       take("lm_loss", s.lm_loss);
@@ -373,13 +402,10 @@ PredictionFile read_prediction_file(const std::string& path) {
     if (!file.is_object()) throw FormatError(path, "not a JSON object");
     for (const auto& [name, value] : file.items()) {
       if (name == "weight") {
-        out.weight = value.get<double>();
-        continue;
-      }
-      PredictionReader reader(value);
-      out.variants.push_back(reader.read(name));
-      if (!reader.mistake().empty()) {
-        throw IncompleteReference(path, fmt::format("{}: {}", name, reader.mistake()));
+        out.weight = typed<double>(value, path, name);
+      } else {
+        check_variant(path, name);
+        out.variants.push_back(PredictionReader(value, path, name).read());
       }
     }
   } catch (const json::exception& e) {
@@ -396,6 +422,8 @@ std::vector<LogitsReference> read_prediction_logits(const std::string& path) {
   for (const std::string& name : file->names()) {
     if (name == "prompt.tokens") continue;
     if (!name.ends_with(".logits")) throw FormatError(path, name + " is neither prompt.tokens nor logits");
+    const std::string_view variant = std::string_view(name).substr(0, name.size() - std::string_view(".logits").size());
+    check_variant(path, variant);
     need_rank(*file, name, 2);
     LogitsReference r{{name, token_ids(*file, "prompt.tokens")}, floats(*file, name)};
     if (r.logits.sizes()[0] > static_cast<int64_t>(r.row.tokens.size())) {

@@ -93,13 +93,13 @@ struct IndexerStage {
 };
 std::vector<IndexerStage> read_indexer_file(const std::string& path);
 
-// One variant of mtp.json. What is not there is not compared.
+// One variant of mtp.json: its loss alone, or all of this.
 struct PredictionReference {
-  std::string name;                                // "checkpoint": of mtp_variant
-  std::optional<double> mtp_loss, lm_loss, total;  // means; mtp_loss without its weight
-  std::map<std::string, double> gradient_norms;    // L2 norms by tensor of the checkpoint
-  std::vector<double> totals, mtp_losses;          // of the forward pass of each AdamW step
-  std::map<std::string, double> parameter_norms;   // after the last step
+  std::string name;                               // "checkpoint": of mtp_variant
+  double mtp_loss = 0, lm_loss = 0, total = 0;    // means; mtp_loss without its weight
+  std::map<std::string, double> gradient_norms;   // L2 norms by tensor of the checkpoint
+  std::vector<double> totals, mtp_losses;         // of the forward pass of each AdamW step
+  std::map<std::string, double> parameter_norms;  // after the last step
 };
 struct PredictionFile {
   double weight = 0;  // of mtp_loss in the total

@@ -233,6 +233,9 @@ TEST(Verify, DeepseekV3PredictsAsEachVariantAndEachChangedReferenceFails) {
     model.value("mtp.json", at + "/grad_norms/" + name, 1.0, {"mtp"});
     model.without("mtp.json", at + "/grad_norms/" + name, {"mtp"});
     model.without("mtp.json", at + "/totals_of_steps_1_to_5/4", {"mtp"});
+    model.without("mtp.json", at + "/parameter_norms_after_step_5/lm_head.weight", {"mtp"});
+    model.without("mtp.json", at + "/lm_loss", {"mtp"});
+    model.without_tensor("mtp_logits.safetensors", variant + ".logits", {"mtp"});
     model.tensor("mtp_grads_" + variant + ".safetensors", name, 3, 1.0f, {"mtp"});
     model.tensor("mtp_logits.safetensors", variant + ".logits", 99, 99.0f, {"mtp"});
   }
