@@ -120,6 +120,15 @@ constexpr FlagSpec kDemoFlags[] = {
     {"tokens", "N", "tokens to make, 48 unless given"},
 };
 
+constexpr FlagSpec kDecodeFlags[] = {
+    {"ids", "", "print the ids of the tokens instead of a text"},
+    {"prompt_ids", "1,2,3", "the prompt as tokens, taken as they are"},
+    {"prompts", "FILE", "many prompts: a JSON object a line with prompt or prompt_ids, and max_new_tokens"},
+    {"output", "FILE", "where their completions go, in the order of the input; stdout unless given"},
+    {"ignore_eos", "", "go on behind an end of sentence"},
+    {"seed", "N", "of the draws, 1234 unless given"},
+};
+
 constexpr std::string_view kTrainKeys =
     "model_name dataset_path hf_path tokenizer_path load_parameters_path run_name base_output_directory steps "
     "per_device_batch_size max_target_length gradient_accumulation_steps learning_rate warmup_steps_fraction dtype "
@@ -129,6 +138,11 @@ constexpr std::string_view kCompileKeys =
     "model_name compile_topology compile_topology_num_slices compiled_trainstep_file per_device_batch_size "
     "max_target_length dtype weight_dtype remat_policy ici_fsdp_parallelism ici_expert_parallelism "
     "ici_tensor_parallelism ici_context_parallelism compile_xla_flags";
+constexpr std::string_view kDecodeKeys =
+    "model_name load_parameters_path tokenizer_path prompt add_bos max_prefill_predict_length max_target_length "
+    "decode_sampling_strategy decode_sampling_temperature decode_sampling_top_k decode_sampling_nucleus_p "
+    "autoregressive_decode_assert scan_layers per_device_batch_size dtype weight_dtype hardware cpu_device_count "
+    "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kVerifyKeys =
     "hardware cpu_device_count kernels attention sparse_matmul "
     "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
@@ -145,6 +159,8 @@ constexpr Command kCommands[] = {
      kCompileKeys},
     {"profile", run_profile, "[configs/base.yml] key=value ...",
      "run train steps and show where their time goes, by layer and by operation", kProfileFlags, kTrainKeys},
+    {"decode", run_decode, "[configs/base.yml] load_parameters_path=FOLDER key=value ...",
+     "complete prompts with any checkpoint", kDecodeFlags, kDecodeKeys},
     {"verify", run_verify, "FOLDER [key=value ...]",
      "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},
     {"forward_pass_logit_checker", run_logit_checker,
@@ -180,8 +196,7 @@ constexpr Command kCommands[] = {
 };
 
 // The peer's commands that have no place here yet.
-constexpr std::string_view kNotBuilt[] = {"decode",
-                                          "chat",
+constexpr std::string_view kNotBuilt[] = {"chat",
                                           "sft",
                                           "train_sft",
                                           "train_sft_native",

@@ -4,7 +4,8 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
-#include "decode/complete.h"
+#include "decode/generator.h"
+#include "decode/prompt.h"
 #include "drive/train_loop.h"
 #include "runtime/plugin_search.h"
 
@@ -14,10 +15,11 @@ namespace {
 // Prints "Input `prompt` -> `text` ".
 void complete(Trainer& trainer, const Config& config, const std::string& prompt, int64_t count) {
   const Tokenizer& tokenizer = *trainer.tokenizer();
-  const std::vector<int32_t> ids = prompt_ids(tokenizer, config, "--prompt", prompt);
-  const GreedyCompletion completion(trainer.session(), config, trainer.spec(), std::ssize(ids) + count);
-  const std::vector<int32_t> made = completion.run(trainer.state(), ids, count, tokenizer.eos_id().value_or(-1));
-  fmt::print("Input `{}` -> `{}`\n", prompt, tokenizer.decode(made, true));
+  const Prompt asked{.ids = prompt_ids(tokenizer, config, "--prompt", prompt), .most = count};
+  const int64_t longest = std::ssize(asked.ids);
+  Generator generator(trainer.session(), config, trainer.spec(), {.longest = longest, .length = longest + count - 1});
+  const auto made = generator.run(trainer.state(), std::span(&asked, 1), {.eos = tokenizer.eos_id().value_or(-1)});
+  fmt::print("Input `{}` -> `{}`\n", prompt, tokenizer.decode(made[0], true));
 }
 
 }  // namespace

@@ -41,11 +41,13 @@ PromptSample::PromptSample(const Session& session, const Config& config, const S
       tokenizer_(std::move(tokenizer)),
       ids_(sample_prompt_ids(config, tokenizer_.get())),
       count_(tokens_after(std::ssize(ids_), config)),
-      completion_(session, config, spec, std::ssize(ids_) + count_ - 1) {}
+      generator_(session, config, spec, {.longest = std::ssize(ids_), .length = std::ssize(ids_) + count_ - 1}) {}
 
 std::string PromptSample::line(State& state, int64_t step) {
   last_ = step;
-  const std::vector<int32_t> made = completion_.run(state, ids_, count_, tokenizer_->eos_id().value_or(-1));
+  const Prompt prompt{.ids = ids_, .most = count_};
+  const std::vector<int32_t> made =
+      generator_.run(state, std::span(&prompt, 1), {.eos = tokenizer_->eos_id().value_or(-1)})[0];
   return fmt::format("sample at step {}: {} -> {}", step, on_one_line(prompt_),
                      on_one_line(tokenizer_->decode(made, true)));
 }

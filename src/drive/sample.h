@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "decode/complete.h"
+#include "decode/generator.h"
+#include "decode/prompt.h"
 
 namespace fathom {
 
@@ -16,7 +17,7 @@ std::vector<int32_t> sample_prompt_ids(const Config& config, const Tokenizer* to
 
 class PromptSample {
  public:
-  // Compiles next_token. Session, configuration and list outlive this.
+  // Compiles prefill and step. Session, configuration and list outlive this.
   PromptSample(const Session& session, const Config& config, const StateSpec& spec,
                std::shared_ptr<const Tokenizer> tokenizer);
 
@@ -31,7 +32,7 @@ class PromptSample {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::vector<int32_t> ids_;
   int64_t count_;
-  GreedyCompletion completion_;
+  Generator generator_;
   int64_t last_ = -1;
 };
 

@@ -68,6 +68,7 @@ PreparedCheck prepare_gradients(CheckContext& context);
 PreparedCheck prepare_adamw(CheckContext& context);
 PreparedCheck prepare_mtp(CheckContext& context);
 PreparedCheck prepare_indexer(CheckContext& context);
+PreparedCheck prepare_decode(CheckContext& context);
 PreparedCheck prepare_encode(CheckContext& context);
 PreparedCheck prepare_decode_tokens(CheckContext& context);
 

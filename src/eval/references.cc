@@ -93,13 +93,13 @@ void for_each_line(const std::string& path, F f) {
 }
 
 // A list of ids of tokens as they stand: none is cut to fewer bits.
-std::vector<int32_t> token_ids(const json& list, const std::string& path, int64_t number) {
-  if (!list.is_array()) throw FormatError(path, fmt::format("line {}: no list of tokens", number));
+std::vector<int32_t> token_ids(const json& list, const std::string& path, const std::string& where) {
+  if (!list.is_array()) throw FormatError(path, where + ": no list of tokens");
   std::vector<int32_t> out;
   for (const json& id : list) {
     constexpr auto kLargest = static_cast<uint64_t>(std::numeric_limits<int32_t>::max());
     if (!id.is_number_unsigned() || id.get<uint64_t>() > kLargest) {
-      throw FormatError(path, fmt::format("line {}: {} is no token", number, id.dump()));
+      throw FormatError(path, fmt::format("{}: {} is no token", where, id.dump()));
     }
     out.push_back(id.get<int32_t>());
   }
@@ -260,7 +260,7 @@ std::vector<LogitsReference> read_golden_logits(const std::string& path, const s
     if (logits) rest.append("null").append(text.substr(begin + logits->text.size()));
     const json line = json::parse(rest);
     line.at("logits");  // says that it is missing
-    LogitsReference r{{fmt::format("{}:{}", name, number), token_ids(line.at("tokens"), path, number)},
+    LogitsReference r{{fmt::format("{}:{}", name, number), token_ids(line.at("tokens"), path, fmt::format("line {}", number))},
                       std::move(logits->values),
                       text_of(line, "prompt").value_or("")};
     if (r.row.tokens.empty()) throw IncompleteReference(path, fmt::format("line {}: no tokens", number));
@@ -388,6 +388,31 @@ std::vector<IndexerStage> read_indexer_file(const std::string& path) {
   return out;
 }
 
+std::vector<DecodedPrompt> read_decoded_prompts(const std::string& path) {
+  const std::string text = read_file(path);
+  if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
+  std::vector<DecodedPrompt> out;
+  try {
+    const json file = json::parse(text);
+    if (!file.is_array()) throw FormatError(path, "not a JSON list");
+    for (const json& one : file) {
+      const auto number = std::ssize(out);
+      auto ids = [&](const char* key) {
+        if (!one.is_object() || !one.contains(key) || one.at(key).empty()) {
+          throw IncompleteReference(path, fmt::format("prompt {}: {} is missing", number, key));
+        }
+        return token_ids(one.at(key), path, fmt::format("prompt {}: {}", number, key));
+      };
+      TokenRow prompt{.where = fmt::format("prompt {}", number), .tokens = ids("prompt_tokens")};
+      out.push_back({.prompt = std::move(prompt), .tokens = ids("tokens")});
+    }
+  } catch (const json::exception& e) {
+    throw FormatError(path, e.what());
+  }
+  if (out.empty()) throw IncompleteReference(path, "there are no prompts");
+  return out;
+}
+
 const PredictionReference* PredictionFile::find(std::string_view name) const {
   auto at = std::ranges::find(variants, name, &PredictionReference::name);
   return at == variants.end() ? nullptr : &*at;
@@ -439,7 +464,7 @@ std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path) {
   std::vector<TokenizerLine> out;
   for_each_line(path, [&](int64_t number, std::string_view text) {
     const json line = json::parse(text);
-    out.push_back({number, token_ids(line.at("ids"), path, number), text_of(line, "text"), text_of(line, "decoded"),
+    out.push_back({number, token_ids(line.at("ids"), path, fmt::format("line {}", number)), text_of(line, "text"), text_of(line, "decoded"),
                    text_of(line, "decoded_skip_special")});
   });
   return out;

@@ -84,6 +84,13 @@ struct TrainingFile {
 };
 TrainingFile read_training_file(const std::string& path);
 
+// A prompt of decode.json and the tokens that follow it, decoded greedily.
+struct DecodedPrompt {
+  TokenRow prompt;
+  std::vector<int32_t> tokens;
+};
+std::vector<DecodedPrompt> read_decoded_prompts(const std::string& path);
+
 // One stage of indexer.json.
 struct IndexerStage {
   std::string name;                              // "sparse": in front of the names in indexer_grads.safetensors

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "convert/hf_weights.h"
+#include "decode/generator.h"
 #include "eval/compare.h"
 
 namespace fathom {
@@ -238,6 +239,19 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
       keep(fmt::format("layers.{}.{}", stack->first + l, name.substr(stack->label.size() + 1)), slice(values, l));
     }
   }
+}
+
+std::vector<std::vector<int32_t>> VerifiedModel::decoded(const std::vector<TokenRow>& prompts, int64_t count) {
+  GeneratorOptions options{.prompts = std::ssize(prompts)};
+  std::vector<Prompt> asked;
+  for (const TokenRow& row : prompts) {
+    check_tokens(row.where, row.tokens);
+    options.longest = std::max(options.longest, std::ssize(row.tokens));
+    asked.push_back({.ids = row.tokens, .most = count});
+  }
+  options.length = options.longest + count - 1;
+  state();  // weights that do not fit are found before anything is compiled
+  return Generator(session_, config_, spec_, options).run(state(), asked, {});
 }
 
 // ---- training ----

@@ -60,6 +60,10 @@ class VerifiedModel {
   // Names of all that the forward pass gives for an announced row.
   std::vector<std::string> tensor_names_of(const TokenRow& row);
 
+  // What follows each prompt, decoded greedily with a cache: `count` tokens, whatever they are. The prompts share a
+  // launch.
+  std::vector<std::vector<int32_t>> decoded(const std::vector<TokenRow>& prompts, int64_t count);
+
   // Of the mean over all targets of the stage's losses; the indexer's with weight 1.
   const Gradients& gradients(const TrainingTokens& batch, LossStage stage = LossStage::kLanguageModel);
   // What the forward pass of a stage gives for the batch.

@@ -33,7 +33,7 @@ constexpr Check kChecks[] = {
     {"router", prepare_router, ""},
     {"gradients", prepare_gradients, ""},
     {"adamw", prepare_adamw, ""},
-    {"decode", nullptr, "decode.json"},
+    {"decode", prepare_decode, ""},
     {"bf16", prepare_bf16, ""},
     {"fp8", prepare_fp8, ""},
     {"mtp", prepare_mtp, ""},

@@ -89,11 +89,12 @@ Value over_layers(const StepScalar& row, const std::vector<StackOut>& stacks) {
 
 }  // namespace
 
-LayerOut decoder_layer(const LayerContext& c, const LayerWeights& w, Value x, bool capture) {
+LayerOut decoder_layer(const LayerContext& c, const LayerWeights& w, Value x, const Attention& attention,
+                       bool capture) {
   const double epsilon = c.config.norm_epsilon;
   LayerOut out;
   x = tag(shard_activation(x), "decoder_layer_input");
-  MlaOut attended = mla(c, w.mla, rms_norm(x, w.pre_norm, "d", epsilon), capture);
+  MlaOut attended = attention(w.mla, rms_norm(x, w.pre_norm, "d", epsilon));
   out.beside = attended.beside;
   Value h = x + attended.y;
   Value y = rms_norm(h, w.post_norm, "d", epsilon);
@@ -125,7 +126,8 @@ ModelOut decoder(const ModelConfig& m, const Weights& w, const ModelInputs& in, 
   Scope scope(in.tokens.graph(), "decoder");
   LayerContext context{m, rope_tables(in.positions, m.rope), in.segments};
   LayerFunction layer = [&](const LayerWeights& weights, Value x) {
-    LayerOut out = decoder_layer(context, weights, x, options.capture);
+    auto attention = [&](const MlaWeights& own, Value y) { return mla(context, own, y, options.capture); };
+    LayerOut out = decoder_layer(context, weights, x, attention, options.capture);
     if (options.in_layer) out.beside.add_all(options.in_layer(weights, out));
     return out;
   };

@@ -68,8 +68,12 @@ struct ModelOut {
   std::vector<StackOut> stacks;  // in the order in which a token passes them
 };
 
+// The attention half of a layer: x [b s d], already normalised.
+using Attention = std::function<MlaOut(const MlaWeights& weights, Value x)>;
+
 // One layer. Dense when the weights have a plain MLP. x [b s d].
-LayerOut decoder_layer(const LayerContext& context, const LayerWeights& weights, Value x, bool capture);
+LayerOut decoder_layer(const LayerContext& context, const LayerWeights& weights, Value x, const Attention& attention,
+                       bool capture);
 
 // Embedding, dense layers, MoE layers, final norm, logits; then the modules for multi-token prediction.
 ModelOut decoder(const ModelConfig& config, const Weights& weights, const ModelInputs& inputs,

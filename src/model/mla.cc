@@ -36,7 +36,7 @@ Value attend_to_chosen(const LayerContext& c, const AttentionInputs& in, const I
     Value scores = indexer_scores(index);
     Value visible = visible_keys(in.segments);
     beside.add("indexer.scores", select(visible, scores, 0));
-    beside.add("indexer.mask", choice_of(scores, in.segments, m.indexer_top_k));
+    beside.add("indexer.mask", choice_of(scores, visible, m.indexer_top_k));
   }
   return blockwise ? out.context : tag(out.context, "context");
 }
@@ -79,21 +79,21 @@ KeysValues mla_keys_values(const LayerContext& c, const MlaWeights& w, const Lat
   return {tag(rename(k, "s", "t"), "key_proj"), tag(rename(rename(heads[1], "nu", "u"), "s", "t"), "value_proj")};
 }
 
-MlaOut mla(const LayerContext& c, const MlaWeights& w, Value x, bool capture) {
-  Scope scope(x.graph(), "mla");
-  Queries queries = mla_queries(c, w, x);
-  auto [k, v] = mla_keys_values(c, w, mla_latent(c, w, x));
-  AttentionInputs in{queries.q, k, v, c.segments};
+MlaOut mla_among(const LayerContext& c, const MlaWeights& w, const Attended& tokens, bool capture) {
+  auto [k, v] = mla_keys_values(c, w, tokens.latent);
+  AttentionInputs in{tokens.queries.q, k, v, c.segments};
   MlaOut out;
-  Value context;
-  if (indexer_chooses(c.config, x.size("s"))) {
-    IndexerInputs index = indexer_inputs(c, w.indexer, queries.latent, x);
-    context = attend_to_chosen(c, in, index, capture, out.beside);
-  } else {
-    context = attend(c, in);
-  }
+  Value context =
+      tokens.index ? attend_to_chosen(c, in, *tokens.index, capture, out.beside) : attend(c, in);
   out.y = tag(linear(tag(context, "attention_out"), w.wo, "h u"), "out_proj");
   return out;
+}
+
+MlaOut mla(const LayerContext& c, const MlaWeights& w, Value x, bool capture) {
+  Scope scope(x.graph(), "mla");
+  Attended tokens{.queries = mla_queries(c, w, x), .latent = mla_latent(c, w, x), .index = {}};
+  if (indexer_chooses(c.config, x.size("s"))) tokens.index = indexer_inputs(c, w.indexer, tokens.queries.latent, x);
+  return mla_among(c, w, tokens, capture);
 }
 
 }  // namespace fathom

@@ -1,6 +1,9 @@
 // Multi-head latent attention (V2 report, section 2.1): keys and values of all heads come from one narrow latent.
 #pragma once
 
+#include <optional>
+
+#include "fused/indexer_selection.h"
 #include "model/values_by_name.h"
 #include "model/weights.h"
 #include "nn/rope.h"
@@ -40,6 +43,13 @@ struct MlaOut {
   // indexer.scores [b s t] f32 (0 for keys that a query does not see) and indexer.mask [b s t].
   ValuesByName beside;
 };
+// What attention among the tokens of a row is made of.
+struct Attended {
+  Queries queries;
+  Latent latent;
+  std::optional<IndexerInputs> index;  // where the indexer chooses
+};
+MlaOut mla_among(const LayerContext& context, const MlaWeights& weights, const Attended& tokens, bool capture);
 // x [b s d], already normalised.
 MlaOut mla(const LayerContext& context, const MlaWeights& weights, Value x, bool capture = false);
 

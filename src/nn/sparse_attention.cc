@@ -23,7 +23,7 @@ Value plain_loss(const AttentionInputs& in, Value scores, Value visible) {
 SparseOut plain(const AttentionInputs& in, const IndexerInputs& index, const SparseOptions& o, Where where) {
   Value scores = indexer_scores(index, where);
   Value visible = visible_keys(in.segments, where);
-  Value chosen = choice_of(scores, in.segments, o.top_k, where);
+  Value chosen = choice_of(scores, visible, o.top_k, where);
   SparseOut out{.context = plain_attention(in, o.attends_to_all ? visible : chosen, where), .loss = {}};
   if (o.loss) out.loss = plain_loss(in, scores, o.loss_over_all ? visible : chosen);
   return out;
@@ -57,8 +57,7 @@ Value indexer_scores(const IndexerInputs& index, Where where) {
   return reduce_sum(maximum(products, 0) * index.weights, "hi", where);
 }
 
-Value choice_of(Value scores, Value segments, int64_t count, Where where) {
-  Value visible = visible_keys(segments, where);
+Value choice_of(Value scores, Value visible, int64_t count, Where where) {
   Value s = stop_gradient(scores, where);
   s = select(equal(s, 0), 0, s);  // one zero: -0 and 0 are equal scores
   const Shape all = s.shape();

@@ -26,7 +26,8 @@ SparseOut sparse_attention(const AttentionInputs& in, const IndexerInputs& index
 
 // [b s t] f32: the indexer's scores, as the plain form has them.
 Value indexer_scores(const IndexerInputs& index, Where where = Where::current());
-// [b s t]: the `count` keys that each query's scores choose.
-Value choice_of(Value scores, Value segments, int64_t count, Where where = Where::current());
+// [b s t]: the `count` keys that each query's scores choose among those of `visible` [b s t], all where there are no
+// more.
+Value choice_of(Value scores, Value visible, int64_t count, Where where = Where::current());
 
 }  // namespace fathom

@@ -40,10 +40,14 @@ void ProgramBuilder::result(std::string name, Value value, Sharding sharding) {
 }
 
 void ProgramBuilder::state_result(const StateEntry& entry, Value value) {
-  if (auto donor = args_.find(entry.name); donor != args_.end()) {
+  donated_result(entry.name, value, entry.sharding);
+}
+
+void ProgramBuilder::donated_result(const std::string& name, Value value, const Sharding& sharding) {
+  if (auto donor = args_.find(name); donor != args_.end()) {
     program_.signature.args[donor->second].donated_to = static_cast<int>(program_.signature.results.size());
   }
-  result(entry.name, value, entry.sharding);
+  result(name, value, sharding);
 }
 
 void ProgramBuilder::scalars(std::string name, const ValuesByName& values) {

@@ -29,6 +29,8 @@ class ProgramBuilder {
   void result(std::string name, Value value, Sharding sharding = {});
   // A state entry as a result; it takes over the memory of the argument of its name, if there is one.
   void state_result(const StateEntry& entry, Value value);
+  // A result that takes over the memory of the argument of its name, if there is one.
+  void donated_result(const std::string& name, Value value, const Sharding& sharding);
   // One vector of scalars of one type.
   void scalars(std::string name, const ValuesByName& values);
   Program finish() { return std::move(program_); }

@@ -26,16 +26,4 @@ Program forward(const Config& config, const StateSpec& spec, const BatchShape& s
   return b.finish();
 }
 
-Program next_token(const Config& config, const StateSpec& spec, const BatchShape& shape) {
-  ProgramBuilder b("next_token", config.matmul_precision, spec);
-  std::vector<Value> state = b.state(parameters_alone);
-  ModelInputs inputs = model_inputs(b.batch(shape, true));
-  Value last = b.arg("last", {DType::kS32, {}});
-  Weights weights = make_weights(spec, state);
-  ModelOut out = decoder(spec.model, weights, inputs, {.remat_saved = {}, .capture = false, .logits = false});
-  Value logits = logits_head(spec.model, weights.logits, dynamic_index(out.normed, "s", last));
-  b.result("token", argmax(logits, "v"));
-  return b.finish();
-}
-
 }  // namespace fathom

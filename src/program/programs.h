@@ -45,10 +45,6 @@ Program eval_step(const Config& config, const StateSpec& state, const BatchShape
 //   takes: parameters, the batch's inputs.
 Program forward(const Config& config, const StateSpec& state, const BatchShape& batch, bool capture = false);
 
-// Argmax (token, s32 [b]) of the logits at one place of each row, for greedy completion without a cache.
-//   takes: parameters, the batch's inputs, last (s32: the place).
-Program next_token(const Config& config, const StateSpec& state, const BatchShape& batch);
-
 // Initial values of the chosen entries: parameters drawn, moments and counters zero.
 //   takes: seed u32 [2], the high word first.   gives: the entries.
 Program init_state(const StateSpec& state, const StateChoice& choice);

@@ -145,6 +145,18 @@ State make_state(const Session& session, const Config& config, const StateSpec& 
   return state;
 }
 
+State make_parameters(const Session& session, const Config& config, const StateSpec& spec) {
+  State state(spec);
+  std::set<std::string> missing;
+  for (size_t i : load_parameters(session, config, config.load_parameters_path, spec, state)) {
+    missing.insert(spec.entries[i].name);
+  }
+  if (missing.empty()) return state;
+  draw(
+      session, config, spec, [&](const StateEntry& entry) { return missing.contains(entry.name); }, state);
+  return state;
+}
+
 State load_state(const Session& session, const Config& config, const StateSpec& spec, const StateFolder& folder) {
   State state(spec);
   ConversionProgress progress("loading " + folder.path(), 0);

@@ -58,6 +58,10 @@ std::vector<size_t> load_parameters(const Session& session, const Config& config
 // that init_missing_parameters names and the folder lacks; zero moments, step 0. Throws as load_parameters does.
 State make_state(const Session& session, const Config& config, const StateSpec& spec);
 
+// The parameters alone, from load_parameters_path; those that init_missing_parameters names and the folder lacks are
+// drawn. Throws as load_parameters does.
+State make_parameters(const Session& session, const Config& config, const StateSpec& spec);
+
 // All entries from a training state; those that it lacks and init_missing_parameters names begin as in a fresh run.
 // Throws as StateFolder::fill does.
 State load_state(const Session& session, const Config& config, const StateSpec& spec, const StateFolder& folder);

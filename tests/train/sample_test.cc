@@ -74,8 +74,8 @@ TEST(TrainSample, FollowsEachEvaluationAndTheLastStepAndIsCompiledOnce) {
   EXPECT_THAT(lines[9], StartsWith("sample at step 4: The  -> "));
   EXPECT_NE(lines[3].substr(20), lines[9].substr(20)) << "not with the weights of the moment";
   const std::string& err = run.outcome().err;
-  EXPECT_NE(err.find("next_token: "), std::string::npos);
-  EXPECT_EQ(err.find("next_token: "), err.rfind("next_token: "));
+  EXPECT_NE(err.find("decode_step: "), std::string::npos);
+  EXPECT_EQ(err.find("decode_step: "), err.rfind("decode_step: "));
 }
 
 TEST(TrainSample, AfterAnEvaluationOfTheLastStepIsNotRepeated) {

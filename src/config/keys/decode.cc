@@ -12,31 +12,32 @@ using enum KeyType;
 
 constexpr std::string_view kServing = "belongs to the peer's decoding and is not built";
 constexpr std::string_view kCacheLayout = "how the peer lays its caches out; the tokens are the same";
+constexpr std::string_view kPieces = "prompts of more than 2,048 tokens are taken in pieces anyway";
 constexpr std::string_view kServer = "belongs to the peer's server and its benchmark";
 constexpr std::string_view kVllm = "the peer's link to vLLM is not built";
 
 constexpr KeyRow kRows[] = {
     {"prompt", bind<&Config::prompt>, "I love to", kBuilt, "text to continue"},
-    {"max_prefill_predict_length", bind<&Config::max_prefill_predict_length>, "64", kIgnored,
-     "room for the prompt in the peer's caches", kSize},
-    {"decode_sampling_strategy", bind<&Config::decode_sampling_strategy>, "greedy", kRefused,
-     "`greedy`; sampling is not built"},
-    {"decode_sampling_temperature", bind<&Config::decode_sampling_temperature>, "1.0", kRefused,
-     "sampling is not built", kFactor},
-    {"decode_sampling_top_k", bind<&Config::decode_sampling_top_k>, "0", kRefused, "sampling is not built",
-     kSizeOrNone},
-    {"decode_sampling_nucleus_p", bind<&Config::decode_sampling_nucleus_p>, "-1.0", kRefused, "sampling is not built",
-     kFractionOrMinusOne},
-    {"autoregressive_decode_assert", bind<&Config::autoregressive_decode_assert>, "", kRefused,
-     "checking the text that decoding gives is not built"},
+    {"max_prefill_predict_length", bind<&Config::max_prefill_predict_length>, "64", kBuilt,
+     "how many tokens a prompt of `decode` may have", kSize},
+    {"decode_sampling_strategy", bind<&Config::decode_sampling_strategy>, "greedy", kBuilt,
+     "how `decode` takes the next token (docs/decode.md)"},
+    {"decode_sampling_temperature", bind<&Config::decode_sampling_temperature>, "1.0", kBuilt,
+     "logits are divided by it before a token is drawn", kFactor},
+    {"decode_sampling_top_k", bind<&Config::decode_sampling_top_k>, "0", kBuilt,
+     "of `topk` and `composite`: how many tokens are in the draw", kSizeOrNone},
+    {"decode_sampling_nucleus_p", bind<&Config::decode_sampling_nucleus_p>, "-1.0", kBuilt,
+     "of `nucleus` and `composite`: the probability that the tokens in the draw have together", kFractionOrMinusOne},
+    {"autoregressive_decode_assert", bind<&Config::autoregressive_decode_assert>, "", kBuilt,
+     "what the text of `decode` must begin with, or the command fails"},
     {"system_prompt", kString, "", kRefused, kServing},
     {"load_from_prefill_dir", kBool, "false", kRefused, kServing},
     {"prefill_cache_dir", kString, "", kRefused, kServing},
     {"model_call_mode", kString, "", kRefused, kServing},
     {"multi_sampling", kBool, "false", kRefused, kServing},
     {"return_log_prob", kBool, "false", kRefused, kServing},
-    {"use_chunked_prefill", kBool, "false", kIgnored, kCacheLayout},
-    {"prefill_chunk_size", kInt, "256", kIgnored, kCacheLayout},
+    {"use_chunked_prefill", kBool, "false", kIgnored, kPieces},
+    {"prefill_chunk_size", kInt, "256", kIgnored, kPieces},
     {"stack_prefill_result_cache", kBool, "false", kIgnored, kCacheLayout},
     {"prefill_cache_axis_order", kString, "1,2,0,3", kIgnored, kCacheLayout},
     {"ar_cache_axis_order", kString, "1,2,0,3", kIgnored, kCacheLayout},

@@ -1,0 +1,229 @@
+// fathom decode [configs/base.yml] load_parameters_path=FOLDER key=value ... [--ids] [--prompts=FILE --output=FILE] ...
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/remote_path.h"
+#include "checkpoint/orbax_folder.h"
+#include "checkpoint/safetensors_folder.h"
+#include "checkpoint/step_writer.h"
+#include "cli/commands.h"
+#include "decode/prompt.h"
+#include "decode/requests.h"
+#include "runtime/plugin_search.h"
+
+namespace fathom {
+namespace {
+
+// The peer's, which has no key for it.
+constexpr uint64_t kSeed = 1234;
+
+struct DecodeFlags {
+  std::vector<Request> requests;  // empty: the key `prompt`
+  bool ids = false, ignore_eos = false, many = false;
+  std::string output;  // of many; empty: stdout
+  uint64_t seed = kSeed;
+};
+
+uint64_t seed_of(const std::string& text) {
+  uint64_t out = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw ConfigError(fmt::format("--seed={}: a whole number is wanted", text));
+  }
+  return out;
+}
+
+DecodeFlags read_flags(const CommandLine& line) {
+  DecodeFlags out{.ids = line.has_bare("ids"), .ignore_eos = line.has_bare("ignore_eos")};
+  if (auto seed = line.flag("seed")) out.seed = seed_of(*seed);
+  const auto file = line.flag("prompts"), ids = line.flag("prompt_ids"), output = line.flag("output");
+  if (file && ids) throw ConfigError("--prompts and --prompt_ids exclude each other");
+  if (output && !file) throw ConfigError("--output: is for the completions of --prompts=FILE");
+  if (output) require_writable("--output", *output);
+  out.many = file.has_value();
+  out.output = output.value_or("");
+  if (file) out.requests = read_requests(*file);
+  if (ids) out.requests = {request_of_ids("--prompt_ids", *ids)};
+  return out;
+}
+
+// ---- where the weights are ----
+
+// The folder of weights that a path means: itself, or the newest step of a run.
+std::string weights_in(const std::string& path) {
+  if (is_remote(path) || OrbaxFolder::is_checkpoint(path) || TensorFolder::is_model_folder(path)) return path;
+  for (const std::string& folder : {join_path(path, "checkpoints"), path}) {
+    const std::vector<int64_t> steps = whole_steps(folder);
+    if (!steps.empty()) return join_path(folder, std::to_string(steps.back()));
+  }
+  return path;
+}
+
+// The words with load_parameters_path as weights_in() has it; without the key, the run's own newest step.
+std::vector<std::string> words_with_weights(const CommandLine& line, const Environment& environment) {
+  constexpr std::string_view kKey = "load_parameters_path=";
+  std::vector<std::string> words = line.config;
+  for (std::string& word : words) {
+    if (word.starts_with(kKey)) word = std::string(kKey) + weights_in(word.substr(kKey.size()));
+  }
+  const auto said = [&](const std::string& w) { return w.starts_with(kKey) && w.size() > kKey.size(); };
+  if (std::ranges::any_of(words, said)) return words;
+  const Config config = resolve_config(words, environment, {.needs_data = false}).config;
+  if (!config.load_full_state_path.empty()) {
+    throw ConfigError("load_full_state_path: decode takes weights alone; give the folder as load_parameters_path");
+  }
+  const std::string folder = config.load_parameters_path.empty() ? config.run_directory : config.load_parameters_path;
+  const std::string weights = weights_in(folder);
+  if (config.load_parameters_path.empty() && weights == folder) {
+    throw ConfigError(fmt::format(
+        "no weights: give load_parameters_path=FOLDER, or base_output_directory and run_name of a run with checkpoints "
+        "({} has none)",
+        folder));
+  }
+  words.push_back(std::string(kKey) + weights);
+  return words;
+}
+
+Config decode_config(const CommandLine& line, const Environment& environment, bool needs_tokenizer) {
+  ResolveOptions options{
+      .needs_data = false, .needs_tokenizer = needs_tokenizer, .found_hardware = default_hardware()};
+  Config config = command_config(words_with_weights(line, environment), environment, options);
+  config.mtp_num_layers = 0;  // of no use here
+  return config;
+}
+
+// ---- what is printed ----
+
+void print_now(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+struct Decoding {
+  const DecodeFlags& flags;
+  const Session& session;
+  const Tokenizer* tokenizer;
+  Generator& generator;
+  State& state;
+  int32_t eos;
+};
+
+// One prompt, written as it comes. Gives what follows it.
+std::string complete_one(const Decoding& d, const Request& request, const Prompt& prompt) {
+  const bool writes = d.session.writes(), ids = d.flags.ids;
+  std::optional<TextStream> stream;
+  if (!ids) stream.emplace(*d.tokenizer);
+  std::string text;
+  auto show = [&](const std::string& more) {
+    text += more;
+    if (writes) print_now(more);
+  };
+  if (writes && !ids) {
+    print_now(fmt::format("Input `{}` -> `", request.text ? *request.text : d.tokenizer->decode(prompt.ids, true)));
+  }
+  auto on_token = [&](size_t, int32_t token) {
+    show(stream ? stream->add(token) : fmt::format("{}{}", text.empty() ? "" : ",", token));
+  };
+  d.generator.run(d.state, std::span(&prompt, 1), {.eos = d.eos, .first_prompt = 0, .on_token = on_token});
+  if (stream) show(stream->end());
+  if (writes) print_now(ids ? "\n" : "`\n");
+  return text;
+}
+
+// A JSON object a prompt, in the order of the input.
+void complete_many(const Decoding& d, const std::vector<Request>& requests, const std::vector<Prompt>& prompts,
+                   int64_t at_once) {
+  std::string lines;
+  for (size_t first = 0; first < prompts.size(); first += static_cast<size_t>(at_once)) {
+    const size_t count = std::min(prompts.size() - first, static_cast<size_t>(at_once));
+    const auto made = d.generator.run(d.state, std::span(prompts).subspan(first, count),
+                                      {.eos = d.eos, .first_prompt = first, .on_token = [](size_t, int32_t) {}});
+    for (size_t i = 0; i < count; ++i) {
+      nlohmann::ordered_json out;
+      const Request& request = requests[first + i];
+      if (request.text) out["prompt"] = *request.text;
+      out["prompt_ids"] = prompts[first + i].ids;
+      if (d.tokenizer != nullptr) out["text"] = d.tokenizer->decode(made[i], true);
+      out["tokens"] = made[i];
+      const std::string text = out.dump() + "\n";
+      if (d.flags.output.empty() && d.session.writes()) print_now(text);
+      lines += text;
+    }
+    if (!d.flags.output.empty()) log_info("{} of {} prompts are done", first + count, prompts.size());
+  }
+  if (!d.flags.output.empty() && d.session.writes()) write_file_atomically(d.flags.output, lines);
+}
+
+void log_times(const Generator& generator, uint64_t seed) {
+  const GeneratorTimes& t = generator.times();
+  auto rate = [](int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; };
+  log_info(
+      "first token after {:.3f} s (programs made in {:.2f} s before); prefill: {} tokens, {:.1f} tokens/s; decode: {} "
+      "tokens, {:.1f} tokens/s; seed {}",
+      t.first_token, generator.compile_seconds(), t.prompt_tokens, rate(t.prompt_tokens, t.first_token), t.decoded,
+      rate(t.decoded, t.decode), seed);
+}
+
+// How many prompts run beside each other: per_device_batch_size is an upper bound.
+int64_t prompts_at_once(const Config& config, const Session& session, int64_t prompts) {
+  const double rows = config.per_device_batch_size * static_cast<double>(session.mesh().devices());
+  return std::clamp<int64_t>(static_cast<int64_t>(std::min(rows, 1e9)), 1, prompts);
+}
+
+GeneratorOptions options_for(const Config& config, const std::vector<Prompt>& prompts, int64_t at_once,
+                             uint64_t seed) {
+  GeneratorOptions out{.prompts = at_once, .sampling = sampling_of(config, seed)};
+  for (const Prompt& prompt : prompts) {
+    out.longest = std::max(out.longest, std::ssize(prompt.ids));
+    out.length = std::max(out.length, std::ssize(prompt.ids) + prompt.most - 1);
+  }
+  return out;
+}
+
+}  // namespace
+
+int run_decode(const CommandLine& line, const Environment& environment) {
+  line.refuse_words();
+  DecodeFlags flags = read_flags(line);
+  const bool of_text = std::ranges::any_of(flags.requests, [](const Request& r) { return r.text.has_value(); });
+  const bool needs_tokenizer = !flags.ids || flags.requests.empty() || of_text;
+  const Config config = decode_config(line, environment, needs_tokenizer);
+  std::shared_ptr<const Tokenizer> tokenizer;
+  if (!config.tokenizer_path.empty()) tokenizer = Tokenizer::load(config.tokenizer_path);
+  if (flags.requests.empty()) flags.requests = {{.where = "prompt", .text = config.prompt}};
+  const std::vector<Prompt> prompts = prompts_of(flags.requests, config, tokenizer.get());
+  const auto eos = tokenizer ? tokenizer->eos_id() : std::nullopt;
+  if (!eos && !flags.ignore_eos) log_info("the tokenizer names no end of sentence: all rows get all their tokens");
+
+  const Session session(config);
+  const StateSpec spec = state_spec(config, session.mesh().mesh);
+  State state = make_parameters(session, config, spec);
+  const int64_t at_once = prompts_at_once(config, session, std::ssize(prompts));
+  Generator generator(session, config, spec, options_for(config, prompts, at_once, flags.seed));
+  const Decoding decoding{.flags = flags,
+                          .session = session,
+                          .tokenizer = tokenizer.get(),
+                          .generator = generator,
+                          .state = state,
+                          .eos = flags.ignore_eos ? -1 : eos.value_or(-1)};
+  std::string text;
+  if (flags.many) {
+    complete_many(decoding, flags.requests, prompts, at_once);
+  } else {
+    text = complete_one(decoding, flags.requests[0], prompts[0]);
+  }
+  log_times(generator, flags.seed);
+  if (flags.many || text.starts_with(config.autoregressive_decode_assert)) return 0;
+  log_line(LogLevel::kError, fmt::format("autoregressive_decode_assert: the text does not begin with `{}`",
+                                         config.autoregressive_decode_assert));
+  return kExitFault;
+}
+
+}  // namespace fathom

@@ -1,0 +1,175 @@
+#include "decode/generator.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <stdexcept>
+
+#include "base/stopwatch.h"
+#include "session/batch_io.h"
+
+namespace fathom {
+namespace {
+
+int64_t filled(int64_t size, int64_t parts) { return (size + parts - 1) / parts * parts; }
+
+// So few lengths that the compile cache has them: powers of two.
+int64_t piece_for(const GeneratorOptions& o) {
+  constexpr int64_t kLeast = 16;
+  const int64_t most = o.piece > 0 ? o.piece : kPrefillPiece;
+  const auto power = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(o.longest, kLeast))));
+  return std::min(power, most);
+}
+
+NamedArrays empty_cache(const Session& session, const StateSpec& spec, const CacheShape& shape) {
+  NamedArrays out;
+  for (const ArgSpec& argument : cache_arguments(spec, shape)) {
+    const int64_t size = byte_size(argument.type.dtype);
+    out.emplace(argument.name, session.fill(layout_of(argument), [&](std::span<const SliceMemory> slices) {
+      for (const SliceMemory& s : slices) std::memset(s.data, 0, static_cast<size_t>(s.slice.elements() * size));
+    }));
+  }
+  return out;
+}
+
+}  // namespace
+
+// A prompt on its way; rows beyond the prompts have none.
+struct Generator::Row {
+  const Prompt* prompt = nullptr;
+  std::vector<int32_t> made = {};
+  bool done = true;
+
+  int64_t prompt_length() const { return prompt == nullptr ? 1 : std::ssize(prompt->ids); }
+  int32_t prompt_id(int64_t i) const {
+    return prompt != nullptr && i < std::ssize(prompt->ids) ? prompt->ids[static_cast<size_t>(i)] : 0;
+  }
+  void take(int32_t token, size_t index, const Run& run) {
+    done = token == run.eos;
+    if (done) return;
+    made.push_back(token);
+    done = std::ssize(made) >= prompt->most;
+    run.on_token(index, token);
+  }
+};
+
+Generator::Generator(const Session& session, const Config& config, const StateSpec& spec,
+                     const GeneratorOptions& options)
+    : session_(session), spec_(decode_spec(config, spec)), options_(options), piece_(piece_for(options)) {
+  const int64_t parts = spec_.partition ? spec_.partition->devices(spec_.partition->activation_axes("b")) : 1;
+  const int64_t pieces = (options.longest + piece_ - 1) / piece_;
+  shape_ = {.rows = filled(options.prompts, parts), .length = std::max(options.length, pieces * piece_)};
+  const bool logits = options.sampling.strategy != DecodeStrategy::kGreedy;
+  PrefillOptions piece{.length = piece_, .first = true, .logits = logits};
+  first_ = compile([&] { return prefill(config, spec_, shape_, piece); });
+  piece.first = false;
+  if (pieces > 1) more_ = compile([&] { return prefill(config, spec_, shape_, piece); });
+  if (options.length > 1) step_ = compile([&] { return decode_step(config, spec_, shape_, logits); });
+}
+
+Compiled Generator::compile(const std::function<Program()>& stage) {
+  Compiled out = session_.compile(stage);
+  compile_seconds_ += out.text_seconds + out.compile_seconds;
+  return out;
+}
+
+NamedArrays Generator::launch(const Compiled& program, State& state, NamedArrays inputs) {
+  inputs.merge(cache_);
+  NamedArrays results = run_on(session_, program, state, inputs);
+  for (const ArgSpec& argument : program.signature.args) {
+    if (argument.donated_to) cache_.insert(inputs.extract(argument.name));
+  }
+  return results;
+}
+
+ShardedArray Generator::upload(const Compiled& program, const char* name, std::span<const int32_t> values) const {
+  const ArgSpec& spec = argument(program.signature, name);
+  HostArray array = HostArray::allocate(DType::kS32, spec.type.shape.sizes());
+  std::ranges::copy(values, array.mutable_view<int32_t>().begin());
+  return session_.upload(array, spec.sharding);
+}
+
+std::vector<int32_t> Generator::choose(const NamedArrays& results, const std::vector<Row>& rows,
+                                       const Run& run) const {
+  std::vector<int32_t> out(rows.size());
+  if (options_.sampling.strategy == DecodeStrategy::kGreedy) {
+    std::ranges::copy(results.at("token").to_host().view<int32_t>(), out.begin());
+    return out;
+  }
+  const HostArray logits = results.at("logits").to_host();
+  const size_t width = static_cast<size_t>(logits.sizes()[1]);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].prompt == nullptr) continue;
+    out[i] = sampled_token(options_.sampling, logits.view<float>().subspan(i * width, width),
+                        {.prompt = run.first_prompt + i, .place = rows[i].made.size()});
+  }
+  return out;
+}
+
+void Generator::prefill_all(State& state, std::vector<Row>& rows, const Run& run) {
+  int64_t longest = 1;
+  for (const Row& row : rows) longest = std::max(longest, row.prompt_length());
+  for (int64_t start = 0; start < longest; start += piece_) {
+    const Compiled& program = start == 0 ? *first_ : *more_;
+    std::vector<int32_t> ids, last;
+    for (const Row& row : rows) {
+      for (int64_t i = 0; i < piece_; ++i) ids.push_back(row.prompt_id(start + i));
+      last.push_back(static_cast<int32_t>(std::clamp<int64_t>(row.prompt_length() - 1 - start, 0, piece_ - 1)));
+    }
+    NamedArrays inputs;
+    inputs["inputs"] = upload(program, "inputs", ids);
+    inputs["last"] = upload(program, "last", last);
+    const auto place = static_cast<int32_t>(start);
+    if (start > 0) inputs["place"] = upload(program, "place", std::span(&place, 1));
+    const NamedArrays results = launch(program, state, std::move(inputs));
+    const std::vector<int32_t> tokens = choose(results, rows, run);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const bool ends_here = (rows[i].prompt_length() - 1) / piece_ == start / piece_;
+      if (rows[i].prompt != nullptr && ends_here) rows[i].take(tokens[i], i, run);
+    }
+  }
+}
+
+void Generator::step(State& state, std::vector<Row>& rows, const Run& run) {
+  std::vector<int32_t> ids, places;
+  for (const Row& row : rows) {
+    // What a row that has ended writes is never read.
+    const int64_t place = row.prompt_length() + std::ssize(row.made) - 1;
+    ids.push_back(row.made.empty() ? 0 : row.made.back());
+    places.push_back(static_cast<int32_t>(std::min(place, shape_.length - 1)));
+  }
+  NamedArrays inputs;
+  inputs["inputs"] = upload(*step_, "inputs", ids);
+  inputs["place"] = upload(*step_, "place", places);
+  const std::vector<int32_t> tokens = choose(launch(*step_, state, std::move(inputs)), rows, run);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].done) continue;
+    rows[i].take(tokens[i], i, run);
+    ++times_.decoded;
+  }
+}
+
+std::vector<std::vector<int32_t>> Generator::run(State& state, std::span<const Prompt> prompts, const Run& run) {
+  if (std::ssize(prompts) > shape_.rows) throw std::logic_error("Generator: more prompts than rows");
+  std::vector<Row> rows(static_cast<size_t>(shape_.rows));
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const int64_t length = std::ssize(prompts[i].ids);
+    if (length < 1 || length > options_.longest || prompts[i].most < 1 || length + prompts[i].most > options_.length + 1) {
+      throw std::logic_error("Generator: no token to go on from or to make, or too many");
+    }
+    rows[i] = {.prompt = &prompts[i], .made = {}, .done = false};
+    times_.prompt_tokens += length;
+  }
+  if (cache_.empty()) cache_ = empty_cache(session_, spec_, shape_);
+  Stopwatch prefilling;
+  prefill_all(state, rows, run);
+  times_.first_token += prefilling.seconds();
+  Stopwatch decoding;
+  while (!std::ranges::all_of(rows, &Row::done)) step(state, rows, run);
+  times_.decode += decoding.seconds();
+  std::vector<std::vector<int32_t>> out;
+  for (size_t i = 0; i < prompts.size(); ++i) out.push_back(std::move(rows[i].made));
+  return out;
+}
+
+}  // namespace fathom

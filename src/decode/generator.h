@@ -1,0 +1,80 @@
+// Completion of prompts: prefill, then one token of each row at a time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "decode/sampling.h"
+#include "program/decode.h"
+#include "session/state_io.h"
+
+namespace fathom {
+
+struct Prompt {
+  std::vector<int32_t> ids;  // one at least
+  int64_t most = 0;          // tokens to make
+};
+
+struct GeneratorOptions {
+  int64_t prompts = 1;  // that run beside each other; the mesh may need more rows
+  int64_t longest = 1;  // tokens of a prompt
+  int64_t length = 1;   // of a prompt and what follows it
+  int64_t piece = 0;    // of a prompt, which longer ones are taken in; 0: kPrefillPiece
+  Sampling sampling = {};
+};
+
+// Up to so many tokens a prompt is taken in one piece.
+inline constexpr int64_t kPrefillPiece = 2048;
+
+struct GeneratorTimes {
+  double first_token = 0;  // seconds to it, compilation left out
+  double decode = 0;       // seconds of the steps behind it
+  int64_t prompt_tokens = 0;
+  int64_t decoded = 0;  // by these steps, of all rows
+};
+
+class Generator {
+ public:
+  // Compiles the programs. Session, configuration and list outlive this.
+  Generator(const Session& session, const Config& config, const StateSpec& spec, const GeneratorOptions& options);
+
+  struct Run {
+    int32_t eos = -1;  // ends a row and is not among its tokens; -1: nothing does
+    uint64_t first_prompt = 0;  // number of the first prompt, for draws
+    // Called for each token as it comes.
+    std::function<void(size_t prompt, int32_t token)> on_token = [](size_t, int32_t) {};
+  };
+  // What follows each prompt, of which there are no more than options.prompts. `state` has the parameters. All
+  // processes of a job call it with the same arguments.
+  std::vector<std::vector<int32_t>> run(State& state, std::span<const Prompt> prompts, const Run& run);
+
+  // Of all runs.
+  const GeneratorTimes& times() const { return times_; }
+  double compile_seconds() const { return compile_seconds_; }
+
+ private:
+  struct Row;
+  Compiled compile(const std::function<Program()>& stage);
+  // The program's results; the cache goes through it.
+  NamedArrays launch(const Compiled& program, State& state, NamedArrays inputs);
+  ShardedArray upload(const Compiled& program, const char* name, std::span<const int32_t> values) const;
+  // The token of each row by the results of a launch.
+  std::vector<int32_t> choose(const NamedArrays& results, const std::vector<Row>& rows, const Run& run) const;
+  void prefill_all(State& state, std::vector<Row>& rows, const Run& run);
+  void step(State& state, std::vector<Row>& rows, const Run& run);
+
+  const Session& session_;
+  StateSpec spec_;
+  GeneratorOptions options_;
+  CacheShape shape_;
+  int64_t piece_ = 0;  // tokens of a prefill
+  std::optional<Compiled> first_, more_, step_;
+  NamedArrays cache_;
+  GeneratorTimes times_;
+  double compile_seconds_ = 0;
+};
+
+}  // namespace fathom

@@ -1,0 +1,205 @@
+#include "model/kv_cache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "fused/rms_norm.h"
+#include "graph/region_ops.h"
+#include "kernels/abi.h"
+#include "model/indexer.h"
+#include "nn/linear.h"
+#include "nn/sparse_attention.h"
+
+namespace fathom {
+namespace {
+
+// ---- what is kept ----
+
+struct Leaf {
+  std::string name;
+  TensorType type;
+};
+
+std::vector<Leaf> leaves(const ModelConfig& m, const CacheShape& shape) {
+  auto of = [&](const char* axis, int64_t size) {
+    return TensorType{m.dtype, {{"b", shape.rows}, {"t", shape.length}, {axis, size}}};
+  };
+  std::vector<Leaf> out{{"kv", of("c", m.kv_rank)}, {"rotated", of("w", m.rope_dim)}};
+  if (indexer_chooses(m, shape.length)) out.push_back({"index", of("di", m.indexer_dim)});
+  return out;
+}
+
+// One layer's, in the order of the leaves.
+struct LayerCache {
+  Value kv, rotated, index;
+
+  explicit LayerCache(std::span<const Value> v) : kv(v[0]), rotated(v[1]), index(v.size() > 2 ? v[2] : Value()) {}
+  std::vector<Value> values() const {
+    return index ? std::vector<Value>{kv, rotated, index} : std::vector<Value>{kv, rotated};
+  }
+};
+
+// ---- attention ----
+
+struct Tokens {
+  CacheUse use = CacheUse::kStep;
+  Value place;   // of CachedInputs
+  Value places;  // [b s] s32, of every token
+};
+
+// x [b s ..] at the tokens' places of `cache` [b t ..].
+Value put(const Tokens& tokens, Value cache, Value x) {
+  x = rename(x, "s", "t");
+  if (tokens.use != CacheUse::kStep) return dynamic_update_slice(cache, x, "t", tokens.place);
+  if (x.size("b") == 1) return dynamic_update_slice(cache, x, "t", squeeze(tokens.place, "b"));
+  const Shape keys{cache.shape()[0], cache.shape()[1]};
+  Value own = equal(iota(x.graph(), DType::kS32, keys, "t"), broadcast(tokens.place, keys));
+  return select(broadcast(own, cache.shape()), broadcast(squeeze(x, "t"), cache.shape()), cache);
+}
+
+// [b s t]: the keys that are not after the query.
+Value keys_before(const Tokens& tokens, Value cache) {
+  const Shape& p = tokens.places.shape();
+  const Shape all{p[0], p[1], {"t", cache.size("t")}};
+  return less_equal(iota(cache.graph(), DType::kS32, all, "t"), broadcast(tokens.places, all));
+}
+
+// Attention over the latents: with k = Wk kv and v = Wv kv the scores of a head are q . (Wk kv) = (q Wk) . kv, and its
+// output is Wv (sum of weight x kv). Gives [b s h u].
+Value over_latents(const ModelConfig& m, const MlaWeights& w, Value q, const LayerCache& cache, Value visible) {
+  auto expansion = split(convert(w.wkv_b, q.dtype()), "nu", {m.nope, m.value_dim});
+  auto heads = split(q, "w", {m.nope, m.rope_dim});
+  Value latent = dot(rename(heads[0], "w", "nu"), expansion[0], "nu");
+  Value scores = dot(latent, cache.kv, "c", {.out = DType::kF32}) + dot(heads[1], cache.rotated, "w", {.out = DType::kF32});
+  scores = select(broadcast(visible, scores.shape()), scores, abi::kMasked);
+  Value weights = convert(softmax(scores, "t"), q.dtype());
+  return rename(dot(dot(weights, cache.kv, "t"), expansion[1], "c"), "nu", "u");
+}
+
+Value over_cache(const LayerContext& c, const MlaWeights& w, const Tokens& tokens, const Attended& own,
+                 const LayerCache& cache) {
+  Value visible = keys_before(tokens, cache.kv);
+  if (own.index) {
+    IndexerInputs index = *own.index;
+    index.k = cache.index;
+    visible = choice_of(indexer_scores(index), visible, c.config.indexer_top_k);
+  }
+  if (tokens.use == CacheUse::kStep) return over_latents(c.config, w, own.queries.q, cache, visible);
+  auto as_tokens = [](Value x) { return rename(x, "t", "s"); };
+  auto [k, v] = mla_keys_values(c, w, {as_tokens(cache.kv), as_tokens(cache.rotated)});
+  return plain_attention({own.queries.q, k, v, {}}, visible);
+}
+
+MlaOut cached_mla(const LayerContext& c, const MlaWeights& w, const Tokens& tokens, Value x, LayerCache& cache) {
+  Scope scope(x.graph(), "mla");
+  Attended own{.queries = mla_queries(c, w, x), .latent = mla_latent(c, w, x), .index = {}};
+  cache.kv = put(tokens, cache.kv, own.latent.kv);
+  cache.rotated = put(tokens, cache.rotated, own.latent.rotated);
+  if (cache.index) {
+    own.index = indexer_inputs(c, w.indexer, own.queries.latent, x);
+    cache.index = put(tokens, cache.index, rename(own.index->k, "t", "s"));
+  }
+  if (tokens.use == CacheUse::kFirst) {
+    if (!indexer_chooses(c.config, x.size("s"))) own.index.reset();
+    return mla_among(c, w, own, false);
+  }
+  return {.y = linear(over_cache(c, w, tokens, own, cache), w.wo, "h u"), .beside = {}};
+}
+
+// ---- layers ----
+
+using CachedLayer = std::function<Value(const LayerWeights&, Value x, LayerCache& cache)>;
+
+// The arrays of a stack stay in the carry, where a layer's part is replaced in place: stacked up anew they would stand
+// in memory twice.
+Value scan_stack(const LayerStack& stack, Value x, std::span<Value> cache, const CachedLayer& layer) {
+  std::vector<Value> init{x};
+  init.insert(init.end(), cache.begin(), cache.end());
+  auto body = [&](Value i, std::span<const Value> carry, std::span<const Value> slices) {
+    std::vector<Value> own;
+    for (Value all : carry.subspan(1)) own.push_back(dynamic_index(all, "l", i));
+    LayerCache of_layer(own);
+    ScanBody out{.carry = {layer(stack.bind(slices), carry[0], of_layer)}, .stack = {}};
+    own = of_layer.values();
+    for (size_t k = 0; k < own.size(); ++k) {
+      out.carry.push_back(dynamic_update_slice(carry[k + 1], expand(own[k], "l"), "l", i));
+    }
+    return out;
+  };
+  auto done = scan(x.graph(), {.axis = "l", .length = stack.count()}, init, stack.stacked(), body);
+  for (size_t k = 0; k < cache.size(); ++k) cache[k] = done.carry[k + 1];
+  return done.carry[0];
+}
+
+Value unroll_stack(const LayerStack& stack, Value x, std::span<Value> cache, const CachedLayer& layer) {
+  const size_t each = cache.size() / static_cast<size_t>(stack.count());
+  for (int64_t i = 0; i < stack.count(); ++i) {
+    Scope scope(x.graph(), std::to_string(i));
+    std::span<Value> own = cache.subspan(static_cast<size_t>(i) * each, each);
+    LayerCache of_layer(own);
+    x = layer(stack.layer(i), x, of_layer);
+    std::ranges::copy(of_layer.values(), own.begin());
+  }
+  return x;
+}
+
+// [b s] s32.
+Value places_of(CacheUse use, const CachedInputs& in) {
+  const Shape& shape = in.tokens.shape();
+  if (use == CacheUse::kStep) return broadcast(in.place, shape);
+  Value from_first = iota(in.tokens.graph(), DType::kS32, shape, "s");
+  return use == CacheUse::kFirst ? from_first : from_first + broadcast(in.place, shape);
+}
+
+}  // namespace
+
+std::vector<CacheArray> cache_arrays(const ModelConfig& m, const CacheShape& shape) {
+  std::vector<CacheArray> out;
+  for (const Stack& stack : stacks(m)) {
+    if (stack.prediction) continue;
+    for (int64_t i = 0; i < (m.scan_layers ? 1 : stack.count); ++i) {
+      for (const Leaf& leaf : leaves(m, shape)) {
+        if (m.scan_layers) {
+          std::vector<Axis> axes{{"l", stack.count}};
+          axes.insert(axes.end(), leaf.type.shape.begin(), leaf.type.shape.end());
+          out.push_back({fmt::format("{}.{}", stack.name, leaf.name), {leaf.type.dtype, Shape(axes)}});
+        } else {
+          out.push_back({fmt::format("{}.{}.{}", stack.name, i, leaf.name), leaf.type});
+        }
+      }
+    }
+  }
+  return out;
+}
+
+CachedOut cached_decoder(const ModelConfig& config, const Weights& w, CacheUse use, const CachedInputs& in,
+                         const std::vector<Value>& cache) {
+  Graph& g = in.tokens.graph();
+  Scope scope(g, "decoder");
+  ModelConfig m = config;
+  m.capacity_factor = 0;
+  Tokens tokens{.use = use, .place = in.place, .places = places_of(use, in)};
+  if (use == CacheUse::kFirst) tokens.place = constant(g, 0, {DType::kS32, {}});
+  const LayerContext context{m, rope_tables(tokens.places, m.rope), constant(g, 1, tokens.places.type())};
+  CachedLayer layer = [&](const LayerWeights& weights, Value x, LayerCache& own) {
+    auto attention = [&](const MlaWeights& mla, Value y) { return cached_mla(context, mla, tokens, y, own); };
+    return decoder_layer(context, weights, x, attention, false).x;
+  };
+  CachedOut out{.normed = {}, .cache = cache};
+  Value x = shard_activation(embed(w.embedding, in.tokens, m.dtype));
+  std::span<Value> rest(out.cache);
+  const size_t each = leaves(m, {.rows = x.size("b"), .length = cache[0].size("t")}).size();
+  for (const LayerStack& stack : w.stacks) {
+    if (stack.info().prediction) continue;
+    Scope inside(g, stack.info().layer_axis);
+    const bool stacked = !stack.stacked().empty();
+    const size_t count = stacked ? each : each * static_cast<size_t>(stack.count());
+    x = (stacked ? scan_stack : unroll_stack)(stack, x, rest.first(count), layer);
+    rest = rest.subspan(count);
+  }
+  out.normed = rms_norm(x, w.final_norm, "d", m.norm_epsilon);
+  return out;
+}
+
+}  // namespace fathom
