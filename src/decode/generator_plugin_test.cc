@@ -176,7 +176,7 @@ TEST_F(SmallDecoding, OfOtherPromptsBeforeLeavesNothingBehind) {
   for (Prompt& p : others) std::ranges::reverse(p.ids);
   EXPECT_NE(greedy_->run(model_->state, others, {}), first);
   EXPECT_EQ(greedy_->run(model_->state, asked, {}), first);
-  EXPECT_EQ(greedy_->run(model_->state, std::span(asked).subspan(1, 1), {}), std::vector{first[1]}) << "alone";
+  EXPECT_EQ(greedy_->run(model_->state, std::span(asked).subspan(1, 1), {}), std::vector<Tokens>{first[1]}) << "alone";
 }
 
 TEST_F(SmallDecoding, OfARowEndsAtTheEndOfSentenceAndTheOthersGoOn) {
