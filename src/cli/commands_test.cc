@@ -66,7 +66,7 @@ TEST(Commands, EveryCommandExplainsItsFlagsAndKeys) {
 
 TEST(Commands, NamesTheNearestOfAnUnknownOne) {
   EXPECT_THAT(refusal({"trian"}), HasSubstr("unknown command 'trian' (nearest: train); there are train, "));
-  EXPECT_THAT(refusal({"maxtext.inference.decode"}), HasSubstr("the command decode is not built"));
+  EXPECT_THAT(refusal({"maxtext.trainers.post_train.rl.train_rl"}), HasSubstr("the command train_rl is not built"));
   EXPECT_THAT(refusal({"help", "verfy"}), HasSubstr("nearest: verify"));
   EXPECT_THAT(refusal({"--hlep"}), HasSubstr("unknown flag --hlep"));
   EXPECT_THAT(refusal({"train", "--fast"}), HasSubstr("train: unknown flag --fast; it takes --dump_batch"));
