@@ -92,8 +92,7 @@ std::vector<std::string> words_with_weights(const CommandLine& line, const Envir
 }
 
 Config decode_config(const CommandLine& line, const Environment& environment, bool needs_tokenizer) {
-  ResolveOptions options{
-      .needs_data = false, .needs_tokenizer = needs_tokenizer, .found_hardware = default_hardware()};
+  ResolveOptions options{.needs_data = false, .needs_tokenizer = needs_tokenizer, .found_hardware = default_hardware()};
   Config config = command_config(words_with_weights(line, environment), environment, options);
   config.mtp_num_layers = 0;  // of no use here
   return config;
@@ -177,8 +176,7 @@ int64_t prompts_at_once(const Config& config, const Session& session, int64_t pr
   return std::clamp<int64_t>(static_cast<int64_t>(std::min(rows, 1e9)), 1, prompts);
 }
 
-GeneratorOptions options_for(const Config& config, const std::vector<Prompt>& prompts, int64_t at_once,
-                             uint64_t seed) {
+GeneratorOptions options_for(const Config& config, const std::vector<Prompt>& prompts, int64_t at_once, uint64_t seed) {
   GeneratorOptions out{.prompts = at_once, .sampling = sampling_of(config, seed)};
   for (const Prompt& prompt : prompts) {
     out.longest = std::max(out.longest, std::ssize(prompt.ids));

@@ -89,8 +89,7 @@ ShardedArray Generator::upload(const Compiled& program, const char* name, std::s
   return session_.upload(array, spec.sharding);
 }
 
-std::vector<int32_t> Generator::choose(const NamedArrays& results, const std::vector<Row>& rows,
-                                       const Run& run) const {
+std::vector<int32_t> Generator::choose(const NamedArrays& results, const std::vector<Row>& rows, const Run& run) const {
   std::vector<int32_t> out(rows.size());
   if (options_.sampling.strategy == DecodeStrategy::kGreedy) {
     std::ranges::copy(results.at("token").to_host().view<int32_t>(), out.begin());
@@ -101,7 +100,7 @@ std::vector<int32_t> Generator::choose(const NamedArrays& results, const std::ve
   for (size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].prompt == nullptr) continue;
     out[i] = sampled_token(options_.sampling, logits.view<float>().subspan(i * width, width),
-                        {.prompt = run.first_prompt + i, .place = rows[i].made.size()});
+                           {.prompt = run.first_prompt + i, .place = rows[i].made.size()});
   }
   return out;
 }
@@ -154,7 +153,8 @@ std::vector<std::vector<int32_t>> Generator::run(State& state, std::span<const P
   std::vector<Row> rows(static_cast<size_t>(shape_.rows));
   for (size_t i = 0; i < prompts.size(); ++i) {
     const int64_t length = std::ssize(prompts[i].ids);
-    if (length < 1 || length > options_.longest || prompts[i].most < 1 || length + prompts[i].most > options_.length + 1) {
+    if (length < 1 || length > options_.longest || prompts[i].most < 1 ||
+        length + prompts[i].most > options_.length + 1) {
       throw std::logic_error("Generator: no token to go on from or to make, or too many");
     }
     rows[i] = {.prompt = &prompts[i], .made = {}, .done = false};

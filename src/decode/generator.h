@@ -42,7 +42,7 @@ class Generator {
   Generator(const Session& session, const Config& config, const StateSpec& spec, const GeneratorOptions& options);
 
   struct Run {
-    int32_t eos = -1;  // ends a row and is not among its tokens; -1: nothing does
+    int32_t eos = -1;           // ends a row and is not among its tokens; -1: nothing does
     uint64_t first_prompt = 0;  // number of the first prompt, for draws
     // Called for each token as it comes.
     std::function<void(size_t prompt, int32_t token)> on_token = [](size_t, int32_t) {};

@@ -1,12 +1,11 @@
 // Decoding with a cache against the forward pass without one.
-#include "decode/generator.h"
-
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <memory>
 
 #include "config/resolve/resolve.h"
+#include "decode/generator.h"
 
 namespace fathom {
 namespace {
@@ -31,11 +30,16 @@ struct Model {
         state(make_parameters(session, config, spec)) {}
 
   static Config resolved(const std::string& name, const Words& keys) {
-    Words words = {"model_name=auto",       "load_parameters_path=tests/data/" + name + "/hf",
-                   "hardware=cpu",          "dtype=float32",
-                   "weight_dtype=float32",  "matmul_precision=highest",
-                   "steps=1",               "run_name=decode",
-                   "jax_cache_dir=",        "enable_checkpointing=false",
+    Words words = {"model_name=auto",
+                   "load_parameters_path=tests/data/" + name + "/hf",
+                   "hardware=cpu",
+                   "dtype=float32",
+                   "weight_dtype=float32",
+                   "matmul_precision=highest",
+                   "steps=1",
+                   "run_name=decode",
+                   "jax_cache_dir=",
+                   "enable_checkpointing=false",
                    "per_device_batch_size=1"};
     words.insert(words.end(), keys.begin(), keys.end());
     return resolve_config(words, {}, {.needs_data = false}).config;
@@ -76,7 +80,8 @@ std::vector<Prompt> prompts(int64_t most) {
   std::vector<Prompt> out;
   for (int64_t length : {3, 41, 17}) {
     Prompt prompt{.ids = {}, .most = most};
-    for (int64_t i = 0; i < length; ++i) prompt.ids.push_back(static_cast<int32_t>((7 + 131 * i * i + 17 * length) % 1700));
+    for (int64_t i = 0; i < length; ++i)
+      prompt.ids.push_back(static_cast<int32_t>((7 + 131 * i * i + 17 * length) % 1700));
     out.push_back(prompt);
   }
   return out;
@@ -151,6 +156,16 @@ TEST(Decoding, OnAMeshGivesTheTokensOfOneDevice) {
   }
 }
 
+TEST(Decoding, GoesOnWhereACacheOf2048TokensEnded) {
+  Model model("deepseek_v3", {"scan_layers=false"});
+  Prompt asked{.ids = {}, .most = 6};
+  for (int64_t i = 0; i < kPrefillPiece; ++i) asked.ids.push_back(static_cast<int32_t>((i * i * 31 + 5) % 1700));
+  const Tokens whole = decoded(model, {asked})[0];
+  asked.ids.insert(asked.ids.end(), whole.begin(), whole.begin() + 2);
+  asked.most = 4;
+  EXPECT_THAT(decoded(model, {asked})[0], ElementsAreArray(std::span(whole).subspan(2)));
+}
+
 // All that needs no model of its own, on one that is compiled once.
 class SmallDecoding : public testing::Test {
  protected:
@@ -186,9 +201,10 @@ TEST_F(SmallDecoding, OfARowEndsAtTheEndOfSentenceAndTheOthersGoOn) {
   const int32_t eos = all[0][4];
   auto until = [&](const Tokens& tokens) { return Tokens(tokens.begin(), std::ranges::find(tokens, eos)); };
   std::vector<Tokens> told(3);
-  const std::vector<Tokens> ended = greedy_->run(
-      model_->state, asked,
-      {.eos = eos, .first_prompt = 0, .on_token = [&](size_t prompt, int32_t token) { told[prompt].push_back(token); }});
+  const std::vector<Tokens> ended =
+      greedy_->run(model_->state, asked, {.eos = eos, .first_prompt = 0, .on_token = [&](size_t prompt, int32_t token) {
+                                            told[prompt].push_back(token);
+                                          }});
   EXPECT_THAT(ended, ElementsAre(until(all[0]), until(all[1]), until(all[2])));
   EXPECT_LT(ended[0].size(), 5u);
   EXPECT_EQ(all[2].size(), 2u);

@@ -43,9 +43,10 @@ TEST(Requests, AreAnObjectALine) {
 }
 
 TEST(Requests, ThatAreNoneNameTheLine) {
-  for (const char* line : {"[1]", "{\"prompt\": 3}", "{}", "{\"prompt\": \"a\", \"prompt_ids\": [1]}", "{\"text\": \"a\"}",
-                           "{\"prompt_ids\": []}", "{\"prompt_ids\": [-1]}", "{\"prompt_ids\": [4294967296]}",
-                           "{\"prompt\": \"a\", \"max_new_tokens\": 0}", "{\"prompt\": \"a\"", "\"a\""}) {
+  for (const char* line :
+       {"[1]", "{\"prompt\": 3}", "{}", "{\"prompt\": \"a\", \"prompt_ids\": [1]}", "{\"text\": \"a\"}",
+        "{\"prompt_ids\": []}", "{\"prompt_ids\": [-1]}", "{\"prompt_ids\": [4294967296]}",
+        "{\"prompt\": \"a\", \"max_new_tokens\": 0}", "{\"prompt\": \"a\"", "\"a\""}) {
     EXPECT_THAT([&] { read(std::string("{\"prompt\": \"b\"}\n") + line + "\n"); },
                 ThrowsMessage<FormatError>(HasSubstr("line 2: ")))
         << line;
@@ -64,8 +65,8 @@ TEST(Requests, OfIdsAreAListOfNumbers) {
 TEST(Requests, LongerThanTheirRoomNameBothNumbers) {
   const Request request = request_of_ids("--prompt_ids", "1,2,3,4,5");
   EXPECT_THAT([&] { prompts_of({request}, config_of(4, 10), nullptr); },
-              ThrowsMessage<ConfigError>(
-                  AllOf(HasSubstr("5 tokens"), HasSubstr("max_prefill_predict_length is 4"), HasSubstr("--prompt_ids"))));
+              ThrowsMessage<ConfigError>(AllOf(HasSubstr("5 tokens"), HasSubstr("max_prefill_predict_length is 4"),
+                                               HasSubstr("--prompt_ids"))));
   Request long_one = request;
   long_one.most = 6;
   EXPECT_THAT([&] { prompts_of({long_one}, config_of(5, 10), nullptr); },

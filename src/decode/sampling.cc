@@ -39,7 +39,8 @@ std::vector<double> weights_of(std::span<const float> logits, const Ids& ids, do
   std::vector<double> out;
   out.reserve(ids.size());
   for (int32_t id : ids) {
-    out.push_back(std::exp((static_cast<double>(logits[static_cast<size_t>(id)]) - static_cast<double>(top)) / temperature));
+    out.push_back(
+        std::exp((static_cast<double>(logits[static_cast<size_t>(id)]) - static_cast<double>(top)) / temperature));
   }
   return out;
 }

@@ -51,7 +51,9 @@ void expect_formula(const Sampling& sampling, const std::vector<int32_t>& tokens
   for (const auto& [token, count] : got) EXPECT_TRUE(std::ranges::count(tokens, token)) << token;
 }
 
-std::vector<int32_t> first_of_order(size_t count) { return {kOrder.begin(), kOrder.begin() + static_cast<long>(count)}; }
+std::vector<int32_t> first_of_order(size_t count) {
+  return {kOrder.begin(), kOrder.begin() + static_cast<long>(count)};
+}
 
 TEST(Sampling, GreedyTakesTheFirstOfTheLargest) {
   EXPECT_EQ(sampled_token({}, kLogits, {}), 4);
@@ -92,9 +94,8 @@ TEST(Sampling, NucleusKeepsAllThatEqualTheLastOne) {
 // Of the 4 largest, renormalised: 0.455, 0.731, 0.898, 1.
 TEST(Sampling, CompositeIsTheNucleusWithinTheLargest) {
   for (const auto& [p, count] : std::map<double, size_t>{{0.4, 1}, {0.7, 2}, {0.73, 2}, {0.74, 3}, {1.0, 4}}) {
-    expect_formula(
-        {.strategy = DecodeStrategy::kComposite, .temperature = 2, .top_k = 4, .nucleus_p = p},
-        first_of_order(count));
+    expect_formula({.strategy = DecodeStrategy::kComposite, .temperature = 2, .top_k = 4, .nucleus_p = p},
+                   first_of_order(count));
   }
   // 0.663 without renormalisation: three, where two are right.
   expect_formula({.strategy = DecodeStrategy::kComposite, .temperature = 2, .top_k = 3, .nucleus_p = 0.8},

@@ -260,9 +260,10 @@ std::vector<LogitsReference> read_golden_logits(const std::string& path, const s
     if (logits) rest.append("null").append(text.substr(begin + logits->text.size()));
     const json line = json::parse(rest);
     line.at("logits");  // says that it is missing
-    LogitsReference r{{fmt::format("{}:{}", name, number), token_ids(line.at("tokens"), path, fmt::format("line {}", number))},
-                      std::move(logits->values),
-                      text_of(line, "prompt").value_or("")};
+    LogitsReference r{
+        {fmt::format("{}:{}", name, number), token_ids(line.at("tokens"), path, fmt::format("line {}", number))},
+        std::move(logits->values),
+        text_of(line, "prompt").value_or("")};
     if (r.row.tokens.empty()) throw IncompleteReference(path, fmt::format("line {}: no tokens", number));
     if (r.logits.sizes().size() != 2 || r.logits.sizes()[0] != static_cast<int64_t>(r.row.tokens.size())) {
       throw IncompleteReference(
@@ -464,8 +465,8 @@ std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path) {
   std::vector<TokenizerLine> out;
   for_each_line(path, [&](int64_t number, std::string_view text) {
     const json line = json::parse(text);
-    out.push_back({number, token_ids(line.at("ids"), path, fmt::format("line {}", number)), text_of(line, "text"), text_of(line, "decoded"),
-                   text_of(line, "decoded_skip_special")});
+    out.push_back({number, token_ids(line.at("ids"), path, fmt::format("line {}", number)), text_of(line, "text"),
+                   text_of(line, "decoded"), text_of(line, "decoded_skip_special")});
   });
   return out;
 }

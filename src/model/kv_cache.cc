@@ -71,7 +71,8 @@ Value over_latents(const ModelConfig& m, const MlaWeights& w, Value q, const Lay
   auto expansion = split(convert(w.wkv_b, q.dtype()), "nu", {m.nope, m.value_dim});
   auto heads = split(q, "w", {m.nope, m.rope_dim});
   Value latent = dot(rename(heads[0], "w", "nu"), expansion[0], "nu");
-  Value scores = dot(latent, cache.kv, "c", {.out = DType::kF32}) + dot(heads[1], cache.rotated, "w", {.out = DType::kF32});
+  Value scores =
+      dot(latent, cache.kv, "c", {.out = DType::kF32}) + dot(heads[1], cache.rotated, "w", {.out = DType::kF32});
   scores = select(broadcast(visible, scores.shape()), scores, abi::kMasked);
   Value weights = convert(softmax(scores, "t"), q.dtype());
   return rename(dot(dot(weights, cache.kv, "t"), expansion[1], "c"), "nu", "u");

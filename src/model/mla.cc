@@ -83,8 +83,7 @@ MlaOut mla_among(const LayerContext& c, const MlaWeights& w, const Attended& tok
   auto [k, v] = mla_keys_values(c, w, tokens.latent);
   AttentionInputs in{tokens.queries.q, k, v, c.segments};
   MlaOut out;
-  Value context =
-      tokens.index ? attend_to_chosen(c, in, *tokens.index, capture, out.beside) : attend(c, in);
+  Value context = tokens.index ? attend_to_chosen(c, in, *tokens.index, capture, out.beside) : attend(c, in);
   out.y = tag(linear(tag(context, "attention_out"), w.wo, "h u"), "out_proj");
   return out;
 }

@@ -1,7 +1,8 @@
+#include "program/decode.h"
+
 #include <fmt/format.h>
 
 #include "program/builder.h"
-#include "program/decode.h"
 
 namespace fathom {
 namespace {

@@ -1,0 +1,195 @@
+// The command `decode` as a user gives it.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "tokenizer/tokenizer.h"
+#include "train_run.h"
+
+namespace fathom {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+const std::string kModel = "tests/data/deepseek_v3/hf";
+
+Outcome run_command(const Words& words) {
+  Process process(words);
+  const int code = process.wait();
+  return {.exit_code = code, .out = process.out(), .err = process.err()};
+}
+
+// With 32 new tokens; `words` may replace keys.
+Outcome decode(const Words& words) {
+  Words all = {"decode",
+               "configs/base.yml",
+               "hardware=cpu",
+               "jax_cache_dir=" + compile_cache(),
+               "model_name=auto",
+               "dtype=float32",
+               "weight_dtype=float32",
+               "max_prefill_predict_length=16",
+               "max_target_length=48"};
+  all.insert(all.end(), words.begin(), words.end());
+  return run_command(all);
+}
+
+struct Reference {
+  std::string prompt;
+  std::vector<int32_t> tokens;
+  std::string text;
+};
+
+// What Hugging Face decodes greedily: 32 tokens, no end of sentence among them.
+std::vector<Reference> references() {
+  const auto tokenizer = Tokenizer::load(kModel);
+  std::vector<Reference> out;
+  for (const json& one : json::parse(read_file("tests/data/deepseek_v3/decode.json"))) {
+    std::vector<int32_t> tokens = one["tokens"];
+    out.push_back({one["prompt"], tokens, tokenizer->decode(tokens, true)});
+  }
+  return out;
+}
+
+std::string line_of(const Reference& r) { return "Input `" + r.prompt + "` -> `" + r.text + "`\n"; }
+std::string ids_of(const Reference& r) {
+  std::string out;
+  for (int32_t id : r.tokens) out += (out.empty() ? "" : ",") + std::to_string(id);
+  return out + "\n";
+}
+
+TEST(Decode, OfThePagesCommandOnAnUnscannedCheckpointIsTheReferencesText) {
+  TemporaryFolder folder;
+  const Outcome converted =
+      run_command({"convert_deepseek_family_unscanned_ckpt", "--base_model_path", kModel, "--maxtext_model_path",
+                   folder.path(), "--model_size", "auto", "--save_dtype", "float32"});
+  ASSERT_EQ(converted.exit_code, 0) << converted.err;
+  const Reference want = references()[0];
+  const Outcome got =
+      decode({"base_output_directory=" + (folder / "out"), "run_name=decode", "tokenizer_type=huggingface",
+              "tokenizer_path=" + kModel, "hf_access_token=secret", "load_parameters_path=" + (folder / "0/items"),
+              "scan_layers=False", "enable_checkpointing=true", "async_checkpointing=false", "per_device_batch_size=1",
+              "attention=dot_product", "megablox=False", "sparse_matmul=False", "ici_tensor_parallelism=2",
+              "ici_fsdp_parallelism=1", "cpu_device_count=2", "prompt=" + want.prompt});
+  EXPECT_EQ(got.exit_code, 0) << got.err;
+  EXPECT_EQ(got.out, line_of(want));
+  EXPECT_THAT(got.err, AllOf(HasSubstr("first token after "), HasSubstr("seed 1234"), Not(HasSubstr("secret"))));
+}
+
+TEST(Decode, OfTokensPrintsTokens) {
+  const Outcome got = decode({"load_parameters_path=" + kModel, "--prompt_ids=0,451,223", "--ids"});
+  EXPECT_EQ(got.out, ids_of(references()[0])) << got.err;
+}
+
+TEST(Decode, OfManyPromptsKeepsTheirOrder) {
+  TemporaryFolder folder;
+  const std::vector<Reference> want = references();
+  std::string prompts;
+  for (size_t i = 0; i < want.size(); ++i) {
+    json line = {{"prompt", want[i].prompt}};
+    if (i == 1) line["max_new_tokens"] = 3;
+    prompts += line.dump() + "\n";
+  }
+  write_file_atomically(folder / "prompts.jsonl", prompts);
+  const Outcome got = decode({"load_parameters_path=" + kModel, "--prompts=" + (folder / "prompts.jsonl"),
+                              "--output=" + (folder / "out.jsonl"), "per_device_batch_size=2"});
+  ASSERT_EQ(got.exit_code, 0) << got.err;
+  EXPECT_THAT(got.out, IsEmpty());
+  const std::vector<json> records = read_records(folder / "out.jsonl");
+  ASSERT_EQ(records.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    std::vector<int32_t> tokens = want[i].tokens;
+    if (i == 1) tokens.resize(3);
+    EXPECT_EQ(records[i]["prompt"], want[i].prompt);
+    EXPECT_EQ(records[i]["tokens"], tokens);
+  }
+  EXPECT_EQ(records[0]["text"], want[0].text);
+}
+
+// The first step's rate is 0: the weights are those that it began with.
+TEST(Decode, TakesTheNewestStepOfARun) {
+  TemporaryFolder folder;
+  const Outcome trained =
+      train(keys_with({"steps=1", "enable_checkpointing=true", "z_loss_multiplier=0"}, folder.path()));
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const Reference want = references()[1];
+  const Outcome by_folder = decode({"load_parameters_path=" + (folder / "run"), "prompt=" + want.prompt});
+  EXPECT_EQ(by_folder.out, line_of(want)) << by_folder.err;
+  const Outcome own = run_command({"decode", folder / "run/config.yml",
+                                   "load_parameters_path=", "tokenizer_path=", "max_prefill_predict_length=16",
+                                   "max_target_length=48", "weight_dtype=float32", "prompt=" + want.prompt});
+  EXPECT_EQ(own.out, line_of(want)) << own.err;
+}
+
+TEST(Decode, OfAFloat8FolderIsThatOfItsWeightsInBfloat16) {
+  TemporaryFolder folder;
+  const Outcome converted = run_command({"deepseek_fp8_to_bf16", "--input-fp8-hf-path=tests/data/deepseek_v3/hf_fp8",
+                                         "--output-bf16-hf-path=" + (folder / "bf16")});
+  ASSERT_EQ(converted.exit_code, 0) << converted.err;
+  auto ids = [&](const std::string& weights) {
+    return decode({"load_parameters_path=" + weights, "weight_dtype=bfloat16", "--prompt_ids=0,451,223", "--ids",
+                   "--ignore_eos"});
+  };
+  const Outcome got = ids("tests/data/deepseek_v3/hf_fp8");
+  EXPECT_EQ(got.exit_code, 0) << got.err;
+  EXPECT_EQ(std::ranges::count(got.out, ','), 31) << got.out;
+  EXPECT_EQ(got.out, ids(folder / "bf16").out);
+}
+
+TEST(Decode, FailsWhereTheTextIsNotTheAssertedOne) {
+  const Reference want = references()[0];
+  const Words words = {"load_parameters_path=" + kModel, "prompt=" + want.prompt};
+  Words right = words, wrong = words;
+  right.push_back("autoregressive_decode_assert=" + want.text.substr(0, 9));
+  wrong.push_back("autoregressive_decode_assert=x");
+  EXPECT_EQ(decode(right).exit_code, 0);
+  const Outcome got = decode(wrong);
+  EXPECT_EQ(got.exit_code, 1);
+  EXPECT_THAT(got.err, HasSubstr("autoregressive_decode_assert"));
+}
+
+TEST(Decode, DrawsTheSameTextWithTheSameSeedOnAMesh) {
+  const Words words = {"load_parameters_path=" + kModel,
+                       "decode_sampling_strategy=composite",
+                       "decode_sampling_top_k=40",
+                       "decode_sampling_nucleus_p=0.95",
+                       "--ids",
+                       "--ignore_eos"};
+  auto drawn = [&](const Words& more) {
+    Words all = words;
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome got = decode(all);
+    EXPECT_EQ(got.exit_code, 0) << got.err;
+    return got.out;
+  };
+  const std::string first = drawn({"--seed=7"});
+  EXPECT_EQ(drawn({"--seed=7", "cpu_device_count=2"}), first);
+  EXPECT_NE(drawn({"--seed=8"}), first);
+}
+
+TEST(Decode, SaysWhatIsWrongBeforeAnythingIsLoaded) {
+  auto refusal = [](const Words& words) {
+    const Outcome got = decode(words);
+    EXPECT_EQ(got.exit_code, 2) << got.err;
+    EXPECT_THAT(got.out, IsEmpty());
+    EXPECT_THAT(got.err, AllOf(Not(HasSubstr("compil")), Not(HasSubstr("loading"))));
+    return got.err;
+  };
+  const std::string model = "load_parameters_path=" + kModel;
+  EXPECT_THAT(refusal({model, "max_prefill_predict_length=4", "prompt=The lazy dog jumps over"}),
+              AllOf(HasSubstr("12 tokens"), HasSubstr("max_prefill_predict_length is 4")));
+  EXPECT_THAT(refusal({model, "--prompt_ids=1,1792"}), HasSubstr("vocabulary of 1792"));
+  EXPECT_THAT(refusal({model, "--output=x.jsonl"}), HasSubstr("--output"));
+  EXPECT_THAT(refusal({model, "--prompts=nowhere.jsonl"}), HasSubstr("nowhere.jsonl"));
+  EXPECT_THAT(refusal({model, "decode_sampling_strategy=topk"}), HasSubstr("decode_sampling_top_k above 0"));
+  EXPECT_THAT(refusal({"model_name=deepseek3-tiny", "tokenizer_path=" + kModel}),
+              HasSubstr("no weights: give load_parameters_path=FOLDER"));
+}
+
+}  // namespace
+}  // namespace fathom
