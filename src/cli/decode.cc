@@ -166,7 +166,7 @@ void log_times(const Generator& generator, uint64_t seed) {
   log_info(
       "first token after {:.3f} s (programs made in {:.2f} s before); prefill: {} tokens, {:.1f} tokens/s; decode: {} "
       "tokens, {:.1f} tokens/s; seed {}",
-      t.first_token, generator.compile_seconds(), t.prompt_tokens, rate(t.prompt_tokens, t.first_token), t.decoded,
+      t.first_token, generator.compile_seconds(), t.prompt_tokens, rate(t.prompt_tokens, t.prefill), t.decoded,
       rate(t.decoded, t.decode), seed);
 }
 

@@ -13,12 +13,14 @@ namespace {
 
 int64_t filled(int64_t size, int64_t parts) { return (size + parts - 1) / parts * parts; }
 
-// So few lengths that the compile cache has them: powers of two.
+// Tokens of a prefill. In one piece: a power of two, so that there are few programs and the compile cache has them. In
+// several: equal ones, so that the cache needs little more room than the prompt.
 int64_t piece_for(const GeneratorOptions& o) {
-  constexpr int64_t kLeast = 16;
+  constexpr int64_t kStep = 16;
   const int64_t most = o.piece > 0 ? o.piece : kPrefillPiece;
-  const auto power = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(o.longest, kLeast))));
-  return std::min(power, most);
+  const int64_t pieces = (o.longest + most - 1) / most;
+  const auto whole = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(o.longest, kStep))));
+  return std::min(pieces == 1 ? whole : filled((o.longest + pieces - 1) / pieces, kStep), most);
 }
 
 NamedArrays empty_cache(const Session& session, const StateSpec& spec, const CacheShape& shape) {
@@ -163,7 +165,8 @@ std::vector<std::vector<int32_t>> Generator::run(State& state, std::span<const P
   if (cache_.empty()) cache_ = empty_cache(session_, spec_, shape_);
   Stopwatch prefilling;
   prefill_all(state, rows, run);
-  times_.first_token += prefilling.seconds();
+  times_.prefill += prefilling.seconds();
+  if (times_.first_token == 0) times_.first_token = times_.prefill;
   Stopwatch decoding;
   while (!std::ranges::all_of(rows, &Row::done)) step(state, rows, run);
   times_.decode += decoding.seconds();

@@ -30,8 +30,9 @@ struct GeneratorOptions {
 inline constexpr int64_t kPrefillPiece = 2048;
 
 struct GeneratorTimes {
-  double first_token = 0;  // seconds to it, compilation left out
-  double decode = 0;       // seconds of the steps behind it
+  double first_token = 0;  // seconds to it in the first run, compilation left out
+  double prefill = 0;      // seconds to the first tokens of all runs
+  double decode = 0;       // seconds of the steps behind them
   int64_t prompt_tokens = 0;
   int64_t decoded = 0;  // by these steps, of all rows
 };
