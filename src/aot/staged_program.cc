@@ -40,10 +40,12 @@ Program program_of(const Config& config, ProgramKind kind, const StateSpec& stat
   return train_step(config, state, batch);
 }
 
-// A forward pass is a third of a training step.
+// A forward pass is a third of a training step. The dense warm-up is a forward pass with the gradients of the indexers,
+// which are small beside it and not counted.
 double model_flops(const Config& config, ProgramKind kind, const StateSpec& state, int64_t rows) {
-  double step = train_flops_per_token(state.model, config.max_target_length).total();
-  return step * static_cast<double>(rows * config.max_target_length) / (kind == ProgramKind::kTrain ? 1 : 3);
+  const double step = train_flops_per_token(state.model, config.max_target_length).total();
+  const bool backward = kind == ProgramKind::kTrain && !state.model.indexer_warmup;
+  return step * static_cast<double>(rows * config.max_target_length) / (backward ? 1 : 3);
 }
 
 }  // namespace

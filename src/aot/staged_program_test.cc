@@ -74,6 +74,12 @@ TEST(Stage, CountsRecomputation) {
   EXPECT_LT(again.executed_flops, kept.executed_flops + forward.executed_flops) << "the logits are not made again";
 }
 
+TEST(Stage, WarmupOfTheIndexerNeedsNoMoreThanItDoes) {
+  StagedProgram warmup = staged(ProgramKind::kTrain, {"use_indexer=True", "indexer_topk=8", "indexer_n_heads=4",
+                                                      "indexer_head_dim=72", "indexer_loss_scaling_factor=0.1"});
+  EXPECT_LT(warmup.needed_flops, warmup.executed_flops);
+}
+
 TEST(Stage, InitNeedsNoBatch) {
   EXPECT_THROW(staged(ProgramKind::kTrain, {"per_device_batch_size=0.3"}), ConfigError);
   EXPECT_NO_THROW(staged(ProgramKind::kInit, {"per_device_batch_size=0.3"}));

@@ -38,6 +38,7 @@ inline constexpr KeyRange kLength = {.least = 1, .most = kMostLength};
 inline constexpr KeyRange kVocabulary = {.least = 2, .most = kMostInt32};
 inline constexpr KeyRange kLayers = {.least = 1, .most = kMostLayers};
 inline constexpr KeyRange kLayersOrNone = {.least = 0, .most = kMostLayers};
+inline constexpr KeyRange kModules = {.least = 0, .most = 64};  // for prediction; each stands in the program by itself
 inline constexpr KeyRange kExperts = {.least = 1, .most = kMostExperts};
 inline constexpr KeyRange kExpertsOrNone = {.least = 0, .most = kMostExperts};
 inline constexpr KeyRange kGroups = {.least = -1, .most = kMostExperts};  // -1 and 0: none
