@@ -147,10 +147,10 @@ std::vector<HfPart> stacked_parts(const ModelConfig& config, const Param& param,
 }
 
 // Notes what is wrong with one tensor of the table.
-void HfWeights::check_tensor(const HfPart& part, WeightFindings& findings) const {
+void HfWeights::check_tensor(const Param& param, const HfPart& part, WeightFindings& findings) const {
   const TensorInfo* info = folder_.find(part.name);
   if (info == nullptr) {
-    findings.add("missing", part.name);
+    findings.add_missing(part.name, peer_path(param));
     return;
   }
   const QuantizedTensor* quantized = dequantizer_.find(part.name);
@@ -184,7 +184,7 @@ HfWeights::HfWeights(TensorFolder folder, const WantedWeights& wanted)
       continue;
     }
     for (const HfPart& part : used) {
-      if (known.insert(part.name).second) check_tensor(part, findings);
+      if (known.insert(part.name).second) check_tensor(row, part, findings);
     }
     for (const std::string& copy : row.hf_copies) {
       if (folder_.find(copy) == nullptr) continue;

@@ -53,7 +53,7 @@ class HfWeights : public WeightSource {
     std::vector<HfPart> parts;
   };
 
-  void check_tensor(const HfPart& part, WeightFindings& findings) const;
+  void check_tensor(const Param& param, const HfPart& part, WeightFindings& findings) const;
 
   TensorFolder folder_;
   Dequantizer dequantizer_;

@@ -25,6 +25,7 @@ void WeightFindings::report(const std::string& path) const {
   }
   if (lists_.contains("missing")) {
     text += "\n  init_missing_parameters=['REGEX'] names what may be missing and starts as in a fresh run";
+    if (!missing_path_.empty()) text += fmt::format(", by paths such as {}", missing_path_);
   }
   text += "\n  check model_name (auto reads the folder's own config.json) and the dimensions";
   throw MisfitError(path, text);

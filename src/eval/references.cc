@@ -217,7 +217,10 @@ class PredictionReader {
     whole = take("mtp_losses_of_steps_1_to_", out_.mtp_losses) && whole;
     whole = take("parameter_norms_after_step_", out_.parameter_norms) && whole;
     if (!whole) fail("of lm_loss, total, grad_norms, totals, mtp_losses and parameter_norms one is missing");
-    if (out_.totals.size() != out_.mtp_losses.size()) fail("totals and mtp_losses are not of the same steps");
+    const auto steps = std::to_string(out_.totals.size());
+    if (steps_ != std::set<std::string>{steps} || out_.mtp_losses.size() != out_.totals.size()) {
+      fail("totals, mtp_losses and parameter_norms are not of the same number of steps");
+    }
     auto without = [&](const auto& names, const auto& others, const char* what) {
       for (const auto& [tensor, norm] : names) {
         if (!others.contains(tensor)) fail(fmt::format("{} has no {}", tensor, what));
@@ -238,14 +241,17 @@ class PredictionReader {
   bool take(std::string_view key, T& to) {
     for (const auto& [own, value] : variant_.items()) {
       const bool found = key.ends_with('_') ? own.starts_with(key) : own == key;
-      if (found) to = typed<T>(value, path_, fmt::format("{}.{}", out_.name, own));
-      if (found) return true;
+      if (!found) continue;
+      to = typed<T>(value, path_, fmt::format("{}.{}", out_.name, own));
+      if (key.ends_with('_')) steps_.insert(own.substr(key.size()));
+      return true;
     }
     return false;
   }
 
   const json& variant_;
   const std::string& path_;
+  std::set<std::string> steps_;  // at the end of keys
   PredictionReference out_;
 };
 
@@ -259,6 +265,7 @@ std::vector<LogitsReference> read_golden_logits(const std::string& path, const s
     std::string rest(text.substr(0, begin));
     if (logits) rest.append("null").append(text.substr(begin + logits->text.size()));
     const json line = json::parse(rest);
+    if (!line.is_object()) throw FormatError(path, fmt::format("line {}: no JSON object", number));
     line.at("logits");  // says that it is missing
     LogitsReference r{
         {fmt::format("{}:{}", name, number), token_ids(line.at("tokens"), path, fmt::format("line {}", number))},

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -208,6 +209,16 @@ std::vector<Stack> stacks(const ModelConfig& c) {
       {LayerKind::kMoe, "mtp", "mtp", "", c.layers, c.prediction_layers, true}};
   std::erase_if(out, [](const Stack& stack) { return stack.count == 0; });
   return out;
+}
+
+std::string peer_path(const Param& row) {
+  std::string path = row.peer;
+  std::replace(path.begin(), path.end(), '.', '/');
+  constexpr std::string_view kModule = "{module}";
+  for (size_t at = path.find(kModule); at != std::string::npos; at = path.find(kModule)) {
+    path.replace(at, kModule.size(), "1");
+  }
+  return path;
 }
 
 std::vector<Param> param_table(const ModelConfig& config) { return Table(config).make(); }

@@ -78,6 +78,10 @@ struct Param {
   bool trained = true;
 };
 
+// Its path in MaxText's tree as regular expressions of keys see it: "decoder/moe_layers/self_attention/wq_a/kernel"; of
+// modules for prediction that of the first.
+std::string peer_path(const Param& row);
+
 // All rows, in the order in which programs take them.
 std::vector<Param> param_table(const ModelConfig& config);
 

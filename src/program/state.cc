@@ -17,13 +17,6 @@
 namespace fathom {
 namespace {
 
-// A parameter's MaxText path: "decoder/moe_layers/self_attention/wq_a/kernel".
-std::string path_of(const Param& row) {
-  std::string path = row.peer;
-  std::replace(path.begin(), path.end(), '.', '/');
-  return path;
-}
-
 // How much of a mask's words stands in the path: the longest piece of letters, digits and underscores they share.
 size_t likeness(const std::string& mask, const std::string& path) {
   size_t longest = 0;
@@ -50,11 +43,11 @@ std::set<std::string> matched_paths(const char* key, const std::vector<std::stri
     for (const Param& row : table) {
       if (!matches(row)) continue;
       any = true;
-      out.insert(path_of(row));
+      out.insert(peer_path(row));
     }
     if (any) continue;
     std::vector<std::string> paths;
-    for (const Param& row : table) paths.push_back(path_of(row));
+    for (const Param& row : table) paths.push_back(peer_path(row));
     std::stable_sort(paths.begin(), paths.end(),
                      [&](const std::string& a, const std::string& b) { return likeness(mask, a) > likeness(mask, b); });
     throw ConfigError(fmt::format("{}: '{}' matches no parameter; the nearest are {}", key, mask, listed(paths, 3)));
@@ -90,11 +83,12 @@ void add_parameters(StateSpec& spec, const Config& config) {
   const std::set<std::string> trainable =
       matched_paths("trainable_parameters_mask", config.trainable_parameters_mask, spec.table);
   const std::set<std::string> undecayed = matched_paths("adamw_mask", config.adamw_mask, spec.table);
+  matched_paths("init_missing_parameters", config.init_missing_parameters, spec.table);  // each matches one
   const bool decays = config.opt_type == OptType::kAdamw;
   for (size_t i = 0; i < spec.arrays.size(); ++i) {
     const ParamArray& a = spec.arrays[i];
     const Param& row = spec.table[a.row];
-    const std::string path = path_of(row);
+    const std::string path = peer_path(row);
     StateEntry entry{.name = "params." + a.name, .type = a.type, .logical = logical_axes(spec, a), .array = i};
     if (spec.partition) entry.sharding = spec.partition->of(entry.logical, a.type.shape, a.name);
     bool chosen =
@@ -142,7 +136,7 @@ std::function<bool(const Param&)> parameters_named(const char* key, const std::v
   return [said, expressions, compiled](const Param& row) {
     for (size_t i = 0; i < compiled.size(); ++i) {
       try {
-        if (compiled[i]->search(path_of(row))) return true;
+        if (compiled[i]->search(peer_path(row))) return true;
       } catch (const PatternError& e) {
         throw said(expressions[i], e);
       }

@@ -54,5 +54,13 @@ TEST(State, AnExplosiveMaskIsAnErrorAndNoHang) {
               ThrowsMessage<ConfigError>(HasSubstr("steps on 'token_embedder/embedding'")));
 }
 
+TEST(State, NamesOfWhatMayBeMissingMustMatchAndThoseOfModulesHaveTheirNumber) {
+  EXPECT_THAT([] { state_spec(configured("init_missing_parameters", ".*indexer.*")); },
+              ThrowsMessage<ConfigError>(HasSubstr("init_missing_parameters: '.*indexer.*' matches no parameter")));
+  Config config = configured("init_missing_parameters", "mtp_block/mtp_layer_1/mtp_1_projection");
+  config.mtp_num_layers = 1;
+  EXPECT_NO_THROW(state_spec(config));
+}
+
 }  // namespace
 }  // namespace fathom
