@@ -66,28 +66,48 @@ std::string weights_in(const std::string& path) {
   return path;
 }
 
-// The words with load_parameters_path as weights_in() has it; without the key, the run's own newest step.
+// The last value given for a key; empty where none is.
+std::string said(const std::vector<std::string>& words, std::string_view key) {
+  std::string out;
+  for (const std::string& word : words) {
+    if (word.starts_with(key) && word.size() > key.size() && word[key.size()] == '=') out = word.substr(key.size() + 1);
+  }
+  return out;
+}
+
+// The folder of the run that the configuration names. Where the words alone name it nothing is resolved:
+// model_name=auto has no folder to read yet.
+Config named_run(const std::vector<std::string>& words, const Environment& environment) {
+  Config out;
+  const std::string base = said(words, "base_output_directory"), name = said(words, "run_name");
+  if (!base.empty() && !name.empty()) out.run_directory = join_path(base, name);
+  if (!out.run_directory.empty() && weights_in(out.run_directory) != out.run_directory) return out;
+  return resolve_config(words, environment, {.needs_data = false}).config;
+}
+
+// The words with load_parameters_path as weights_in() has it. Where they do not give the key the newest step of the
+// run counts, as for a run that goes on, and what a file says only where there is none.
 std::vector<std::string> words_with_weights(const CommandLine& line, const Environment& environment) {
-  constexpr std::string_view kKey = "load_parameters_path=";
+  constexpr std::string_view kKey = "load_parameters_path";
   std::vector<std::string> words = line.config;
-  for (std::string& word : words) {
-    if (word.starts_with(kKey)) word = std::string(kKey) + weights_in(word.substr(kKey.size()));
+  std::string weights = said(words, kKey);
+  if (weights.empty()) {
+    const Config config = named_run(words, environment);
+    if (!config.load_full_state_path.empty()) {
+      throw ConfigError("load_full_state_path: decode takes weights alone; give the folder as load_parameters_path");
+    }
+    const bool of_run = weights_in(config.run_directory) != config.run_directory;
+    weights = of_run ? config.run_directory : config.load_parameters_path;
+    if (weights.empty()) {
+      throw ConfigError(fmt::format(
+          "no weights: give load_parameters_path=FOLDER, or base_output_directory and run_name of a run with "
+          "checkpoints ({} has none)",
+          config.run_directory));
+    }
   }
-  const auto said = [&](const std::string& w) { return w.starts_with(kKey) && w.size() > kKey.size(); };
-  if (std::ranges::any_of(words, said)) return words;
-  const Config config = resolve_config(words, environment, {.needs_data = false}).config;
-  if (!config.load_full_state_path.empty()) {
-    throw ConfigError("load_full_state_path: decode takes weights alone; give the folder as load_parameters_path");
-  }
-  const std::string folder = config.load_parameters_path.empty() ? config.run_directory : config.load_parameters_path;
-  const std::string weights = weights_in(folder);
-  if (config.load_parameters_path.empty() && weights == folder) {
-    throw ConfigError(fmt::format(
-        "no weights: give load_parameters_path=FOLDER, or base_output_directory and run_name of a run with checkpoints "
-        "({} has none)",
-        folder));
-  }
-  words.push_back(std::string(kKey) + weights);
+  const std::string folder = weights_in(weights);
+  if (folder != weights) log_info("the weights are those of the newest step, {}", folder);
+  words.push_back(fmt::format("{}={}", kKey, folder));
   return words;
 }
 

@@ -80,7 +80,7 @@ TEST(Cache, IsTakenBackInPlaceByEveryProgram) {
 }
 
 TEST(Cache, OfAMeshHasSplitRowsAndWholeLengths) {
-  const Config config = configured({"ici_fsdp_parallelism=2", "ici_context_parallelism=2"});
+  const Config config = configured({"cpu_device_count=4", "ici_fsdp_parallelism=2", "ici_context_parallelism=2"});
   const StateSpec spec = decode_spec(config, state_spec(config, resolve_mesh(config, 4).mesh));
   for (const ArgSpec& argument : cache_arguments(spec, {.rows = 2, .length = 9})) {
     const Shape& shape = argument.type.shape;

@@ -120,10 +120,13 @@ TEST(Decode, TakesTheNewestStepOfARun) {
   const Reference want = references()[1];
   const Outcome by_folder = decode({"load_parameters_path=" + (folder / "run"), "prompt=" + want.prompt});
   EXPECT_EQ(by_folder.out, line_of(want)) << by_folder.err;
-  const Outcome own = run_command({"decode", folder / "run/config.yml",
-                                   "load_parameters_path=", "tokenizer_path=", "max_prefill_predict_length=16",
-                                   "max_target_length=48", "weight_dtype=float32", "prompt=" + want.prompt});
-  EXPECT_EQ(own.out, line_of(want)) << own.err;
+  const Outcome by_name = decode({"base_output_directory=" + folder.path(), "run_name=run", "prompt=" + want.prompt});
+  EXPECT_EQ(by_name.out, line_of(want)) << by_name.err;
+  // The file names the weights that the run began with.
+  const Outcome by_file = run_command({"decode", folder / "run/config.yml", "max_prefill_predict_length=16",
+                                       "max_target_length=48", "prompt=" + want.prompt});
+  EXPECT_EQ(by_file.out, line_of(want)) << by_file.err;
+  EXPECT_THAT(by_file.err, HasSubstr("newest step, " + (folder / "run/checkpoints/0")));
 }
 
 TEST(Decode, OfAFloat8FolderIsThatOfItsWeightsInBfloat16) {
