@@ -241,17 +241,22 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
   }
 }
 
-std::vector<std::vector<int32_t>> VerifiedModel::decoded(const std::vector<TokenRow>& prompts, int64_t count) {
+const std::vector<std::vector<int32_t>>& VerifiedModel::decoded(const std::vector<TokenRow>& prompts, int64_t count) {
   GeneratorOptions options{.prompts = std::ssize(prompts)};
   std::vector<Prompt> asked;
+  TokenRows rows;
   for (const TokenRow& row : prompts) {
     check_tokens(row.where, row.tokens);
     options.longest = std::max(options.longest, std::ssize(row.tokens));
     asked.push_back({.ids = row.tokens, .most = count});
+    rows.push_back(row.tokens);
   }
+  const std::pair key(std::move(rows), count);
+  if (auto kept = decoded_.find(key); kept != decoded_.end()) return kept->second;
   options.length = options.longest + count - 1;
   state();  // weights that do not fit are found before anything is compiled
-  return Generator(session_, config_, spec_, options).run(state(), asked, {});
+  TokenRows made = Generator(session_, config_, spec_, options).run(state(), asked, {});
+  return decoded_.emplace(key, std::move(made)).first->second;
 }
 
 // ---- training ----

@@ -62,7 +62,7 @@ class VerifiedModel {
 
   // What follows each prompt, decoded greedily with a cache: `count` tokens, whatever they are. The prompts share a
   // launch.
-  std::vector<std::vector<int32_t>> decoded(const std::vector<TokenRow>& prompts, int64_t count);
+  const std::vector<std::vector<int32_t>>& decoded(const std::vector<TokenRow>& prompts, int64_t count);
 
   // Of the mean over all targets of the stage's losses; the indexer's with weight 1.
   const Gradients& gradients(const TrainingTokens& batch, LossStage stage = LossStage::kLanguageModel);
@@ -121,6 +121,8 @@ class VerifiedModel {
   std::map<LossStage, Kept<TrainingTokens, StageLosses>> stage_losses_;
   std::optional<Kept<std::pair<BatchShape, OptimizerSettings>, Compiled>> train_program_;
   std::optional<Kept<std::pair<TrainingTokens, OptimizerSettings>, TrainingCurve>> curve_;
+  using TokenRows = std::vector<std::vector<int32_t>>;
+  std::map<std::pair<TokenRows, int64_t>, TokenRows> decoded_;  // by prompts and number of tokens
 };
 
 }  // namespace fathom

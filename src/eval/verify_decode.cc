@@ -15,7 +15,7 @@ PreparedCheck prepare_decode(CheckContext& context) {
       prompts.push_back(one.prompt);
       count = std::max(count, one.tokens.size());
     }
-    const auto got = model.decoded(prompts, static_cast<int64_t>(count));
+    const auto& got = model.decoded(prompts, static_cast<int64_t>(count));
     Comparison comparison(0);
     for (size_t i = 0; i < want.size(); ++i) {
       const auto& tokens = want[i].tokens;

@@ -190,12 +190,14 @@ void change_training_references(ModelCopy& model) {
 TEST(Verify, DeepseekV2PassesAndEachChangedReferenceFailsItsCheckAlone) {
   ModelCopy model("deepseek_v2", LayerForms::kScanned);
   Names checks = kModelChecks;
-  checks.push_back("bf16");
+  checks.insert(checks.end(), {"decode", "bf16"});
   const std::vector<CheckRow> rows = model.run();
   EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(checks)) << format_report(rows, {}, false);
   change_forward_references(model);
   change_training_references(model);
   model.tensor("logits_bf16.safetensors", "logits", 5, 99.0f, {"bf16"});
+  model.value("decode.json", "/1/tokens/31", 7, {"decode"});
+  for (const char* place : {"/1/tokens", "/2/prompt_tokens"}) model.without("decode.json", place, {"decode"});
   remove_forward_references(model);
   remove_training_references(model);
   for (const char* name : {"tokens", "logits"}) model.without_tensor("logits_bf16.safetensors", name, {"bf16"});
@@ -260,7 +262,7 @@ TEST(Verify, AReferenceWithoutWhatItIsComparedWithFails) {
 TEST(Verify, DeepseekV32PassesAndEachChangedReferenceOfTheIndexerFailsItsCheckAlone) {
   ModelCopy model("deepseek_v32", LayerForms::kScanned);
   Names checks = kModelChecks;
-  checks.insert(checks.end(), {"fp8", "indexer"});
+  checks.insert(checks.end(), {"decode", "fp8", "indexer"});
   const std::vector<CheckRow> rows = model.run();
   EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(checks)) << format_report(rows, {}, false);
   model.tensor("intermediates.safetensors", "layers.1.indexer.scores", 0, 99.0f, {"intermediates"});
