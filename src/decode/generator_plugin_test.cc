@@ -148,8 +148,7 @@ TEST(Decoding, OnAMeshGivesTheTokensOfOneDevice) {
     return decoded(model, asked);
   }();
   for (const Mesh& mesh : {Mesh{{"ici_fsdp_parallelism=2", "ici_tensor_parallelism=2"}, 16},
-                           Mesh{{"ici_fsdp_parallelism=1", "ici_data_parallelism=2", "ici_expert_parallelism=2"}, 0},
-                           Mesh{{"ici_fsdp_parallelism=2", "ici_context_parallelism=2", "attention=flash"}, 0}}) {
+                           Mesh{{"ici_fsdp_parallelism=1", "ici_data_parallelism=2", "ici_expert_parallelism=2"}, 0}}) {
     Words keys = mesh.keys;
     keys.emplace_back("cpu_device_count=4");
     Model model("deepseek_v32", keys);
