@@ -33,8 +33,8 @@ struct ChatOptions {
 // Immutable; may be used from several threads at once.
 class ChatFormat {
  public:
-  // What stands for a template where the folder has none: nothing (an error), V3.2's format, or V3.2's format if
-  // config.json says deepseek_v32.
+  // What stands for a template where the folder has none: V3.2's format if config.json says deepseek_v32 and else
+  // nothing, which is an error; or V3.2's format in any case.
   enum class WithoutTemplate { kByModelType, kV32 };
 
   // Reads the folder's templates and special tokens, and parses the templates. Throws ConfigError that names
@@ -51,6 +51,10 @@ class ChatFormat {
   // it here.
   std::vector<int32_t> ids(const Tokenizer& tokenizer, const nlohmann::ordered_json& messages,
                            const ChatOptions& options) const;
+  // For each of these ids whether the assistant says it: 1 on what an assistant's message adds to the text that asks for
+  // it, its end of sentence included.
+  std::vector<int32_t> assistant_mask(const Tokenizer& tokenizer, const nlohmann::ordered_json& messages,
+                                      const ChatOptions& options) const;
 
  private:
   struct State;

@@ -15,7 +15,8 @@ namespace {
   runtime.fail(fmt::format("unsupported operand type(s) for {}: '{}' and '{}'", op, type_name(a), type_name(b)));
 }
 
-Integer checked(Runtime& runtime, bool overflow, Integer value) {
+// By reference: the operation that fills `value` is an argument beside it.
+Integer checked(Runtime& runtime, bool overflow, const Integer& value) {
   if (overflow) runtime.fail("an integer of more than 127 bits");
   return value;
 }

@@ -71,5 +71,6 @@ PreparedCheck prepare_indexer(CheckContext& context);
 PreparedCheck prepare_decode(CheckContext& context);
 PreparedCheck prepare_encode(CheckContext& context);
 PreparedCheck prepare_decode_tokens(CheckContext& context);
+PreparedCheck prepare_chat(CheckContext& context);
 
 }  // namespace fathom

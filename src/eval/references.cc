@@ -478,4 +478,8 @@ std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path) {
   return out;
 }
 
+void for_each_reference_line(const std::string& path, const std::function<void(int64_t, std::string_view)>& f) {
+  for_each_line(path, f);
+}
+
 }  // namespace fathom

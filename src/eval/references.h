@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -127,6 +128,9 @@ struct TokenizerLine {
   std::optional<std::string> text, decoded, decoded_skip_special;
 };
 std::vector<TokenizerLine> read_tokenizer_lines(const std::string& path);
+
+// Calls f(line number, JSON of the line) for each line that is not empty.
+void for_each_reference_line(const std::string& path, const std::function<void(int64_t, std::string_view)>& f);
 
 // All of these throw FormatError, or IncompleteReference, that names the file and the tensor, key or line at fault.
 

@@ -41,7 +41,7 @@ constexpr Check kChecks[] = {
     {"mmlu", nullptr, "mmlu_scores.jsonl"},
     {"encode", prepare_encode, "", false},
     {"decode_tokens", prepare_decode_tokens, "", false},
-    {"chat", nullptr, "chat.jsonl", false},
+    {"chat", prepare_chat, "", false},
 };
 
 // What verify itself decides; `key=` words that would say otherwise are refused.

@@ -370,7 +370,7 @@ TEST(Verify, AccumulatedMicroBatchesGiveTheGradientsOfTheWholeBatch) {
 
 TEST(Verify, TokenizerFolderPassesAndEachChangedReferenceFailsItsCheckAlone) {
   ModelCopy folder("tokenizer", LayerForms::kScanned);
-  EXPECT_THAT(with_status(folder.run(), CheckStatus::kOk), ElementsAreArray({"encode", "decode_tokens"}));
+  EXPECT_THAT(with_status(folder.run(), CheckStatus::kOk), ElementsAreArray({"encode", "decode_tokens", "chat"}));
   folder.value("encode.jsonl", "/ids", {5}, {"encode"});
   folder.value("encode.jsonl", "/decoded", "x", {"encode"});
   folder.value("decode.jsonl", "/decoded", "x", {"decode_tokens"});
@@ -381,6 +381,10 @@ TEST(Verify, TokenizerFolderPassesAndEachChangedReferenceFailsItsCheckAlone) {
   for (const char* part : {"/ids", "/decoded", "/decoded_skip_special"}) {
     folder.without("decode.jsonl", part, {"decode_tokens"});
   }
+  for (const char* part : {"/ids", "/text", "/messages", "/assistant_mask"}) folder.without("chat.jsonl", part, {"chat"});
+  folder.value("chat.jsonl", "/text", "x", {"chat"});
+  folder.value("chat.jsonl", "/ids/0", 5, {"chat"});
+  folder.value("chat.jsonl", "/assistant_mask/0", 1, {"chat"});
 }
 
 }  // namespace
