@@ -212,12 +212,8 @@ std::vector<Stack> stacks(const ModelConfig& c) {
 }
 
 std::string peer_path(const Param& row) {
-  std::string path = row.peer;
+  std::string path = fmt::format(fmt::runtime(row.peer), fmt::arg("module", 1));
   std::replace(path.begin(), path.end(), '.', '/');
-  constexpr std::string_view kModule = "{module}";
-  for (size_t at = path.find(kModule); at != std::string::npos; at = path.find(kModule)) {
-    path.replace(at, kModule.size(), "1");
-  }
   return path;
 }
 
