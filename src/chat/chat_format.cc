@@ -94,47 +94,4 @@ std::vector<int32_t> ChatFormat::ids(const Tokenizer& tokenizer, const Json& mes
   return out;
 }
 
-namespace {
-
-// What the assistant's message `i` adds: [begin, end) in bytes of the whole text.
-std::pair<size_t, size_t> added_by(const ChatFormat& format, const Json& messages, size_t i, ChatOptions options) {
-  Json part(messages.begin(), messages.begin() + static_cast<ptrdiff_t>(i));
-  options.add_generation_prompt = true;
-  const std::string before = format.text(part, options);
-  part.push_back(messages[i]);
-  options.add_generation_prompt = false;
-  const std::string after = format.text(part, options);
-  // A generation prompt may open reasoning that a message of the past does not have.
-  const auto differ = std::ranges::mismatch(before, after);
-  return {static_cast<size_t>(differ.in2 - after.begin()), after.size()};
-}
-
-}  // namespace
-
-std::vector<int32_t> ChatFormat::assistant_mask(const Tokenizer& tokenizer, const Json& messages,
-                                                const ChatOptions& options) const {
-  std::vector<std::pair<size_t, size_t>> spans;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (messages[i].value("role", "") == "assistant") spans.push_back(added_by(*this, messages, i, options));
-  }
-  const std::vector<int32_t> all = ids(tokenizer, messages, options);
-  const size_t length = text(messages, options).size();
-  size_t bytes = 0;
-  for (int32_t id : all) bytes += tokenizer.token_bytes(id).size();
-  // A begin of sentence that the text does not have stands before it.
-  size_t at = 0, ahead = bytes - std::min(bytes, length);
-  std::vector<int32_t> out;
-  for (int32_t id : all) {
-    const bool says = ahead == 0 && std::ranges::any_of(spans, [at](const auto& span) {
-                        return at >= span.first && at < span.second;
-                      });
-    out.push_back(says ? 1 : 0);
-    const size_t size = tokenizer.token_bytes(id).size();
-    const size_t outside = std::min(ahead, size);
-    ahead -= outside;
-    at += size - outside;
-  }
-  return out;
-}
-
 }  // namespace fathom

@@ -51,10 +51,6 @@ class ChatFormat {
   // it here.
   std::vector<int32_t> ids(const Tokenizer& tokenizer, const nlohmann::ordered_json& messages,
                            const ChatOptions& options) const;
-  // For each of these ids whether the assistant says it: 1 on what an assistant's message adds to the text that asks for
-  // it, its end of sentence included.
-  std::vector<int32_t> assistant_mask(const Tokenizer& tokenizer, const nlohmann::ordered_json& messages,
-                                      const ChatOptions& options) const;
 
  private:
   struct State;

@@ -105,19 +105,22 @@ Value default_filter(Runtime& runtime, const Value& subject, Arguments& argument
   return value == nullptr ? runtime.text("") : *value;
 }
 
-// Several attributes with commas between them are compared one after the other.
+// A list of the attributes that `path` names, with commas between them, or of the value alone: lists of what is
+// undefined are equal, where undefined values themselves have no order.
 Value sort_key(Runtime& runtime, const Value& value, const Value* path, bool case_sensitive) {
-  const std::string* text = path == nullptr ? nullptr : as_text(*path);
-  if (text == nullptr || text->find(',') == std::string::npos) {
-    Value key = keyed(runtime, value, path);
-    return case_sensitive ? key : without_case(runtime, std::move(key));
-  }
   std::vector<Value> keys;
-  for (std::string& part : split(*text, ",", -1, false)) {
-    Value key = attribute_of(runtime, value, runtime.text(std::move(part)));
-    keys.push_back(case_sensitive ? std::move(key) : without_case(runtime, std::move(key)));
+  const std::string* text = path == nullptr ? nullptr : as_text(*path);
+  if (text == nullptr) {
+    keys.push_back(keyed(runtime, value, path));
+  } else {
+    for (std::string& part : split(*text, ",", -1, false)) {
+      keys.push_back(attribute_of(runtime, value, runtime.text(std::move(part))));
+    }
   }
-  return runtime.list(std::move(keys), ListKind::kTuple);
+  for (Value& key : keys) {
+    if (!case_sensitive) key = without_case(runtime, std::move(key));
+  }
+  return runtime.list(std::move(keys));
 }
 
 struct Keyed {
@@ -224,12 +227,17 @@ std::string take_name(Runtime& runtime, std::string_view of, Arguments& argument
   return out;
 }
 
+// Of map and select: what is false is nothing to go over, whatever it is.
+std::vector<Value> items_if_true(Runtime& runtime, const Value& subject) {
+  return truth(subject) ? items_of(runtime, subject) : std::vector<Value>();
+}
+
 Value map(Runtime& runtime, const Value& subject, Arguments& arguments) {
   std::vector<Value> out;
   if (arguments.positional.empty() && !arguments.named.empty()) {
     const Parameters parameters(runtime, "map", arguments, {"attribute", "default"});
     const Value path = parameters.required("attribute");
-    for (const Value& value : items_of(runtime, subject)) {
+    for (const Value& value : items_if_true(runtime, subject)) {
       Value attribute = attribute_of(runtime, value, path);
       const Value* otherwise = parameters.find("default");
       if (is_undefined(attribute) && otherwise != nullptr) attribute = *otherwise;
@@ -240,7 +248,7 @@ Value map(Runtime& runtime, const Value& subject, Arguments& arguments) {
   const std::string name = take_name(runtime, "map", arguments);
   const FilterRow* filter = find_filter(name);
   if (filter == nullptr) runtime.fail(fmt::format("unknown filter '{}'", name));
-  for (const Value& value : items_of(runtime, subject)) {
+  for (const Value& value : items_if_true(runtime, subject)) {
     Arguments own = arguments;
     out.push_back(filter->apply(runtime, value, own));
   }
@@ -262,7 +270,7 @@ Value choose(Runtime& runtime, const Value& subject, Arguments& arguments) {
     if (test == nullptr) runtime.fail(fmt::format("unknown test '{}'", name));
   }
   std::vector<Value> out;
-  for (Value& value : items_of(runtime, subject)) {
+  for (Value& value : items_if_true(runtime, subject)) {
     const Value tested = kAttribute ? attribute_of(runtime, value, path) : value;
     Arguments own = arguments;
     const bool holds = test == nullptr ? truth(tested) : test->holds(runtime, tested, own);

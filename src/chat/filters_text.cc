@@ -128,14 +128,15 @@ Value word_count(Runtime& runtime, const Value& subject, Arguments& arguments) {
 
 Value truncate(Runtime& runtime, const Value& subject, Arguments& arguments) {
   const Parameters parameters(runtime, "truncate", arguments, {"length", "killwords", "end", "leeway"});
-  const std::string* text = as_text(subject);
-  if (text == nullptr) runtime.fail(fmt::format("truncate() needs str, not {}", type_name(subject)));
   const int64_t length = parameters.integer("length", 255), leeway = parameters.integer("leeway", 5);
   const std::string end = parameters.text("end", "...");
   const auto end_length = static_cast<int64_t>(text_length(end));
   if (length < end_length || leeway < 0) runtime.fail("truncate(): a length or leeway that is too small");
+  const auto present = length_of(subject);
+  if (present && *present <= length + leeway) return subject;
+  const std::string* text = as_text(subject);
+  if (text == nullptr) runtime.fail(fmt::format("truncate() needs str, not {}", type_name(subject)));
   runtime.step_bytes(16 * text->size());
-  if (static_cast<int64_t>(text_length(*text)) <= length + leeway) return subject;
   size_t bytes = 0;
   for (int64_t i = 0; i < length - end_length; ++i) bytes += utf8_length((*text)[bytes]);
   std::string kept = text->substr(0, bytes);

@@ -62,7 +62,7 @@ std::vector<std::string> split_words(std::string_view text, int64_t limit) {
   while (!text.empty()) {
     size_t end = 0;
     if (limit >= 0 && static_cast<int64_t>(out.size()) == limit) {
-      end = strip(text, Side::kRight).size();
+      end = text.size();
     } else {
       while (end < text.size() && !is_space(decode_utf8(&text[end]))) end += utf8_length(text[end]);
     }
@@ -78,7 +78,6 @@ std::vector<std::string> split_last_words(std::string_view text, int64_t limit) 
   while (!text.empty()) {
     size_t begin = text.size();
     if (limit >= 0 && static_cast<int64_t>(out.size()) == limit) {
-      text = strip(text, Side::kLeft);
       begin = 0;
     } else {
       while (begin > 0) {

@@ -83,6 +83,14 @@ TEST(Template, GeneratorsAreReadOnce) {
   EXPECT_EQ(render("{{ 'y' if [] | select else 'n' }}"), "y");
 }
 
+TEST(Template, SplittingAtWhiteSpaceKeepsWhatIsBeyondTheLimit) {
+  EXPECT_EQ(render("{{ ' a b  c '.split(None, 1) }} {{ ' a b  c '.rsplit(None, 1) }}"), "['a', 'b  c '] [' a b', 'c']");
+}
+
+TEST(Template, FiltersOfFalseValuesHaveNothingToGoOver) {
+  EXPECT_EQ(render("{{ none | map('upper') | list }}{{ 0 | select | list }}"), "[][]");
+}
+
 TEST(Template, AConditionOfALoopSeesWhatTheBodyChanged) {
   EXPECT_EQ(render("{% set ns = namespace(n=0) %}{% for x in [1, 2, 3, 4] if x > ns.n %}{{ x }}{% set ns.n = x + 1 %}"
                    "{% endfor %}"),

@@ -83,6 +83,19 @@ std::string difference(const std::string& got, const std::string& want) {
   return fmt::format("at byte {} {} instead of {}", at, shown(got), shown(want));
 }
 
+// 1 from behind the assistant's mark to its end of sentence: on what it says in answer to a user. (What it says after a
+// tool's result has no mark in front.)
+std::vector<int32_t> assistant_mask(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  const auto mark = tokenizer.token_to_id("<｜Assistant｜>"), end = tokenizer.eos_id();
+  std::vector<int32_t> out;
+  bool says = false;
+  for (int32_t id : ids) {
+    out.push_back(says ? 1 : 0);
+    says = id == mark || (says && id != end);
+  }
+  return out;
+}
+
 void compare_refusal(Comparison& comparison, const ChatFormat& format, const ChatLine& line) {
   try {
     format.text(line.messages, line.options);
@@ -104,13 +117,13 @@ void compare_line(Comparison& comparison, const ChatFormat& format, const Tokeni
   if (got != want) return comparison.fail(fmt::format("{}: text {}", line.where, difference(got, want)));
   comparison.exact({}, {}, line.where);
   if (tokenizer == nullptr) return;
+  const std::vector<int32_t> ids = format.ids(*tokenizer, line.messages, line.options);
   if (line.row.contains("ids")) {
-    comparison.exact(format.ids(*tokenizer, line.messages, line.options), line.row["ids"].get<std::vector<int32_t>>(),
-                     line.where + " ids");
+    comparison.exact(ids, line.row["ids"].get<std::vector<int32_t>>(), line.where + " ids");
   }
   if (line.row.contains("assistant_mask")) {
-    comparison.exact(format.assistant_mask(*tokenizer, line.messages, line.options),
-                     line.row["assistant_mask"].get<std::vector<int32_t>>(), line.where + " assistant_mask");
+    comparison.exact(assistant_mask(*tokenizer, ids), line.row["assistant_mask"].get<std::vector<int32_t>>(),
+                     line.where + " assistant_mask");
   }
 }
 

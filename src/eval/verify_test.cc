@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/temporary_folder.h"
 
 namespace fathom {
@@ -56,6 +58,42 @@ TEST(Verify, ReferencesWithoutWeightsFailAndSayWhy) {
   ASSERT_EQ(rows.size(), 1);
   EXPECT_EQ(rows[0].status, CheckStatus::kFailed);
   EXPECT_EQ(rows[0].where, "there are logits, but no weights in hf");
+}
+
+// The chat check on one line of references, with a template that writes the contents and a mark behind each.
+CheckRow chat_row(const std::string& line) {
+  TemporaryFolder folder;
+  folder.write("tokenizer_config.json",
+               R"({"chat_template": "{% for m in messages %}{{ m.content + '|' }}{% endfor %}"})");
+  folder.write("chat.jsonl", line);
+  return Verifier({.folder = folder.path(), .only = {"chat"}}).run().at(0);
+}
+
+TEST(VerifyChat, TextsAndRefusalsAreCompared) {
+  const std::string messages = R"("messages": [{"role": "user", "content": "Hi"}])";
+  const std::string null = R"("messages": [{"role": "user", "content": null}])";
+  EXPECT_EQ(chat_row("{" + messages + R"(, "text": "Hi|"})").status, CheckStatus::kOk);
+  EXPECT_EQ(chat_row("{" + null + R"(, "error": true})").status, CheckStatus::kOk);
+  EXPECT_THAT(chat_row("{" + messages + R"(, "text": "Hi!"})").where, HasSubstr("chat.jsonl:1: text at byte 2"));
+  EXPECT_EQ(chat_row("{" + messages + R"(, "error": true})").status, CheckStatus::kFailed);
+  EXPECT_EQ(chat_row("{" + null + R"(, "text": "|"})").status, CheckStatus::kFailed);
+  EXPECT_EQ(chat_row("{" + messages + "}").status, CheckStatus::kFailed);
+  EXPECT_EQ(chat_row(R"({"text": "Hi|"})").status, CheckStatus::kFailed);
+}
+
+TEST(VerifyChat, IdsOfAFormatsFolderAreThoseOfTheTokenizerBesideIt) {
+  TemporaryFolder folder;
+  std::filesystem::copy("tests/data/chat", folder / "chat", std::filesystem::copy_options::recursive);
+  std::filesystem::copy("tests/data/tokenizer", folder / "tokenizer");
+  const auto run = [&](const std::string& format) {
+    return Verifier({.folder = folder / ("chat/" + format), .only = {"chat"}}).run().at(0);
+  };
+  for (const char* format : {"v2", "v3", "r1", "v31", "v32"}) EXPECT_EQ(run(format).status, CheckStatus::kOk) << format;
+  std::string lines = read_file(folder / "chat/v3/chat.jsonl");
+  const size_t ids = lines.find("\"ids\": [0, ");
+  ASSERT_NE(ids, std::string::npos);
+  folder.write("chat/v3/chat.jsonl", lines.replace(ids, 11, "\"ids\": [1, "));
+  EXPECT_THAT(run("v3").where, HasSubstr("chat.jsonl:1 ids"));
 }
 
 TEST(VerifySummary, AnAbsentCheckFailsOnlyWhenItWasAskedFor) {

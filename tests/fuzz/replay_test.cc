@@ -33,7 +33,8 @@ TEST_P(Fuzz, CorpusDoesNoMoreThanAnError) {
 INSTANTIATE_TEST_SUITE_P(Targets, Fuzz,
                          testing::Values(Target{"safetensors", fuzz_safetensors}, Target{"zarr", fuzz_zarr},
                                          Target{"ocdbt", fuzz_ocdbt}, Target{"tokenizer", fuzz_tokenizer},
-                                         Target{"parquet", fuzz_parquet}, Target{"tfds", fuzz_tfds}),
+                                         Target{"parquet", fuzz_parquet}, Target{"tfds", fuzz_tfds},
+                                         Target{"template", fuzz_template}),
                          name_of);
 
 }  // namespace

@@ -16,6 +16,7 @@ void fuzz_zarr(std::string_view input);
 // checksums are made for them, which no bytes would have by chance.
 void fuzz_ocdbt(std::string_view input);
 void fuzz_tokenizer(std::string_view input);
+void fuzz_template(std::string_view input);
 void fuzz_parquet(std::string_view input);
 // A byte: even, the rest is an Example, which gets its frame and checksums; odd, a file of three records.
 void fuzz_tfds(std::string_view input);
