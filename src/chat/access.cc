@@ -13,7 +13,8 @@ namespace {
 constexpr Integer kMaxRange = 100'000;  // of Jinja's sandbox
 
 const Value* find_in(const Namespace& space, std::string_view name) {
-  const auto found = std::ranges::find(space.items, name, [](const auto& item) { return std::string_view(item.first); });
+  const auto found =
+      std::ranges::find(space.items, name, [](const auto& item) { return std::string_view(item.first); });
   return found == space.items.end() ? nullptr : &found->second;
 }
 
@@ -45,7 +46,8 @@ Value element(Runtime& runtime, const Value& object, Integer index) {
   const auto missing = [&] { return runtime.undefined(fmt::format("there is no element {}", integer_text(index))); };
   if (at < 0 || at >= *length) return missing();
   if (const List* list = as<List>(object)) {
-    const bool view = list->kind == ListKind::kKeys || list->kind == ListKind::kValues || list->kind == ListKind::kItems;
+    const bool view =
+        list->kind == ListKind::kKeys || list->kind == ListKind::kValues || list->kind == ListKind::kItems;
     return view ? missing() : list->items[static_cast<size_t>(at)];
   }
   const std::string& text = *as_text(object);
@@ -292,10 +294,10 @@ Value strftime_now(Runtime& runtime, Arguments& arguments) {
 
 Value joiner(Runtime& runtime, Arguments& arguments) {
   const Parameters parameters(runtime, "joiner", arguments, {"sep"});
-  return runtime.callable("joiner", [separator = parameters.text("sep", ", "), used = false](
-                                        Runtime& rt, Arguments&) mutable -> Value {
-    return rt.text(std::exchange(used, true) ? separator : "");
-  });
+  return runtime.callable(
+      "joiner", [separator = parameters.text("sep", ", "), used = false](Runtime& rt, Arguments&) mutable -> Value {
+        return rt.text(std::exchange(used, true) ? separator : "");
+      });
 }
 
 }  // namespace
@@ -303,8 +305,8 @@ Value joiner(Runtime& runtime, Arguments& arguments) {
 Value global(Runtime& runtime, const std::string& name) {
   using Function = Value (*)(Runtime&, Arguments&);
   constexpr std::pair<std::string_view, Function> kFunctions[] = {
-      {"range", make_range},     {"namespace", make_namespace},         {"dict", make_dict},
-      {"joiner", joiner},        {"raise_exception", raise_exception}, {"strftime_now", strftime_now}};
+      {"range", make_range}, {"namespace", make_namespace},        {"dict", make_dict},
+      {"joiner", joiner},    {"raise_exception", raise_exception}, {"strftime_now", strftime_now}};
   const auto found = std::ranges::find(kFunctions, name, [](const auto& row) { return row.first; });
   if (found == std::end(kFunctions)) return runtime.undefined(fmt::format("'{}' is undefined", name));
   return runtime.callable(name, found->second);

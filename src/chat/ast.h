@@ -38,8 +38,8 @@ struct Expression {
     kCall,    // parts: what is called
     kFilter,  // parts: the subject; null inside a filter block
     kTest,
-    kUnary,    // op "-", "+", "not"
-    kBinary,   // op "+", "==" is kCompare
+    kUnary,   // op "-", "+", "not"
+    kBinary,  // op "+", "==" is kCompare
     kAnd,
     kOr,
     kConcat,
@@ -81,7 +81,20 @@ struct Branch {
 };
 
 struct Statement {
-  enum class Kind { kText, kOutput, kIf, kFor, kSet, kSetBlock, kMacro, kCallBlock, kFilterBlock, kWith, kBreak, kContinue };
+  enum class Kind {
+    kText,
+    kOutput,
+    kIf,
+    kFor,
+    kSet,
+    kSetBlock,
+    kMacro,
+    kCallBlock,
+    kFilterBlock,
+    kWith,
+    kBreak,
+    kContinue
+  };
 
   Kind kind = Kind::kText;
   int line = 0;

@@ -29,9 +29,10 @@ struct ChatFormat::State {
     if (found != templates.end()) return *found->second;
     std::vector<std::string> names;
     for (const auto& [name, one] : templates) names.push_back(name);
-    throw ConfigError(fmt::format("{} has no conversation template named 'default', only {}; give one with "
-                                  "chat_template_path",
-                                  folder, fmt::join(names, ", ")));
+    throw ConfigError(
+        fmt::format("{} has no conversation template named 'default', only {}; give one with "
+                    "chat_template_path",
+                    folder, fmt::join(names, ", ")));
   }
 };
 
@@ -62,9 +63,10 @@ std::shared_ptr<const ChatFormat> ChatFormat::load(const std::string& folder, Wi
     state->templates[source.name] = std::make_unique<const Template>(source.source, source.place);
   }
   if (state->templates.empty() && without != WithoutTemplate::kV32 && !is_v32(folder)) {
-    throw ConfigError(fmt::format("{} has no conversation template (chat_template in tokenizer_config.json, or "
-                                  "chat_template.jinja); give one with chat_template_path",
-                                  folder));
+    throw ConfigError(
+        fmt::format("{} has no conversation template (chat_template in tokenizer_config.json, or "
+                    "chat_template.jinja); give one with chat_template_path",
+                    folder));
   }
   state->tokens = read_tokenizer_folder(folder, {});
   return std::shared_ptr<const ChatFormat>(new ChatFormat(std::move(state)));

@@ -64,7 +64,7 @@ const Json* find(const Json& object, const char* key) {
 const Json* find_some(const Json& object, const char* key) {
   const Json* value = find(object, key);
   if (value == nullptr) return nullptr;
-  const bool nothing = value->is_string() ? value->get_ref<const std::string&>().empty()
+  const bool nothing = value->is_string()       ? value->get_ref<const std::string&>().empty()
                        : value->is_structured() ? value->empty()
                                                 : *value == false || *value == 0;
   return nothing ? nullptr : value;
@@ -96,9 +96,7 @@ class Writer {
  private:
   static bool is_question(std::string_view role) { return role == "user" || role == "developer"; }
 
-  [[noreturn]] void fail(std::string_view what) const {
-    throw FormatError(fmt::format("message {}", at_ + 1), what);
-  }
+  [[noreturn]] void fail(std::string_view what) const { throw FormatError(fmt::format("message {}", at_ + 1), what); }
 
   const Json& current() const { return messages_[at_]; }
 

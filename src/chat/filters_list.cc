@@ -200,8 +200,8 @@ Value extreme(Runtime& runtime, const Value& subject, Arguments& arguments) {
   for (Value& value : items_of(runtime, subject)) {
     Value key = keyed(runtime, value, parameters.find("attribute"));
     if (!case_sensitive) key = without_case(runtime, std::move(key));
-    const bool better = !best || (kLargest ? compare(runtime, key, best->key, ">") > 0
-                                           : compare(runtime, key, best->key, "<") < 0);
+    const bool better =
+        !best || (kLargest ? compare(runtime, key, best->key, ">") > 0 : compare(runtime, key, best->key, "<") < 0);
     if (better) best = Keyed{std::move(key), std::move(value)};
   }
   return best ? best->value : runtime.undefined("No aggregated item, sequence was empty.");

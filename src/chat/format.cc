@@ -78,7 +78,8 @@ std::string sign_of(bool negative, const Spec& spec) {
 
 std::string format_number(Runtime& runtime, const Value& value, Spec spec) {
   const auto integer = as_integer(value);
-  const bool integral = spec.type == 'd' || spec.type == 'x' || spec.type == 'X' || spec.type == 'o' || spec.type == 'b';
+  const bool integral =
+      spec.type == 'd' || spec.type == 'x' || spec.type == 'X' || spec.type == 'o' || spec.type == 'b';
   if (integer && (integral || spec.type == 0)) {
     const std::string digits = integer_digits(*integer < 0 ? -*integer : *integer, spec);
     return padded(runtime, sign_of(*integer < 0, spec), digits, spec, '>');
@@ -185,7 +186,8 @@ class Values {
 
 std::string percent_value(Runtime& runtime, const Value& value, Spec spec) {
   constexpr std::string_view kIntegers = "diuoxX", kFloats = "eEfFgG";
-  if (spec.type == 's') return padded(runtime, "", format_text(runtime, to_text(runtime, value), {.precision = spec.precision}), spec, '>');
+  if (spec.type == 's')
+    return padded(runtime, "", format_text(runtime, to_text(runtime, value), {.precision = spec.precision}), spec, '>');
   if (spec.type == 'r' || spec.type == 'a') {
     return padded(runtime, "", format_text(runtime, repr(runtime, value), {.precision = spec.precision}), spec, '>');
   }
@@ -193,7 +195,8 @@ std::string percent_value(Runtime& runtime, const Value& value, Spec spec) {
   if (!integral && kFloats.find(spec.type) == std::string_view::npos) {
     runtime.fail(fmt::format("unsupported format character '{}'", spec.type));
   }
-  if (!as_number(value)) runtime.fail(fmt::format("%{} format: a number is required, not {}", spec.type, type_name(value)));
+  if (!as_number(value))
+    runtime.fail(fmt::format("%{} format: a number is required, not {}", spec.type, type_name(value)));
   if (!integral) return format_number(runtime, value, spec);
   const auto* d = std::get_if<double>(&value);
   if (spec.type == 'i' || spec.type == 'u') spec.type = 'd';

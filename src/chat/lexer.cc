@@ -225,8 +225,9 @@ class Lexer {
   // Digits with single _ between them; returns where they end.
   size_t digits(size_t from) const {
     size_t end = from;
-    while (end < source_.size() && (is_digit(source_[end]) || (source_[end] == '_' && end > from && end + 1 < source_.size() &&
-                                                               is_digit(source_[end - 1]) && is_digit(source_[end + 1])))) {
+    while (end < source_.size() &&
+           (is_digit(source_[end]) || (source_[end] == '_' && end > from && end + 1 < source_.size() &&
+                                       is_digit(source_[end - 1]) && is_digit(source_[end + 1])))) {
       ++end;
     }
     return end;
@@ -338,7 +339,8 @@ class Lexer {
       value = value * static_cast<uint32_t>(base) + static_cast<uint32_t>(digit_of(text[end++]));
     }
     if (exact && end < from + most) fail("an escape in a string that is cut short");
-    if (value > kMaxCodePoint || (value >= 0xd800 && value < 0xe000)) fail("an escape in a string that is no character");
+    if (value > kMaxCodePoint || (value >= 0xd800 && value < 0xe000))
+      fail("an escape in a string that is no character");
     append_utf8(out, value);
     return end - 1;
   }

@@ -10,7 +10,19 @@
 namespace fathom::jinja {
 
 struct Token {
-  enum class Kind { kText, kBlockBegin, kBlockEnd, kVariableBegin, kVariableEnd, kName, kString, kInteger, kFloat, kOperator, kEnd };
+  enum class Kind {
+    kText,
+    kBlockBegin,
+    kBlockEnd,
+    kVariableBegin,
+    kVariableEnd,
+    kName,
+    kString,
+    kInteger,
+    kFloat,
+    kOperator,
+    kEnd
+  };
 
   Kind kind = Kind::kEnd;
   int line = 0;

@@ -126,14 +126,15 @@ Value count_method(Runtime& runtime, const Value& self, Arguments& arguments) {
   const std::string part = parameters.text("sub");
   if (part.empty()) return static_cast<Integer>(text_length(text) + 1);
   Integer count = 0;
-  for (size_t at = find_text(text, part); at != std::string::npos; at = find_text(text, part, at + part.size())) ++count;
+  for (size_t at = find_text(text, part); at != std::string::npos; at = find_text(text, part, at + part.size()))
+    ++count;
   return count;
 }
 
 Value replace_method(Runtime& runtime, const Value& self, Arguments& arguments) {
   const Parameters parameters(runtime, "replace", arguments, {"old", "new", "count"});
-  return runtime.text(replace(runtime, text_of(self), parameters.text("old"), parameters.text("new"),
-                              parameters.integer("count", -1)));
+  return runtime.text(
+      replace(runtime, text_of(self), parameters.text("old"), parameters.text("new"), parameters.integer("count", -1)));
 }
 
 Value join_method(Runtime& runtime, const Value& self, Arguments& arguments) {
@@ -163,7 +164,8 @@ Value partition(Runtime& runtime, const Value& self, Arguments& arguments) {
   const std::string& text = text_of(self);
   runtime.step_bytes(4 * text.size());
   const size_t found = kLast ? find_last_text(text, separator) : find_text(text, separator);
-  std::vector<std::string> parts = kLast ? std::vector<std::string>{"", "", text} : std::vector<std::string>{text, "", ""};
+  std::vector<std::string> parts =
+      kLast ? std::vector<std::string>{"", "", text} : std::vector<std::string>{text, "", ""};
   if (found != std::string::npos) parts = {text.substr(0, found), separator, text.substr(found + separator.size())};
   return text_list(runtime, std::move(parts), ListKind::kTuple);
 }
@@ -216,9 +218,8 @@ Value format_method(Runtime& runtime, const Value& self, Arguments& arguments) {
 
 bool is_in_categories(uint32_t c, std::initializer_list<std::string_view> names) {
   static const CodePointSet letters = *category_set("L"), decimals = *category_set("Nd");
-  return std::ranges::any_of(names, [c](std::string_view name) {
-    return name == "L" ? letters.contains(c) : decimals.contains(c);
-  });
+  return std::ranges::any_of(
+      names, [c](std::string_view name) { return name == "L" ? letters.contains(c) : decimals.contains(c); });
 }
 
 bool is_superscript_digit(uint32_t c) {

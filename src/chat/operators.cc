@@ -111,7 +111,7 @@ std::optional<Value> repeated(Runtime& runtime, const Value& a, const Value& b) 
 }
 
 std::optional<Value> joined(Runtime& runtime, const Value& a, const Value& b) {
-  if (const std::string *x = as_text(a), *y = as_text(b); x != nullptr && y != nullptr) {
+  if (const std::string* x = as_text(a), *y = as_text(b); x != nullptr && y != nullptr) {
     runtime.take(x->size() + y->size());
     std::string out = *x + *y;
     runtime.give_back(out.size());

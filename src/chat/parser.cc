@@ -83,11 +83,17 @@ class Parser {
     const Token name = in_.peek();
     if (name.kind != Token::Kind::kName) in_.fail("the name of a tag is expected, not " + in_.shown(name));
     using Parse = Statement (Parser::*)(int);
-    constexpr std::pair<std::string_view, Parse> kTags[] = {
-        {"if", &Parser::if_tag},         {"for", &Parser::for_tag},       {"set", &Parser::set_tag},
-        {"macro", &Parser::macro_tag},   {"call", &Parser::call_tag},     {"filter", &Parser::filter_tag},
-        {"with", &Parser::with_tag},     {"break", &Parser::break_tag},   {"continue", &Parser::continue_tag},
-        {"generation", &Parser::generation_tag}, {"print", &Parser::print_tag}};
+    constexpr std::pair<std::string_view, Parse> kTags[] = {{"if", &Parser::if_tag},
+                                                            {"for", &Parser::for_tag},
+                                                            {"set", &Parser::set_tag},
+                                                            {"macro", &Parser::macro_tag},
+                                                            {"call", &Parser::call_tag},
+                                                            {"filter", &Parser::filter_tag},
+                                                            {"with", &Parser::with_tag},
+                                                            {"break", &Parser::break_tag},
+                                                            {"continue", &Parser::continue_tag},
+                                                            {"generation", &Parser::generation_tag},
+                                                            {"print", &Parser::print_tag}};
     const auto found = std::ranges::find(kTags, name.text, [](const auto& row) { return row.first; });
     if (found == std::end(kTags)) {
       in_.fail(name.text.starts_with("end") || name.text.starts_with("el")

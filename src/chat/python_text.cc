@@ -221,8 +221,7 @@ class JsonWriter {
     if (const auto* b = std::get_if<bool>(&key)) return *b ? "true" : "false";
     if (const auto* i = std::get_if<Integer>(&key)) return integer_text(*i);
     if (const auto* d = std::get_if<double>(&key)) return number(*d);
-    printer_.runtime().fail(
-        fmt::format("keys must be str, int, float, bool or None, not {}", type_name(key)));
+    printer_.runtime().fail(fmt::format("keys must be str, int, float, bool or None, not {}", type_name(key)));
   }
 
   void dict(const Dict& dict, int depth) {

@@ -50,9 +50,7 @@ Value Runtime::text(std::string text) {
   return std::make_shared<const Text>(std::move(text), this);
 }
 
-Value Runtime::undefined(std::string what) {
-  return Undefined{std::make_shared<const std::string>(std::move(what))};
-}
+Value Runtime::undefined(std::string what) { return Undefined{std::make_shared<const std::string>(std::move(what))}; }
 
 List* Runtime::list(std::vector<Value> items, ListKind kind) {
   take(items.size() * sizeof(Value));
@@ -168,14 +166,14 @@ int compare(Runtime& runtime, const Value& a, const Value& b, std::string_view o
   if (is_undefined(b)) runtime.fail_undefined(b);
   if (const auto x = as_integer(a), y = as_integer(b); x && y) return *x < *y ? -1 : *x > *y ? 1 : 0;
   if (const auto x = as_number(a), y = as_number(b); x && y) return *x < *y ? -1 : *x > *y ? 1 : 0;
-  if (const std::string *x = as_text(a), *y = as_text(b); x != nullptr && y != nullptr) {
+  if (const std::string* x = as_text(a), *y = as_text(b); x != nullptr && y != nullptr) {
     // UTF-8 sorts as its code points do.
     runtime.step_bytes(std::min(x->size(), y->size()));
     return x->compare(*y);
   }
   const List *x = as<List>(a), *y = as<List>(b);
-  const bool lists = x != nullptr && y != nullptr && x->kind == y->kind &&
-                     (x->kind == ListKind::kList || x->kind == ListKind::kTuple);
+  const bool lists =
+      x != nullptr && y != nullptr && x->kind == y->kind && (x->kind == ListKind::kList || x->kind == ListKind::kTuple);
   if (!lists) {
     runtime.fail(fmt::format("'{}' not supported between instances of '{}' and '{}'", op, type_name(a), type_name(b)));
   }

@@ -60,10 +60,12 @@ TEST(TemplateGoldens, EveryTemplateGivesWhatTransformersGives) {
 }
 
 TEST(Template, WhatIsNotKnownIsRefusedWithItsLineBeforeAnythingIsRendered) {
-  EXPECT_THAT(syntax_error("a\n{% if false %}\n{{ x | shout }}{% endif %}"), AllOf(HasSubstr("line 3"), HasSubstr("'shout'")));
+  EXPECT_THAT(syntax_error("a\n{% if false %}\n{{ x | shout }}{% endif %}"),
+              AllOf(HasSubstr("line 3"), HasSubstr("'shout'")));
   EXPECT_THAT(syntax_error("{{ x is prime }}"), AllOf(HasSubstr("line 1"), HasSubstr("unknown test 'prime'")));
   EXPECT_THAT(syntax_error("\n{% include 'x' %}"), AllOf(HasSubstr("line 2"), HasSubstr("unknown tag 'include'")));
-  EXPECT_THAT(syntax_error("\n\n{{ m.content.shout() }}"), AllOf(HasSubstr("line 3"), HasSubstr("unknown method 'shout'")));
+  EXPECT_THAT(syntax_error("\n\n{{ m.content.shout() }}"),
+              AllOf(HasSubstr("line 3"), HasSubstr("unknown method 'shout'")));
   EXPECT_THAT(syntax_error("{% endif %}"), HasSubstr("closes nothing"));
   EXPECT_THAT(syntax_error("\n{% for x in y %}"), AllOf(HasSubstr("line 2"), HasSubstr("endfor")));
 }
@@ -123,13 +125,15 @@ TEST(Template, TheLocalTimeIsThere) {
 // ---- Templates that mean harm ----
 
 TEST(HostileTemplate, AnEndlessLoopEnds) {
-  const std::string loop = "{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}"
-                           "{% endfor %}{% endfor %}{% endfor %}";
+  const std::string loop =
+      "{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}"
+      "{% endfor %}{% endfor %}{% endfor %}";
   EXPECT_THAT(render_error(loop, Json::object(), {.steps = 1'000'000}), HasSubstr("steps"));
 }
 
 TEST(HostileTemplate, AStringThatDoublesEnds) {
-  const std::string source = "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}";
+  const std::string source =
+      "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}";
   EXPECT_THAT(render_error(source), HasSubstr("MiB of memory"));
   EXPECT_THAT(render_error("{{ 'ab' * 10 ** 30 }}"), HasSubstr("MiB of memory"));
   EXPECT_THAT(render_error("{{ [1] * 10 ** 9 }}"), HasSubstr("MiB of memory"));
@@ -149,7 +153,8 @@ TEST(HostileTemplate, EndlessRecursionEnds) {
 }
 
 TEST(HostileTemplate, DeepTreesAreRefused) {
-  EXPECT_THAT(syntax_error("{{ " + std::string(100'000, '(') + "1" + std::string(100'000, ')') + " }}"), HasSubstr("200"));
+  EXPECT_THAT(syntax_error("{{ " + std::string(100'000, '(') + "1" + std::string(100'000, ')') + " }}"),
+              HasSubstr("200"));
   EXPECT_THAT(syntax_error("{{ " + std::string(100'000, '-') + "1 }}"), HasSubstr("200"));
   std::string sum = "{{ 1", tags, filters = "{{ 'a'", nots = "{{ ";
   for (int i = 0; i < 10'000; ++i) {
@@ -166,23 +171,26 @@ TEST(HostileTemplate, DeepTreesAreRefused) {
 
 TEST(HostileTemplate, ValuesThatHoldThemselvesAreNotFollowed) {
   EXPECT_THAT(render_error("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}"), HasSubstr("too deep"));
-  const std::string deep = "{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = [ns.l] %}{% endfor %}";
+  const std::string deep =
+      "{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = [ns.l] %}{% endfor %}";
   EXPECT_THAT(render_error(deep + "{{ ns.l }}"), HasSubstr("too deep"));
   EXPECT_THAT(render_error(deep + "{{ ns.l | tojson }}"), HasSubstr("too deep"));
   EXPECT_THAT(render_error(deep + deep + "{% set a = ns.l %}" + deep + "{{ a == ns.l }}"), HasSubstr("too deep"));
 }
 
 TEST(HostileTemplate, ListsThatShareTheirPartsAreNotUnfolded) {
-  const std::string source = "{% set ns = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}"
-                             "{% set ns.b = [ns.b, ns.b] %}{% endfor %}";
+  const std::string source =
+      "{% set ns = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}"
+      "{% set ns.b = [ns.b, ns.b] %}{% endfor %}";
   EXPECT_THAT(render_error(source + "{{ ns.a == ns.b }}", Json::object(), {.steps = 1'000'000}), HasSubstr("steps"));
   EXPECT_THAT(render_error(source + "{{ ns.a }}", Json::object(), {.steps = 1'000'000}), HasSubstr("steps"));
 }
 
 TEST(HostileTemplate, SearchingIsLinear) {
   // Naively 10^14 comparisons.
-  const std::string source = "{% set a = 'a' * 10000000 %}{{ (a + 'b').count('a' * 5000000 + 'b') }} {{ a.rfind('b' + 'a' * 5000000) }}"
-                             " {{ a.replace('a' * 5000000 + 'b', '') | length }}";
+  const std::string source =
+      "{% set a = 'a' * 10000000 %}{{ (a + 'b').count('a' * 5000000 + 'b') }} {{ a.rfind('b' + 'a' * 5000000) }}"
+      " {{ a.replace('a' * 5000000 + 'b', '') | length }}";
   EXPECT_EQ(render(source), "1 -1 10000000");
 }
 

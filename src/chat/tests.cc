@@ -34,9 +34,7 @@ bool is_float(const Value& v) { return std::holds_alternative<double>(v); }
 bool is_number(const Value& v) { return as_number(v).has_value(); }
 bool is_string(const Value& v) { return as_text(v) != nullptr; }
 bool is_mapping(const Value& v) { return as<Dict>(v) != nullptr; }
-bool is_callable(const Value& v) {
-  return is_undefined(v) || as<Callable>(v) != nullptr || as<Loop>(v) != nullptr;
-}
+bool is_callable(const Value& v) { return is_undefined(v) || as<Callable>(v) != nullptr || as<Loop>(v) != nullptr; }
 bool is_sequence(const Value& v) {
   const List* list = as<List>(v);
   if (list == nullptr) return is_undefined(v) || is_string(v) || is_mapping(v);

@@ -42,7 +42,7 @@ std::string_view list_name(ListKind kind) {
 
 std::string_view type_name(const Value& v) {
   if (const List* list = as<List>(v)) return list_name(list->kind);
-  constexpr std::string_view kNames[] = {"undefined", "NoneType", "bool", "int",       "float",    "str",
+  constexpr std::string_view kNames[] = {"undefined", "NoneType", "bool",      "int",      "float", "str",
                                          "list",      "dict",     "namespace", "function", "loop"};
   return kNames[v.index()];
 }

@@ -47,8 +47,7 @@ class Loop;
 
 // What is not a number or a string is owned by the runtime and lives until the end of the rendering: a namespace may
 // hold itself, and a tree of any depth goes without recursion.
-using Value =
-    std::variant<Undefined, None, bool, Integer, double, TextPtr, List*, Dict*, Namespace*, Callable*, Loop*>;
+using Value = std::variant<Undefined, None, bool, Integer, double, TextPtr, List*, Dict*, Namespace*, Callable*, Loop*>;
 
 class Object {
  public:

@@ -33,9 +33,8 @@ ChatLine read_line(const std::string& file, int64_t number, std::string_view tex
 
 std::vector<ChatLine> read_lines(CheckContext& context, const std::string& file) {
   std::vector<ChatLine> out;
-  for_each_reference_line(context.path(file), [&](int64_t number, std::string_view text) {
-    out.push_back(read_line(file, number, text));
-  });
+  for_each_reference_line(context.path(file),
+                          [&](int64_t number, std::string_view text) { out.push_back(read_line(file, number, text)); });
   if (out.empty()) throw IncompleteReference(context.path(file), "no line");
   return out;
 }
@@ -79,7 +78,9 @@ void require_whole(const std::vector<ChatLine>& lines, const std::string& path) 
 std::string difference(const std::string& got, const std::string& want) {
   const auto at = static_cast<size_t>(std::ranges::mismatch(got, want).in1 - got.begin());
   constexpr size_t kShown = 30;
-  const auto shown = [at](const std::string& text) { return Json(text.substr(at, kShown)).dump(-1, ' ', false, Json::error_handler_t::replace); };
+  const auto shown = [at](const std::string& text) {
+    return Json(text.substr(at, kShown)).dump(-1, ' ', false, Json::error_handler_t::replace);
+  };
   return fmt::format("at byte {} {} instead of {}", at, shown(got), shown(want));
 }
 
@@ -147,10 +148,10 @@ PreparedCheck prepare_chat(CheckContext& context) {
     const std::vector<ChatLine> lines = read_lines(context, file);
     require_whole(lines, context.path(file));
     Comparison comparison(0);
-    const bool without_ids = tokenizer == nullptr && std::ranges::any_of(lines, [](const ChatLine& line) {
-                               return line.row.contains("ids");
-                             });
-    comparison.exact({}, {}, fmt::format("{} lines{}", lines.size(), without_ids ? ", ids left aside: no tokenizer" : ""));
+    const bool without_ids = tokenizer == nullptr &&
+                             std::ranges::any_of(lines, [](const ChatLine& line) { return line.row.contains("ids"); });
+    comparison.exact({}, {},
+                     fmt::format("{} lines{}", lines.size(), without_ids ? ", ids left aside: no tokenizer" : ""));
     for (const ChatLine& line : lines) compare_line(comparison, *format, tokenizer.get(), line);
     if (context.has(tools)) {
       for_each_reference_line(context.path(tools), [&](int64_t number, std::string_view text) {

@@ -381,7 +381,8 @@ TEST(Verify, TokenizerFolderPassesAndEachChangedReferenceFailsItsCheckAlone) {
   for (const char* part : {"/ids", "/decoded", "/decoded_skip_special"}) {
     folder.without("decode.jsonl", part, {"decode_tokens"});
   }
-  for (const char* part : {"/ids", "/text", "/messages", "/assistant_mask"}) folder.without("chat.jsonl", part, {"chat"});
+  for (const char* part : {"/ids", "/text", "/messages", "/assistant_mask"})
+    folder.without("chat.jsonl", part, {"chat"});
   folder.value("chat.jsonl", "/text", "x", {"chat"});
   folder.value("chat.jsonl", "/ids/0", 5, {"chat"});
   folder.value("chat.jsonl", "/assistant_mask/0", 1, {"chat"});
