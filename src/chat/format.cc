@@ -170,7 +170,8 @@ class Values {
   }
   void finish() const {
     // What has elements by key or number may be left over.
-    const bool mapping = as<Dict>(whole_) != nullptr || (as<List>(whole_) != nullptr && !is_tuple_);
+    const bool mapping =
+        is_undefined(whole_) || as<Dict>(whole_) != nullptr || (as<List>(whole_) != nullptr && !is_tuple_);
     if (at_ < items_.size() && !mapping && !by_name_) {
       runtime_.fail("not all arguments converted during string formatting");
     }
