@@ -129,6 +129,21 @@ TEST_P(PeerResume, GoesOnWithThePeersNumbers) {
   }
 }
 
+// Losses of a forward pass in float64, of the first two rows, by the state with a module for prediction.
+TEST(Oracle, PredictsWithTheSameLosses) {
+  json all = expected();
+  json one = *std::ranges::find_if(all.at("cases"), [](const json& c) { return c.at("name") == "full_mtp"; });
+  all["tokens_4x17"].erase(3);
+  all["tokens_4x17"].erase(2);
+  one["keys"].update({{"per_device_batch_size", 2}, {"steps", 3}});
+  TemporaryFolder folder;
+  const Outcome outcome = train(keys_of(all, one, folder));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json first = read_records(folder / "resumed/metrics.jsonl").at(0);
+  EXPECT_NEAR(first.at("learning/lm_loss").get<double>(), 5.016638190, 1e-6);
+  EXPECT_NEAR(first.at("learning/mtp_loss").get<double>(), 0.520241684, 1e-7);
+}
+
 std::vector<std::string> names() {
   std::vector<std::string> out;
   const json all = expected();
