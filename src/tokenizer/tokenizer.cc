@@ -264,6 +264,5 @@ std::optional<int32_t> Tokenizer::pad_id() const { return state_->pad_id; }
 std::optional<int32_t> Tokenizer::unk_id() const { return state_->unk_id; }
 bool Tokenizer::adds_bos() const { return state_->config.add_bos_token; }
 bool Tokenizer::adds_eos() const { return state_->config.add_eos_token; }
-const std::string& Tokenizer::chat_template() const { return state_->config.chat_template; }
 
 }  // namespace fathom

@@ -50,8 +50,6 @@ class Tokenizer {
   // neither.
   bool adds_bos() const;
   bool adds_eos() const;
-  // Jinja source of the conversation template; empty when there is none.
-  const std::string& chat_template() const;
 
  private:
   struct State;

@@ -203,18 +203,6 @@ std::vector<AddedToken> tokens_to_add(const TokensWithIds& tokens, const Names& 
   return out;
 }
 
-// A string, or a list of {"name", "template"}, of which "default" is meant.
-std::string read_chat_template(const JsonObject& config) {
-  const json* value = config.find("chat_template");
-  if (value == nullptr) return "";
-  if (!value->is_array()) return config.string("chat_template");
-  for (size_t i = 0; i < value->size(); ++i) {
-    const JsonObject entry = config.element("chat_template", i);
-    if (entry.string("name") == "default") return entry.string("template");
-  }
-  config.fail("chat_template", "has no template named 'default'");
-}
-
 }  // namespace
 
 TokenizerConfig read_tokenizer_folder(const std::string& folder, const std::vector<AddedToken>& added) {
@@ -227,7 +215,6 @@ TokenizerConfig read_tokenizer_folder(const std::string& folder, const std::vect
     const JsonObject root = config.root();
     out.add_bos_token = root.boolean("add_bos_token", false);
     out.add_eos_token = root.boolean("add_eos_token", false);
-    out.chat_template = read_chat_template(root);
     names.read(config, /*map=*/false);
     has_decoder = root.find("added_tokens_decoder") != nullptr;
   }

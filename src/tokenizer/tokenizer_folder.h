@@ -17,7 +17,6 @@ struct TokenizerConfig {
   std::optional<std::string> unk_token;
   bool add_bos_token = false;
   bool add_eos_token = false;
-  std::string chat_template;  // Jinja; empty when there is none
   // To be added, in this order, to those of tokenizer.json, some of them once more with other flags.
   std::vector<AddedToken> added;
 };

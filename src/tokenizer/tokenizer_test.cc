@@ -117,27 +117,22 @@ TEST(Tokenizer, ConfigNamesTheSpecialTokens) {
   EXPECT_EQ(tokenizer->unk_id(), std::nullopt);
   EXPECT_TRUE(tokenizer->adds_bos());
   EXPECT_FALSE(tokenizer->adds_eos());
-  EXPECT_THAT(tokenizer->chat_template(), HasSubstr("add_generation_prompt"));
 }
 
 TEST(Tokenizer, WithoutAConfigThereAreNoSpecialTokens) {
   const auto tokenizer = load_json(small_tokenizer());
   EXPECT_EQ(tokenizer->bos_id(), std::nullopt);
   EXPECT_FALSE(tokenizer->adds_bos());
-  EXPECT_EQ(tokenizer->chat_template(), "");
 }
 
 TEST(Tokenizer, SpecialTokensOfTheConfigMayBeStrings) {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", small_tokenizer().dump());
-  folder.write("tokenizer_config.json",
-               R"({"bos_token": "<think>", "pad_token": null, "add_eos_token": true,
-                   "chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]})");
+  folder.write("tokenizer_config.json", R"({"bos_token": "<think>", "pad_token": null, "add_eos_token": true})");
   const auto tokenizer = Tokenizer::load(folder.path());
   EXPECT_EQ(tokenizer->bos_id(), tokenizer->token_to_id("<think>"));
   EXPECT_EQ(tokenizer->pad_id(), std::nullopt);
   EXPECT_TRUE(tokenizer->adds_eos());
-  EXPECT_EQ(tokenizer->chat_template(), "d");
 }
 
 TEST(Tokenizer, TokensAndIdsAreEachOthersInverse) {
