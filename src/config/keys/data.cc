@@ -10,6 +10,7 @@ namespace {
 using enum KeyClass;
 using enum KeyType;
 
+constexpr std::string_view kConversations = "conversations are not built; `verify --only=chat` alone reads templates";
 constexpr std::string_view kSubset = "name the files of a subset by hf_train_files";
 constexpr std::string_view kCorpus = "training a tokenizer belongs to the peer's tools";
 constexpr std::string_view kColocated = "where the peer runs its loader";
@@ -76,9 +77,9 @@ constexpr KeyRow kRows[] = {
     {"use_sft", bind<&Config::use_sft>, "false", kRefused, "fine-tuning on conversations is not built"},
     {"sft_train_on_completion_only", bind<&Config::sft_train_on_completion_only>, "false", kRefused,
      "detail of use_sft, which is not built"},
-    {"use_chat_template", bind<&Config::use_chat_template>, "false", kRefused, "chat templates are not built"},
-    {"chat_template", bind<&Config::chat_template>, "", kRefused, "chat templates are not built"},
-    {"chat_template_path", bind<&Config::chat_template_path>, "", kRefused, "chat templates are not built"},
+    {"use_chat_template", bind<&Config::use_chat_template>, "false", kRefused, kConversations},
+    {"chat_template", bind<&Config::chat_template>, "", kRefused, kConversations},
+    {"chat_template_path", bind<&Config::chat_template_path>, "", kRefused, kConversations},
     {"hf_access_token", kString, "", kIgnored, "never printed, logged or written; nothing is downloaded"},
     {"hf_name", kString, "", kRefused, kSubset},
     {"hf_data_dir", kString, "", kRefused, kSubset},
