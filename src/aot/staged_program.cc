@@ -56,7 +56,7 @@ ProgramKind parse_program(std::string_view word) {
   }
   bool planned = word == "prefill" || word == "decode";
   throw ConfigError(fmt::format("program={}: {}; there are train, init, eval and forward", word,
-                                planned ? "not built yet, there is no key-value cache" : "no program of that name"));
+                                planned ? "not built yet" : "no program of that name"));
 }
 
 std::string_view name(ProgramKind kind) {

@@ -1,5 +1,11 @@
 #include "base/json_text.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
 namespace fathom {
 
 namespace {
@@ -29,6 +35,21 @@ size_t find_deep_json(std::string_view text, int depth) {
     }
   }
   return std::string_view::npos;
+}
+
+void for_each_json_line(const std::string& path, std::string_view text,
+                        const std::function<void(int64_t, std::string_view)>& f) {
+  int64_t number = 0;
+  for (size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
+    ++number;
+    end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    if (find_deep_json(line) != std::string_view::npos) {
+      throw FormatError(path, fmt::format("line {}: {}", number, kDeepJson));
+    }
+    f(number, line);
+  }
 }
 
 }  // namespace fathom

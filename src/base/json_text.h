@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
 #include <string_view>
 
 namespace fathom {
@@ -13,5 +16,10 @@ inline constexpr std::string_view kDeepJson = "more than 100 JSON lists and obje
 
 // Offset of the bracket that opens one level more than `depth`, or npos. The text need not be JSON.
 size_t find_deep_json(std::string_view text, int depth = kMaxJsonDepth);
+
+// Calls f(number, line) for each line of a file's text that is not blank; numbers count from 1, blank lines too. Throws
+// FormatError of `path` for a line that is too deep.
+void for_each_json_line(const std::string& path, std::string_view text,
+                        const std::function<void(int64_t number, std::string_view line)>& f);
 
 }  // namespace fathom

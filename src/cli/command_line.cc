@@ -60,6 +60,21 @@ std::optional<std::string> CommandLine::flag(const std::string& name) const {
   return it->second;
 }
 
+std::optional<std::string> CommandLine::key(std::string_view name) const {
+  std::optional<std::string> out;
+  for (const std::string& word : config) {
+    const bool names = word.starts_with(name) && word.size() > name.size() && word[name.size()] == '=';
+    if (names) out = word.substr(name.size() + 1);
+  }
+  return out;
+}
+
+std::string CommandLine::required_flag(const std::string& name, std::string_view what) const {
+  std::string value = flag(name).value_or("");
+  if (value.empty()) throw ConfigError(fmt::format("{}: --{} is missing: {}", command, name, what));
+  return value;
+}
+
 bool CommandLine::has_bare(const std::string& name) const {
   std::string value = flag(name).value_or("false");
   if (value.empty() || value == "true") return true;

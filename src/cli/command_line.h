@@ -31,8 +31,12 @@ struct CommandLine {
   // Everything else: a folder, a file.
   std::vector<std::string> words;
 
+  // The last value given for a key, or nothing.
+  std::optional<std::string> key(std::string_view name) const;
   // The value of a flag, or nothing.
   std::optional<std::string> flag(const std::string& name) const;
+  // The value of a flag that must be given; `what` it is, for the ConfigError.
+  std::string required_flag(const std::string& name, std::string_view what) const;
   // A flag that takes no value: whether it is there (and not "=false"). Throws ConfigError when it has another value.
   bool has_bare(const std::string& name) const;
   // A flag that is true or false, `otherwise` where it is not given; bare it is true. Throws ConfigError when it is

@@ -47,31 +47,12 @@ std::vector<std::string> words_of(const CommandLine& line) {
   return words;
 }
 
-bool is_key(const std::string& word, std::string_view key) {
-  return word.size() > key.size() && word.starts_with(key) && word[key.size()] == '=';
-}
-
-// The last value given for a key; nothing where none is.
-std::optional<std::string> said(const CommandLine& line, std::string_view key) {
-  std::optional<std::string> out;
-  for (const std::string& word : line.config) {
-    if (is_key(word, key)) out = word.substr(key.size() + 1);
-  }
-  return out;
-}
-
 DType save_dtype(const CommandLine& line, DType otherwise) {
   const std::optional<std::string> value = line.flag("save_dtype");
   if (!value) return otherwise;
   if (*value == "bfloat16") return DType::kBF16;
   if (*value == "float32") return DType::kF32;
   throw ConfigError(fmt::format("{}: --save_dtype={}: float32 or bfloat16", line.command, *value));
-}
-
-std::string required_flag(const CommandLine& line, const std::string& name, std::string_view what) {
-  const std::string value = line.flag(name).value_or("");
-  if (value.empty()) throw ConfigError(fmt::format("{}: --{}: {}", line.command, name, what));
-  return value;
 }
 
 // The modules for prediction that are converted: those the folder holds, unless the user says how many.
@@ -172,10 +153,10 @@ int run_script(const CommandLine& line, const Environment& environment, bool sca
                     line.command, word));
   }
   check_accepted_flags(line);
-  const std::string size = required_flag(line, "model_size", "the model's name, or auto for the folder's config.json");
+  const std::string size = line.required_flag("model_size", "the model's name, or auto for the folder's config.json");
   Job job{.command = line.command,
-          .from = required_flag(line, "base_model_path", "the folder to read is not given"),
-          .to = required_flag(line, "maxtext_model_path", "the folder to write is not given"),
+          .from = line.required_flag("base_model_path", "the folder to read"),
+          .to = line.required_flag("maxtext_model_path", "the folder to write"),
           .config = {},
           .options = conversion_options(line),
           .dtype = save_dtype(line, DType::kBF16),
@@ -200,11 +181,11 @@ int run_script(const CommandLine& line, const Environment& environment, bool sca
 int run_to_maxtext(const CommandLine& line, const Environment& environment) {
   line.refuse_words();
   check_accepted_flags(line);
-  const std::string model = said(line, "model_name").value_or("");
-  const std::string folder = said(line, "load_parameters_path").value_or(released_folder(model));
+  const std::string model = line.key("model_name").value_or("");
+  const std::string folder = line.key("load_parameters_path").value_or(released_folder(model));
   Job job{.command = line.command,
           .from = line.flag("hf_model_path").value_or(folder),
-          .to = said(line, "base_output_directory").value_or(""),
+          .to = line.key("base_output_directory").value_or(""),
           .config = {},
           .options = conversion_options(line),
           .dtype = save_dtype(line, DType::kBF16)};
@@ -212,7 +193,7 @@ int run_to_maxtext(const CommandLine& line, const Environment& environment) {
   if (job.to.empty()) throw ConfigError("to_maxtext: base_output_directory=FOLDER is needed: OUT/0/items is written");
   require_other_place(job.from, job.to);
   resolve(job, words_of(line), environment);
-  choose_modules(job, said(line, "mtp_num_layers").has_value());
+  choose_modules(job, line.key("mtp_num_layers").has_value());
   return write_maxtext(job);
 }
 
@@ -227,8 +208,8 @@ int run_to_hugging_face(const CommandLine& line, const Environment& environment)
   line.refuse_words();
   check_accepted_flags(line);
   Job job{.command = line.command,
-          .from = said(line, "load_parameters_path").value_or(""),
-          .to = said(line, "base_output_directory").value_or(""),
+          .from = line.key("load_parameters_path").value_or(""),
+          .to = line.key("base_output_directory").value_or(""),
           .config = {},
           .options = conversion_options(line)};
   if (job.from.empty())
@@ -236,7 +217,7 @@ int run_to_hugging_face(const CommandLine& line, const Environment& environment)
   if (job.to.empty()) throw ConfigError("to_huggingface: base_output_directory=FOLDER is needed: the folder to write");
   require_other_place(job.from, job.to);
   resolve(job, words_of(line), environment);
-  choose_modules(job, said(line, "mtp_num_layers").has_value());
+  choose_modules(job, line.key("mtp_num_layers").has_value());
   job.dtype = save_dtype(line, stored_dtype(job.from).value_or(job.dtype));
   std::string home = line.flag("hf_model_path").value_or(job.from);
   home = find_in_hub("--hf_model_path", home, HubKind::kModel, environment);

@@ -66,23 +66,14 @@ std::string weights_in(const std::string& path) {
   return path;
 }
 
-// The last value given for a key; empty where none is.
-std::string said(const std::vector<std::string>& words, std::string_view key) {
-  std::string out;
-  for (const std::string& word : words) {
-    if (word.starts_with(key) && word.size() > key.size() && word[key.size()] == '=') out = word.substr(key.size() + 1);
-  }
-  return out;
-}
-
 // The folder of the run that the configuration names. Where the words alone name it nothing is resolved:
 // model_name=auto has no folder to read yet.
-Config named_run(const std::vector<std::string>& words, const Environment& environment) {
+Config named_run(const CommandLine& line, const Environment& environment) {
   Config out;
-  const std::string base = said(words, "base_output_directory"), name = said(words, "run_name");
+  const std::string base = line.key("base_output_directory").value_or(""), name = line.key("run_name").value_or("");
   if (!base.empty() && !name.empty()) out.run_directory = join_path(base, name);
   if (!out.run_directory.empty() && weights_in(out.run_directory) != out.run_directory) return out;
-  return resolve_config(words, environment, {.needs_data = false}).config;
+  return resolve_config(line.config, environment, {.needs_data = false}).config;
 }
 
 // The words with load_parameters_path as weights_in() has it. Where they do not give the key the newest step of the
@@ -90,9 +81,9 @@ Config named_run(const std::vector<std::string>& words, const Environment& envir
 std::vector<std::string> words_with_weights(const CommandLine& line, const Environment& environment) {
   constexpr std::string_view kKey = "load_parameters_path";
   std::vector<std::string> words = line.config;
-  std::string weights = said(words, kKey);
+  std::string weights = line.key(kKey).value_or("");
   if (weights.empty()) {
-    const Config config = named_run(words, environment);
+    const Config config = named_run(line, environment);
     if (!config.load_full_state_path.empty()) {
       throw ConfigError("load_full_state_path: decode takes weights alone; give the folder as load_parameters_path");
     }

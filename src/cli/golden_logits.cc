@@ -57,12 +57,6 @@ std::string one_of(const CommandLine& line, const std::string& flag, const std::
   throw ConfigError(fmt::format("{}: --{}={}: one of {}", line.command, flag, value, fmt::join(choices, ", ")));
 }
 
-std::string required(const CommandLine& line, const std::string& flag, const char* example) {
-  std::string value = line.flag(flag).value_or("");
-  if (value.empty()) throw ConfigError(fmt::format("{}: --{} is missing: {}", line.command, flag, example));
-  return value;
-}
-
 }  // namespace
 
 int make_golden_logits(const GoldenLogitsJob& job, const Environment& environment) {
@@ -96,9 +90,9 @@ int run_generate_golden_logits(const CommandLine& line, const Environment& envir
                                   line.words.empty() ? line.config[0] : line.words[0]));
   }
   GoldenLogitsJob job{.command = line.command};
-  job.model = required(line, "model_id", "a Hugging Face folder, or a name in the Hub's cache");
-  job.output = required(line, "output_path", "the file to write, one JSON object a line");
-  job.prompts = required(line, "prompts", "'I love to;Today is a;What is the'");
+  job.model = line.required_flag("model_id", "a Hugging Face folder, or a name in the Hub's cache");
+  job.output = line.required_flag("output_path", "the file to write, one JSON object a line");
+  job.prompts = line.required_flag("prompts", "'I love to;Today is a;What is the'");
   job.weights = line.flag("hf_model_path").value_or("");
   job.load_dtype = one_of(line, "hf_load_dtype", {"float32", "bfloat16", "auto"});
   job.format = one_of(line, "output_format", {"json", "pickle"});

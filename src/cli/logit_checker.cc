@@ -54,9 +54,9 @@ void check_type(const CommandLine& line) {
 Config config_of(const CommandLine& line, bool runs_hf, const Environment& environment) {
   std::vector<std::string> words = line.config;
   const std::string folder = line.flag("hf_model_path").value_or("");
-  const bool named = std::ranges::any_of(words, [](const auto& w) { return w.starts_with("load_parameters_path="); });
   // Beside --run_hf_model it is Hugging Face's model.
-  if (!named && !runs_hf && !folder.empty()) words.push_back("load_parameters_path=" + folder);
+  if (!line.key("load_parameters_path") && !runs_hf && !folder.empty())
+    words.push_back("load_parameters_path=" + folder);
   Config config = command_config(words, environment, {.needs_data = false, .found_hardware = default_hardware()});
   if (config.load_parameters_path.empty()) {
     throw ConfigError(fmt::format("{}: load_parameters_path is missing: the checkpoint to check", line.command));

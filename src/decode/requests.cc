@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/json_text.h"
@@ -73,23 +72,17 @@ void check_ids(const Request& request, const std::vector<int32_t>& ids, const Co
 
 std::vector<Request> read_requests(const std::string& path) {
   if (file_store(path).kind(path) != PathKind::kFile) throw ConfigError("--prompts: no such file: " + path);
-  std::istringstream in(file_store(path).read(path));
   std::vector<Request> out;
-  int64_t number = 0;
-  for (std::string line; std::getline(in, line);) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    auto wrong = [&](std::string_view what) { return FormatError(path, fmt::format("line {}: {}", number, what)); };
-    if (find_deep_json(line) != std::string::npos) throw wrong(kDeepJson);
+  for_each_json_line(path, file_store(path).read(path), [&](int64_t number, std::string_view line) {
     try {
       out.push_back(request_of(json::parse(line)));
     } catch (const json::exception& e) {
-      throw wrong(e.what());
+      throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
     } catch (const std::invalid_argument& e) {
-      throw wrong(e.what());
+      throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
     }
     out.back().where = fmt::format("{}, line {}", path, number);
-  }
+  });
   if (out.empty()) throw FormatError(path, "there are no prompts");
   return out;
 }

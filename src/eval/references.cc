@@ -70,16 +70,7 @@ constexpr std::string_view kBatch = "batch.";
 template <class F>
 void for_each_line(const std::string& path, F f) {
   const Waiting waiting("reading " + path);
-  const std::string content = file_store(path).read(path);
-  const std::string_view text = content;
-  int64_t number = 0;
-  for (size_t begin = 0, end = 0; begin < text.size(); begin = end + 1) {
-    ++number;
-    end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = text.substr(begin, end - begin);
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    if (find_deep_json(line) != std::string::npos)
-      throw FormatError(path, fmt::format("line {}: {}", number, kDeepJson));
+  for_each_json_line(path, file_store(path).read(path), [&](int64_t number, std::string_view line) {
     try {
       f(number, line);
     } catch (const json::out_of_range& e) {
@@ -89,7 +80,7 @@ void for_each_line(const std::string& path, F f) {
     } catch (const NoMatrix& e) {
       throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
     }
-  }
+  });
 }
 
 // A list of ids of tokens as they stand: none is cut to fewer bits.

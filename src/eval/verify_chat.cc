@@ -131,7 +131,12 @@ void compare_line(Comparison& comparison, const ChatFormat& format, const Tokeni
 // tools.jsonl: what stands before and behind the description of tools, and how that begins and ends.
 void compare_tools(Comparison& comparison, const ChatFormat& format, const ChatLine& line) {
   const auto part = [&](const char* key) { return line.row.at(key).get<std::string>(); };
-  const std::string text = format.text(line.messages, line.options);
+  std::string text;
+  try {
+    text = format.text(line.messages, line.options);
+  } catch (const FormatError& e) {
+    return comparison.fail(fmt::format("{}: {}", line.where, e.what()));
+  }
   const std::string head = part("before") + part("block_begins"), tail = part("block_ends") + part("after");
   if (!text.starts_with(head)) comparison.fail(fmt::format("{}: {}", line.where, difference(text, head)));
   if (!text.ends_with(tail)) comparison.fail(fmt::format("{}: does not end with block_ends and after", line.where));

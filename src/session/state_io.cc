@@ -131,29 +131,33 @@ std::vector<size_t> load_parameters(const Session& session, const Config& config
   return out;
 }
 
-State make_state(const Session& session, const Config& config, const StateSpec& spec) {
+namespace {
+
+// A state with the parameters of load_parameters_path; `missing` gets the names of those that the folder lacks.
+State loaded(const Session& session, const Config& config, const StateSpec& spec, std::set<std::string>& missing) {
   State state(spec);
-  StateChoice drawn = every_entry;
-  std::set<std::string> missing;
-  if (!config.load_parameters_path.empty()) {
-    for (size_t i : load_parameters(session, config, config.load_parameters_path, spec, state)) {
-      missing.insert(spec.entries[i].name);
-    }
-    drawn = [&](const StateEntry& entry) { return !entry.is_parameter() || missing.contains(entry.name); };
+  for (size_t i : load_parameters(session, config, config.load_parameters_path, spec, state)) {
+    missing.insert(spec.entries[i].name);
   }
+  return state;
+}
+
+}  // namespace
+
+State make_state(const Session& session, const Config& config, const StateSpec& spec) {
+  const bool fresh = config.load_parameters_path.empty();
+  std::set<std::string> missing;
+  State state = fresh ? State(spec) : loaded(session, config, spec, missing);
+  auto drawn = [&](const StateEntry& e) { return fresh || !e.is_parameter() || missing.contains(e.name); };
   draw(session, config, spec, drawn, state);
   return state;
 }
 
 State make_parameters(const Session& session, const Config& config, const StateSpec& spec) {
-  State state(spec);
   std::set<std::string> missing;
-  for (size_t i : load_parameters(session, config, config.load_parameters_path, spec, state)) {
-    missing.insert(spec.entries[i].name);
-  }
-  if (missing.empty()) return state;
-  draw(
-      session, config, spec, [&](const StateEntry& entry) { return missing.contains(entry.name); }, state);
+  State state = loaded(session, config, spec, missing);
+  auto drawn = [&](const StateEntry& e) { return missing.contains(e.name); };
+  if (!missing.empty()) draw(session, config, spec, drawn, state);
   return state;
 }
 

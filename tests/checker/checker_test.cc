@@ -21,17 +21,6 @@ using testing::HasSubstr;
 
 const std::string kV2 = "tests/data/deepseek_v2";
 
-struct Outcome {
-  int exit_code = 0;
-  std::string out, err;
-};
-
-Outcome run(const Words& words) {
-  Process process(words);
-  const int code = process.wait();
-  return {code, process.out(), process.err()};
-}
-
 // The checker on a model with the golden logits of tests/data, in float32.
 Outcome check(const std::string& weights, const std::string& golden, const Words& more) {
   Words words = {"forward_pass_logit_checker",    "model_name=auto", "load_parameters_path=" + weights,

@@ -17,11 +17,6 @@ using testing::HasSubstr;
 
 const std::string kModel = "--model-id=tests/data/deepseek_v2/hf";
 
-struct Outcome {
-  int exit_code = 0;
-  std::string out, err;
-};
-
 // With a Python that is a shell script of these lines.
 Outcome golden(const Words& flags, const std::string& lines) {
   const TemporaryFolder folder;
@@ -30,10 +25,9 @@ Outcome golden(const Words& flags, const std::string& lines) {
   ::setenv("PYTHON", python.c_str(), 1);
   Words words = {"generate_hf_golden_logits"};
   words.insert(words.end(), flags.begin(), flags.end());
-  Process process(words);
-  const int code = process.wait();
+  Outcome outcome = run(words);
   ::unsetenv("PYTHON");
-  return {code, process.out(), process.err()};
+  return outcome;
 }
 
 const std::string kPrintWords = "for word; do echo \"$word\"; done\n";

@@ -20,17 +20,6 @@ using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
 
-struct Outcome {
-  int exit_code = 0;
-  std::string out, err;
-};
-
-Outcome run(const Words& words) {
-  Process process(words);
-  const int code = process.wait();
-  return {code, process.out(), process.err()};
-}
-
 void expect_done(const Words& words) {
   const Outcome outcome = run(words);
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;

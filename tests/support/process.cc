@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -87,6 +88,19 @@ void Process::wait_for_lines(int64_t count) {
 int64_t Process::lines() const {
   const std::string text = out();
   return std::count(text.begin(), text.end(), '\n');
+}
+
+std::vector<std::string> Outcome::lines() const {
+  std::vector<std::string> result;
+  std::istringstream in(out);
+  for (std::string line; std::getline(in, line);) result.push_back(line);
+  return result;
+}
+
+Outcome run(const Words& args) {
+  Process process(args);
+  const int code = process.wait();
+  return {.exit_code = code, .out = process.out(), .err = process.err()};
 }
 
 }  // namespace fathom

@@ -45,4 +45,14 @@ class Process {
   int exit_code_ = -1;
 };
 
+// What a finished run gave.
+struct Outcome {
+  int exit_code = 0;
+  std::string out, err;
+  std::vector<std::string> lines() const;  // of stdout
+};
+
+// `fathom args...`, to its end.
+Outcome run(const Words& args);
+
 }  // namespace fathom

@@ -22,18 +22,7 @@ Words train_words(const Words& keys) {
 
 }  // namespace
 
-std::vector<std::string> Outcome::lines() const {
-  std::vector<std::string> result;
-  std::istringstream in(out);
-  for (std::string line; std::getline(in, line);) result.push_back(line);
-  return result;
-}
-
-Outcome train(const Words& keys) {
-  Process process(train_words(keys));
-  int code = process.wait();
-  return {.exit_code = code, .out = process.out(), .err = process.err()};
-}
+Outcome train(const Words& keys) { return run(train_words(keys)); }
 
 std::string compile_cache() {
   return (std::filesystem::path(program_under_test()).parent_path() / "compile_cache_of_tests").string();

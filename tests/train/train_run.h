@@ -12,13 +12,6 @@
 
 namespace fathom {
 
-// What a finished run gave.
-struct Outcome {
-  int exit_code = 0;
-  std::string out, err;
-  std::vector<std::string> lines() const;  // of stdout
-};
-
 // `fathom train configs/base.yml keys...`, as it is.
 Outcome train(const Words& keys);
 
