@@ -297,6 +297,7 @@ struct Config {
   // --- Decoding.
   std::string prompt;
   int64_t max_prefill_predict_length = 0;
+  WeightQuantization quantize_weights = WeightQuantization::kNone;
   DecodeStrategy decode_sampling_strategy = DecodeStrategy::kGreedy;
   double decode_sampling_temperature = 1;
   int64_t decode_sampling_top_k = 0;

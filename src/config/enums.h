@@ -43,6 +43,7 @@ enum class WsdDecayStyle : uint8_t { kLinear, kCosine };
 // files named by hf_path and hf_train_files.
 enum class DatasetType : uint8_t { kSynthetic, kFiles, kHf, kTfds };
 enum class DecodeStrategy : uint8_t { kGreedy, kWeighted, kNucleus, kTopk, kComposite };
+enum class WeightQuantization : uint8_t { kNone, kInt8 };
 
 std::span<const std::string_view> enum_names(DefaultsKind);
 std::span<const std::string_view> enum_names(Hardware);
@@ -63,6 +64,7 @@ std::span<const std::string_view> enum_names(LrScheduleType);
 std::span<const std::string_view> enum_names(WsdDecayStyle);
 std::span<const std::string_view> enum_names(DatasetType);
 std::span<const std::string_view> enum_names(DecodeStrategy);
+std::span<const std::string_view> enum_names(WeightQuantization);
 
 // The spelling of one value.
 template <class E>

@@ -115,6 +115,8 @@ const std::vector<Case> kCases = {
     {"V32InPieces", "deepseek_v32", {}, 16},
     {"V32InPiecesThatTheIndexerKeepsAllOf", "deepseek_v32", {"scan_layers=false"}, 7},
     {"V32Flash", "deepseek_v32", {"attention=flash"}, 0},
+    {"V2InEightBits", "deepseek_v2", {"quantize_weights=int8"}, 0},
+    {"V3InEightBits", "deepseek_v3", {"quantize_weights=int8", "scan_layers=false"}, 16},
 };
 
 class GreedyDecoding : public testing::TestWithParam<Case> {};

@@ -5,12 +5,13 @@
 // whatever T is. Attributes are i64, or f64 where the call says so. Results do not depend on the number of threads.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 namespace fathom::abi {
 
 // Part of the key of the compile cache: raise it when the meaning of any call below changes.
-inline constexpr int kVersion = 4;
+inline constexpr int kVersion = 5;
 
 // Product of rows that are sorted by group with their group's matrix; the groups lie one after another. The group sizes
 // sum to at most m, and the rows of y behind the last group are zeros; sizes that sum to more, or a negative one, are
@@ -27,6 +28,34 @@ inline constexpr std::string_view kTransposed = "transposed";
 //   operands: a T[m, n], b T[m, k], group_sizes s32[e], layer s32 (which of the l), stack T[l, e, n, k]
 //   result:   the stack, in its memory
 inline constexpr std::string_view kGroupedOuter = "fathom_grouped_outer";
+
+// Products of few rows, each with the matrix that it names. A matrix is read once for all of its rows, from where it
+// lies. Only the rows first .. first + count - 1 of each matrix take part; n is count.
+//   operands:   x T[r, k or n], stack W[l, e, m, k], which s32[r] (each in [0, e)), layer s32 (which of the l)
+//   result:     y U[r, n or k], U f32 or bf16
+//   attributes: transposed as above; first; count
+// W is f32 or bf16; where T is bf16 and W f32, the weights are rounded to bf16 first.
+inline constexpr std::string_view kGemv = "fathom_gemv";
+inline constexpr std::string_view kFirst = "first";
+inline constexpr std::string_view kCount = "count";
+
+// The same with weights of 8 bits, each group of kScaleGroup along k (the last may be smaller) with a scale.
+//   operands:   x T[r, k or n], stack s8[l, e, m, k], scales f32[l, e, m, groups], which s32[r], layer s32
+inline constexpr std::string_view kGemvInt8 = "fathom_gemv_int8";
+inline constexpr int64_t kScaleGroup = 128;
+
+// Attention of few queries over the latents of a cache: softmax over the visible keys t of
+// q . kv[t] + q_rotated . rotated[t], times kv. The scale is in q; of a query that sees no key the result is zeros.
+//   operands: q T[b, s, h, c], q_rotated T[b, s, h, w], stacks kv T[l, b, t, c] and rotated T[l, b, t, w],
+//             visible i1[b, s, t], layer s32
+//   result:   out T[b, s, h, c]
+inline constexpr std::string_view kLatentAttention = "fathom_latent_attention";
+
+// Some neighbouring rows of one layer of a stack, from a place of its own for each b; what lies beyond t is an error of
+// the call.
+//   operands: rows T[b, s, c], place s32[b], layer s32, stack T[l, b, t, c]
+//   result:   the stack, in its memory
+inline constexpr std::string_view kPutRows = "fathom_put_rows";
 
 // The score of a key that a query does not see, wherever attention is computed; MaxText's number. Finite: a row whose
 // first keys are all masked must not make NaN. What it has summed up by then is multiplied by

@@ -119,7 +119,7 @@ Value logits_head(const ModelConfig& m, Value logits_weight, Value x) {
   if (m.logits_dot_in_float32) x = convert(x, DType::kF32);
   // Sums are float32 in any case: asked for float32 logits, there is no need to round them in between.
   DType out = m.logits_in_float32 ? DType::kF32 : x.dtype();
-  return shard_activation(dot(x, convert(logits_weight, x.dtype()), "d", {.out = out}));
+  return shard_activation(linear(x, logits_weight, "d", out));
 }
 
 ModelOut decoder(const ModelConfig& m, const Weights& w, const ModelInputs& in, const ModelOptions& options) {

@@ -25,7 +25,7 @@ Built build(const ModelConfig& m, int64_t batch, int64_t length, const ModelOpti
   for (const ParamArray& a : b.arrays) b.weights.push_back(b.graph->arg(a.name, a.type));
   TensorType ids{DType::kS32, Shape{{"b", batch}, {"s", length}}};
   ModelInputs in{b.graph->arg("tokens", ids), b.graph->arg("positions", ids), b.graph->arg("segments", ids)};
-  b.out = decoder(m, Weights(m, b.table, b.arrays, b.weights), in, options);
+  b.out = decoder(m, Weights(m, b.table, b.arrays, stored(b.weights)), in, options);
   return b;
 }
 
@@ -50,7 +50,7 @@ TEST(Weights, RefusesAWeightOfAnotherShape) {
   std::vector<Value> values;
   for (const ParamArray& a : arrays) values.push_back(g.arg(a.name, a.type));
   values[1] = g.arg("other", {DType::kF32, Shape{{"d", 31}}});
-  EXPECT_THAT([&] { Weights(m, table, arrays, values); },
+  EXPECT_THAT([&] { Weights(m, table, arrays, stored(values)); },
               ::testing::ThrowsMessage<GraphError>(HasSubstr("decoder.dense_layers.pre_norm")));
 }
 
@@ -62,7 +62,7 @@ TEST(Weights, RefuseARowThatNoMemberIsFor) {
   std::vector<ParamArray> arrays = param_arrays(m, table);
   std::vector<Value> values;
   for (const ParamArray& a : arrays) values.push_back(g.arg(a.name, a.type));
-  EXPECT_THAT([&] { Weights(m, table, arrays, values); },
+  EXPECT_THAT([&] { Weights(m, table, arrays, stored(values)); },
               ::testing::ThrowsMessage<GraphError>(HasSubstr("no weight named decoder.enorm")));
 }
 

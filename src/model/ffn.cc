@@ -6,6 +6,7 @@
 #include "fused/expert_output.h"
 #include "fused/gated_silu.h"
 #include "fused/gathered_experts.h"
+#include "fused/gemv.h"
 #include "fused/grouped_matmul.h"
 #include "fused/moe_permute.h"
 #include "fused/routed_experts.h"
@@ -124,6 +125,14 @@ Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const 
   return split_axis(y, "tok", {x.shape()[0], x.shape()[1]});
 }
 
+// Of few tokens each choice by itself: only the matrices of chosen experts are read.
+Value indexed_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
+  Value rows = broadcast(x, Shape{x.shape()[0], x.shape()[1], r.experts.shape()[2], x.shape()[2]});  // [b s k d]
+  Value gate = indexed_gemv(rows, w.w_gate, r.experts), up = indexed_gemv(rows, w.w_up, r.experts);  // [b s k f]
+  Value made = indexed_gemv(gated_silu(gate, up, m.activations_in_float32), w.w_down, r.experts);    // [b s k d]
+  return convert(reduce_sum(convert(made, DType::kF32) * r.weights, "k"), x.dtype());
+}
+
 // The first choices of each expert in each row, side by side; the later ones are dropped, and the weights of a token's
 // other experts stay as they are.
 Value capped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r, const KeptChoices& choices) {
@@ -144,12 +153,14 @@ enum class ExpertForm {
   kDense,      // every expert on every token
   kGathered,   // the same where the mesh splits the matrices' model dimension: gathered some experts at a time
   kGrouped,    // tokens sorted by expert
+  kIndexed,    // each choice by itself: few tokens
   kExchanged,  // the same on a mesh, where tokens travel to the devices of their experts
   kCapped,     // each expert on so many of a row's tokens and no more
 };
 
 // `on_mesh`: the matrices, where there is a mesh.
 ExpertForm expert_form(const ModelConfig& m, Value x, const std::optional<ExpertMatrices>& on_mesh) {
+  if (m.few_tokens && !on_mesh && x.size("b") * x.size("s") <= kFewRows) return ExpertForm::kIndexed;
   if (m.grouped) return on_mesh ? ExpertForm::kExchanged : ExpertForm::kGrouped;
   if (m.drops_tokens()) return ExpertForm::kCapped;
   const bool gathers = on_mesh && can_gather_experts(*x.graph().partition, x.shape(), *on_mesh);
@@ -179,6 +190,8 @@ RoutedSum routed_sum(const ModelConfig& m, const MlpWeights& w, Value x, const R
       return {tag(gathered_experts(x, weights_of_all(m, r), *on_mesh, options), "moe_mlpwo"), {}};
     case ExpertForm::kGrouped:
       return {grouped_experts(m, w, x, r), {}};
+    case ExpertForm::kIndexed:
+      return {indexed_experts(m, w, x, r), {}};
     case ExpertForm::kExchanged:
       return {tag(routed_experts({x, r.experts, r.weights}, *on_mesh, options), "moe_mlpwo"), {}};
     case ExpertForm::kCapped:

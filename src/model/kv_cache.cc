@@ -4,9 +4,10 @@
 
 #include <algorithm>
 
+#include "fused/gemv.h"
+#include "fused/latent_attention.h"
 #include "fused/rms_norm.h"
 #include "graph/region_ops.h"
-#include "kernels/abi.h"
 #include "model/indexer.h"
 #include "nn/linear.h"
 #include "nn/sparse_attention.h"
@@ -30,76 +31,75 @@ std::vector<Leaf> leaves(const ModelConfig& m, const CacheShape& shape) {
   return out;
 }
 
-// One layer's, in the order of the leaves.
+// One layer's: the stacks of all layers, in the order of the leaves, and which layer it is.
 struct LayerCache {
-  Value kv, rotated, index;
+  std::vector<Value> stacks;  // [l b t ..]
+  Value layer;                // s32
 
-  explicit LayerCache(std::span<const Value> v) : kv(v[0]), rotated(v[1]), index(v.size() > 2 ? v[2] : Value()) {}
-  std::vector<Value> values() const {
-    return index ? std::vector<Value>{kv, rotated, index} : std::vector<Value>{kv, rotated};
-  }
+  enum Leaf : uint8_t { kKv, kRotated, kIndex };
+  bool has_index() const { return stacks.size() > kIndex; }
+  Value get(Leaf leaf) const { return dynamic_index(stacks[leaf], "l", layer); }  // [b t ..]
+  LatentStacks latents() const { return {stacks[kKv], stacks[kRotated], layer}; }
 };
 
 // ---- attention ----
 
 struct Tokens {
   CacheUse use = CacheUse::kStep;
-  Value place;   // of CachedInputs
+  Value place;   // of CachedInputs; 0 where that has none
   Value places;  // [b s] s32, of every token
+
+  // x [b s ..] at the tokens' places.
+  void put(LayerCache& cache, LayerCache::Leaf leaf, Value x) const {
+    cache.stacks[leaf] = put_rows(cache.stacks[leaf], cache.layer, x, place);
+  }
 };
 
-// x [b s ..] at the tokens' places of `cache` [b t ..].
-Value put(const Tokens& tokens, Value cache, Value x) {
-  x = rename(x, "s", "t");
-  if (tokens.use != CacheUse::kStep) return dynamic_update_slice(cache, x, "t", tokens.place);
-  if (x.size("b") == 1) return dynamic_update_slice(cache, x, "t", squeeze(tokens.place, "b"));
-  const Shape keys{cache.shape()[0], cache.shape()[1]};
-  Value own = equal(iota(x.graph(), DType::kS32, keys, "t"), broadcast(tokens.place, keys));
-  return select(broadcast(own, cache.shape()), broadcast(squeeze(x, "t"), cache.shape()), cache);
+// [b s t]: of `length` keys those that are not after the query.
+Value keys_before(const Tokens& tokens, int64_t length) {
+  const Shape& p = tokens.places.shape();
+  const Shape all{p[0], p[1], {"t", length}};
+  return less_equal(iota(tokens.places.graph(), DType::kS32, all, "t"), broadcast(tokens.places, all));
 }
 
-// [b s t]: the keys that are not after the query.
-Value keys_before(const Tokens& tokens, Value cache) {
-  const Shape& p = tokens.places.shape();
-  const Shape all{p[0], p[1], {"t", cache.size("t")}};
-  return less_equal(iota(cache.graph(), DType::kS32, all, "t"), broadcast(tokens.places, all));
+// The keys' half, or the values' half, of the expansion of latents, for the few rows of a step.
+Value expanded(const ModelConfig& m, const MlaWeights& w, Value x, std::string_view summed, bool values) {
+  const WeightPart part = values ? WeightPart{m.nope, m.value_dim} : WeightPart{0, m.nope};
+  if (takes_gemv(x, w.wkv_b, summed)) return gemv(x, w.wkv_b, summed, part);
+  return dot(x, convert(slice(w.wkv_b, "nu", part.first, part.first + part.count), x.dtype()), summed);
 }
 
 // Attention over the latents: with k = Wk kv and v = Wv kv the scores of a head are q . (Wk kv) = (q Wk) . kv, and its
 // output is Wv (sum of weight x kv). Gives [b s h u].
 Value over_latents(const ModelConfig& m, const MlaWeights& w, Value q, const LayerCache& cache, Value visible) {
-  auto expansion = split(convert(w.wkv_b, q.dtype()), "nu", {m.nope, m.value_dim});
   auto heads = split(q, "w", {m.nope, m.rope_dim});
-  Value latent = dot(rename(heads[0], "w", "nu"), expansion[0], "nu");
-  Value scores =
-      dot(latent, cache.kv, "c", {.out = DType::kF32}) + dot(heads[1], cache.rotated, "w", {.out = DType::kF32});
-  scores = select(broadcast(visible, scores.shape()), scores, abi::kMasked);
-  Value weights = convert(softmax(scores, "t"), q.dtype());
-  return rename(dot(dot(weights, cache.kv, "t"), expansion[1], "c"), "nu", "u");
+  Value latent = transpose(expanded(m, w, rename(heads[0], "w", "nu"), "nu", false), "b s h c");
+  Value out = latent_attention(latent, heads[1], cache.latents(), visible);
+  return rename(expanded(m, w, out, "c", true), "nu", "u");
 }
 
 Value over_cache(const LayerContext& c, const MlaWeights& w, const Tokens& tokens, const Attended& own,
                  const LayerCache& cache) {
-  Value visible = keys_before(tokens, cache.kv);
+  Value visible = keys_before(tokens, cache.stacks[0].size("t"));
   if (own.index) {
     IndexerInputs index = *own.index;
-    index.k = cache.index;
+    index.k = cache.get(LayerCache::kIndex);
     visible = choice_of(indexer_scores(index), visible, c.config.indexer_top_k);
   }
   if (tokens.use == CacheUse::kStep) return over_latents(c.config, w, own.queries.q, cache, visible);
-  auto as_tokens = [](Value x) { return rename(x, "t", "s"); };
-  auto [k, v] = mla_keys_values(c, w, {as_tokens(cache.kv), as_tokens(cache.rotated)});
+  auto as_tokens = [&](LayerCache::Leaf leaf) { return rename(cache.get(leaf), "t", "s"); };
+  auto [k, v] = mla_keys_values(c, w, {as_tokens(LayerCache::kKv), as_tokens(LayerCache::kRotated)});
   return plain_attention({own.queries.q, k, v, {}}, visible);
 }
 
 MlaOut cached_mla(const LayerContext& c, const MlaWeights& w, const Tokens& tokens, Value x, LayerCache& cache) {
   Scope scope(x.graph(), "mla");
   Attended own{.queries = mla_queries(c, w, x), .latent = mla_latent(c, w, x), .index = {}};
-  cache.kv = put(tokens, cache.kv, own.latent.kv);
-  cache.rotated = put(tokens, cache.rotated, own.latent.rotated);
-  if (cache.index) {
+  tokens.put(cache, LayerCache::kKv, own.latent.kv);
+  tokens.put(cache, LayerCache::kRotated, own.latent.rotated);
+  if (cache.has_index()) {
     own.index = indexer_inputs(c, w.indexer, own.queries.latent, x);
-    cache.index = put(tokens, cache.index, rename(own.index->k, "t", "s"));
+    tokens.put(cache, LayerCache::kIndex, rename(own.index->k, "t", "s"));
   }
   if (tokens.use == CacheUse::kFirst) {
     if (!indexer_chooses(c.config, x.size("s"))) own.index.reset();
@@ -118,18 +118,13 @@ Value scan_stack(const LayerStack& stack, Value x, std::span<Value> cache, const
   std::vector<Value> init{x};
   init.insert(init.end(), cache.begin(), cache.end());
   auto body = [&](Value i, std::span<const Value> carry, std::span<const Value> slices) {
-    std::vector<Value> own;
-    for (Value all : carry.subspan(1)) own.push_back(dynamic_index(all, "l", i));
-    LayerCache of_layer(own);
-    ScanBody out{.carry = {layer(stack.bind(slices), carry[0], of_layer)}, .stack = {}};
-    own = of_layer.values();
-    for (size_t k = 0; k < own.size(); ++k) {
-      out.carry.push_back(dynamic_update_slice(carry[k + 1], expand(own[k], "l"), "l", i));
-    }
+    LayerCache own{.stacks = {carry.begin() + 1, carry.end()}, .layer = i};
+    ScanBody out{.carry = {layer(stack.bind(slices), carry[0], own)}, .stack = {}};
+    out.carry.insert(out.carry.end(), own.stacks.begin(), own.stacks.end());
     return out;
   };
   auto done = scan(x.graph(), {.axis = "l", .length = stack.count()}, init, stack.stacked(), body);
-  for (size_t k = 0; k < cache.size(); ++k) cache[k] = done.carry[k + 1];
+  std::copy(done.carry.begin() + 1, done.carry.end(), cache.begin());
   return done.carry[0];
 }
 
@@ -137,10 +132,11 @@ Value unroll_stack(const LayerStack& stack, Value x, std::span<Value> cache, con
   const size_t each = cache.size() / static_cast<size_t>(stack.count());
   for (int64_t i = 0; i < stack.count(); ++i) {
     Scope scope(x.graph(), std::to_string(i));
-    std::span<Value> own = cache.subspan(static_cast<size_t>(i) * each, each);
-    LayerCache of_layer(own);
-    x = layer(stack.layer(i), x, of_layer);
-    std::ranges::copy(of_layer.values(), own.begin());
+    std::span<Value> arrays = cache.subspan(static_cast<size_t>(i) * each, each);
+    LayerCache own{.stacks = {}, .layer = constant(x.graph(), 0, {DType::kS32, {}})};
+    for (Value array : arrays) own.stacks.push_back(expand(array, "l"));
+    x = layer(stack.layer(i), x, own);
+    for (size_t k = 0; k < each; ++k) arrays[k] = squeeze(own.stacks[k], "l");
   }
   return x;
 }
@@ -180,6 +176,7 @@ CachedOut cached_decoder(const ModelConfig& config, const Weights& w, CacheUse u
   Scope scope(g, "decoder");
   ModelConfig m = config;
   m.capacity_factor = 0;
+  m.few_tokens = use == CacheUse::kStep;
   Tokens tokens{.use = use, .place = in.place, .places = places_of(use, in)};
   if (use == CacheUse::kFirst) tokens.place = constant(g, 0, {DType::kS32, {}});
   const LayerContext context{m, rope_tables(tokens.places, m.rope), constant(g, 1, tokens.places.type())};

@@ -123,7 +123,7 @@ struct Staged {
       positions.push_back(static_cast<int32_t>(i) % static_cast<int32_t>(length));
     ModelInputs in{argument("tokens", ids, tokens), argument("positions", ids, positions),
                    argument("segments", ids, segments)};
-    return decoder(m, Weights(m, table, arrays, weights), in, options);
+    return decoder(m, Weights(m, table, arrays, stored(weights)), in, options);
   }
 
   std::vector<HostArray> results(std::vector<Value> values) {
@@ -292,7 +292,7 @@ TEST_P(Model, APackedDocumentGivesWhatItGivesAlone) {
     Shape ids{{"b", 1}, {"s", total}};
     ModelInputs in{staged.argument("tokens", ids, packed), staged.argument("positions", ids, positions),
                    staged.argument("segments", ids, segments)};
-    ModelOut out = decoder(m, Weights(m, staged.table, staged.arrays, staged.weights), in);
+    ModelOut out = decoder(m, Weights(m, staged.table, staged.arrays, stored(staged.weights)), in);
     Value real = slice(out.logits, "s", 0, total - 3);
     Value rows =
         squeeze(split_axis(real, "s", {{"row", golden->tensor("batch.tokens").sizes()[0]}, {"s", length}}), "b");

@@ -211,6 +211,10 @@ std::vector<Stack> stacks(const ModelConfig& c) {
   return out;
 }
 
+bool quantizable(const Param& row) {
+  return row.init == Init::kTruncatedFanIn && row.type.shape.rank() > 1 && !row.name.ends_with(".moe.router");
+}
+
 std::string peer_path(const Param& row) {
   std::string path = fmt::format(fmt::runtime(row.peer), fmt::arg("module", 1));
   std::replace(path.begin(), path.end(), '.', '/');

@@ -82,6 +82,10 @@ struct Param {
 // modules for prediction that of the first.
 std::string peer_path(const Param& row);
 
+// Whether quantize_weights acts on it: a matrix of which a token reads whole rows, each of `fan_in` numbers. Routers
+// and indexers stay as they are: their scores choose.
+bool quantizable(const Param& row);
+
 // All rows, in the order in which programs take them.
 std::vector<Param> param_table(const ModelConfig& config);
 

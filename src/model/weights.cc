@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "fused/dequantize.h"
+
 namespace fathom {
 namespace {
 
@@ -65,6 +67,10 @@ void fill(LayerWeights& weights, std::string_view name, Value value, const Shard
   if (name == "moe.experts.w_down") weights.moe.experts.down_split = *sharding;
 }
 
+Value whole(const StoredWeight& weight, const ParamArray& array) {
+  return weight.scales ? dequantize(weight.value, weight.scales, array.type.dtype) : weight.value;
+}
+
 }  // namespace
 
 Value* layer_slot(LayerWeights& weights, std::string_view name) {
@@ -76,14 +82,16 @@ Value* layer_slot(LayerWeights& weights, std::string_view name) {
 
 LayerWeights LayerStack::bind(std::span<const Value> slices) const {
   LayerWeights out;
-  for (size_t i = 0; i < names_.size(); ++i) {
-    fill(out, names_[i], slices[i], shardings_.empty() ? nullptr : &shardings_[i]);
+  for (const Member& m : members_) {
+    Value value = slices[m.at];
+    if (m.scaled) value = dequantize(value, slices[m.at + 1], m.dtype);
+    fill(out, m.name, value, m.sharding ? &*m.sharding : nullptr);
   }
   return out;
 }
 
 Weights::Weights(const ModelConfig& config, const std::vector<Param>& table, const std::vector<ParamArray>& arrays,
-                 std::span<const Value> values, std::span<const Sharding> shardings) {
+                 std::span<const StoredWeight> values) {
   if (values.size() != arrays.size()) {
     throw GraphError(fmt::format("{} weights for {} parameter arrays", values.size(), arrays.size()));
   }
@@ -94,30 +102,35 @@ Weights::Weights(const ModelConfig& config, const std::vector<Param>& table, con
   for (size_t i = 0; i < arrays.size(); ++i) {
     const ParamArray& array = arrays[i];
     const Param& row = table[array.row];
-    if (values[i].type() != array.type) {
-      throw GraphError(fmt::format("weight {} is {}, and must be {}", array.name, values[i].type().to_string(),
-                                   array.type.to_string()));
+    const TensorType held{values[i].scales ? DType::kS8 : array.type.dtype, array.type.shape};
+    if (values[i].value.type() != held) {
+      throw GraphError(fmt::format("weight {} is {}, and must be {}", array.name, values[i].value.type().to_string(),
+                                   held.to_string()));
     }
     if (row.stack) {
-      add_to_stack(row, array, values[i], shardings.empty() ? nullptr : &shardings[i]);
+      add_to_stack(row, array, values[i]);
     } else {
-      outside(*this, row.name) = values[i];
+      outside(*this, row.name) = whole(values[i], array);
     }
   }
 }
 
-void Weights::add_to_stack(const Param& row, const ParamArray& array, Value value, const Sharding* sharding) {
+void Weights::add_to_stack(const Param& row, const ParamArray& array, const StoredWeight& weight) {
   LayerStack& stack = stacks[*row.stack];
   std::string within = row.name.substr(stack.info().name.size() + 1);
   if (array.layer >= 0) {
-    fill(stack.layers_[static_cast<size_t>(array.layer)], within, value, sharding);
+    fill(stack.layers_[static_cast<size_t>(array.layer)], within, whole(weight, array), weight.sharding);
     return;
   }
-  stack.names_.push_back(std::move(within));
-  stack.stacked_.push_back(value);
-  if (sharding == nullptr) return;
-  const auto& dims = sharding->dims;  // the layer axis in front is never split
-  stack.shardings_.push_back({{dims.begin() + 1, dims.end()}});
+  LayerStack::Member member{.name = std::move(within), .at = stack.stacked_.size(), .dtype = array.type.dtype};
+  stack.stacked_.push_back(weight.value);
+  if (weight.scales) stack.stacked_.push_back(weight.scales);
+  member.scaled = static_cast<bool>(weight.scales);
+  // The layer axis in front is never split.
+  if (weight.sharding != nullptr) {
+    member.sharding = Sharding{{weight.sharding->dims.begin() + 1, weight.sharding->dims.end()}};
+  }
+  stack.members_.push_back(std::move(member));
 }
 
 }  // namespace fathom

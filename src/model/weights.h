@@ -1,7 +1,9 @@
 // The weights as typed structs of Values, filled by visiting the parameter table.
 #pragma once
 
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -45,13 +47,23 @@ struct LayerWeights {
   Value projection;                               // [d dd]
 };
 
+// What a program has of a parameter's array.
+struct StoredWeight {
+  Value value;
+  Value scales = {};                   // where the value is numbers of 8 bits (fused/dequantize.h)
+  const Sharding* sharding = nullptr;  // null on one device
+};
+
+// Values that are used as they are, on one device.
+inline std::vector<StoredWeight> stored(std::span<const Value> values) { return {values.begin(), values.end()}; }
+
 // The layers of one stack.
 class LayerStack {
  public:
   explicit LayerStack(Stack stack) : stack_(std::move(stack)) {}
   const Stack& info() const { return stack_; }
   int64_t count() const { return stack_.count; }
-  // The scanned form: one array a parameter, the layer axis "l" in front. Empty in the unscanned form.
+  // The scanned form: the arrays of its parameters, the layer axis "l" in front. Empty in the unscanned form.
   const std::vector<Value>& stacked() const { return stacked_; }
   // One layer's weights from the slices of stacked(), in its order.
   LayerWeights bind(std::span<const Value> slices) const;
@@ -60,10 +72,18 @@ class LayerStack {
 
  private:
   friend struct Weights;
+  // A parameter of the scanned form.
+  struct Member {
+    std::string name;           // within the layer: "mla.wq_a"
+    size_t at = 0;              // in stacked_; its scales, if it has any, come next
+    DType dtype = DType::kF32;  // that it is used as
+    bool scaled = false;
+    std::optional<Sharding> sharding;  // of one layer's part; nothing on one device
+  };
+
   Stack stack_;
-  std::vector<std::string> names_;  // of stacked_, within the layer: "mla.wq_a"
+  std::vector<Member> members_;
   std::vector<Value> stacked_;
-  std::vector<Sharding> shardings_;  // of one layer's part of stacked_; empty on one device
   std::vector<LayerWeights> layers_;
 };
 
@@ -73,13 +93,13 @@ struct Weights {
   Value logits;                    // [v d]
   std::vector<LayerStack> stacks;  // in the order in which a token passes them
 
-  // `values`: one for each of `arrays`, in their order and of their types; `shardings`, if there are any, say how each
-  // is split. Throws GraphError for a row that no member is for.
+  // `values`: one for each of `arrays`, in their order and of their types. Throws GraphError for a row that no member
+  // is for.
   Weights(const ModelConfig& config, const std::vector<Param>& table, const std::vector<ParamArray>& arrays,
-          std::span<const Value> values, std::span<const Sharding> shardings = {});
+          std::span<const StoredWeight> values);
 
  private:
-  void add_to_stack(const Param& row, const ParamArray& array, Value value, const Sharding* sharding);
+  void add_to_stack(const Param& row, const ParamArray& array, const StoredWeight& weight);
 };
 
 // The member of a layer's weights that a row fills, by the row's name within the layer ("mla.wq_a"); null for an

@@ -72,13 +72,13 @@ ModelInputs model_inputs(const BatchFields<Value>& batch) {
 }
 
 Weights make_weights(const StateSpec& spec, std::span<const Value> state) {
-  std::vector<Value> values;
-  std::vector<Sharding> shardings;
+  std::vector<StoredWeight> values;
   for (size_t i : spec.parameters()) {
-    values.push_back(state[i]);
-    if (spec.partition) shardings.push_back(spec.entries[i].sharding);
+    StoredWeight& weight = values.emplace_back(StoredWeight{.value = state[i]});
+    if (spec.entries[i].is_int8()) weight.scales = state[spec.scales(i)];
+    if (spec.partition) weight.sharding = &spec.entries[i].sharding;
   }
-  return {spec.model, spec.table, spec.arrays, values, shardings};
+  return {spec.model, spec.table, spec.arrays, values};
 }
 
 }  // namespace fathom

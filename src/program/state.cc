@@ -12,6 +12,7 @@
 #include "base/listed.h"
 #include "base/log.h"
 #include "base/python_regex.h"
+#include "kernels/abi.h"
 #include "train/optimizer.h"
 
 namespace fathom {
@@ -105,6 +106,39 @@ void add_parameters(StateSpec& spec, const Config& config) {
   }
 }
 
+// How many axes in front of an array count its rows, each of `fan_in` numbers.
+int row_axes(const Param& row, const Shape& array) {
+  int out = array.rank();
+  for (int64_t low = 1; low < row.fan_in && out > 0;) low *= array[--out].size;
+  return out;
+}
+
+// Matrices become numbers of 8 bits with a scale for each group along a row; nothing is trained.
+void hold_as_int8(StateSpec& spec) {
+  if (spec.partition) {
+    throw ConfigError("quantize_weights=int8 is for one device; leave it out on a mesh, or the mesh");
+  }
+  std::vector<StateEntry> scales;
+  for (StateEntry& entry : spec.entries) {
+    const Param& row = spec.param(entry);
+    if (entry.role == StateRole::kTrained) entry.role = StateRole::kFrozen;
+    entry.decayed = false;
+    if (!quantizable(row)) continue;
+    StateEntry own = entry;
+    own.name = "scales." + spec.array_name(entry);
+    own.role = StateRole::kScale;
+    const auto& axes = entry.type.shape.axes();
+    std::vector<Axis> of_rows(axes.begin(), axes.begin() + row_axes(row, entry.type.shape));
+    own.logical.resize(of_rows.size());
+    of_rows.push_back({"group", (row.fan_in + abi::kScaleGroup - 1) / abi::kScaleGroup});
+    own.logical.emplace_back();
+    own.type = {DType::kF32, Shape(of_rows)};
+    entry.type.dtype = DType::kS8;
+    scales.push_back(std::move(own));
+  }
+  spec.entries.insert(spec.entries.end(), scales.begin(), scales.end());
+}
+
 void add_moments(StateSpec& spec, const Config& config) {
   const std::vector<size_t> trained = spec.with_role(StateRole::kTrained);
   for (const Moment& moment : optimizer_moments(config)) {
@@ -151,6 +185,7 @@ StateSpec state_spec(const Config& config, const Mesh& mesh) {
   spec.arrays = param_arrays(spec.model, spec.table);
   if (mesh.devices() > 1) spec.partition = std::make_shared<Partition>(mesh, config.logical_axis_rules);
   add_parameters(spec, config);
+  if (config.quantize_weights == WeightQuantization::kInt8) hold_as_int8(spec);
   add_moments(spec, config);
   spec.entries.push_back({.name = "step", .role = StateRole::kCounter, .type = {DType::kS32, {}}});
   for (size_t i = 0; i < spec.entries.size(); ++i) spec.index_of.emplace(spec.entries[i].name, i);

@@ -9,6 +9,7 @@
 #include "base/listed.h"
 #include "base/log.h"
 #include "convert/conversion.h"
+#include "convert/int8_weights.h"
 #include "convert/weight_source.h"
 #include "program/initial_values.h"
 
@@ -98,6 +99,61 @@ std::map<std::string, float, std::less<>> named_scalars(const Signature& signatu
   return {list.begin(), list.end()};
 }
 
+namespace {
+
+// What is read and quantized at once: small beside the weights, large beside the start of a read.
+constexpr int64_t kQuantizedBytes = 64 << 20;
+
+// The array as slices of whole rows of about so many bytes: along its second axis in a layer of a stack, else along its
+// first one.
+std::vector<ArraySlice> slices_of(const ParamArray& array) {
+  const std::vector<int64_t> sizes = array.type.shape.sizes();
+  const size_t axis = array.type.shape[0].name == "l" ? 1 : 0;
+  const int64_t layers = axis == 0 ? 1 : sizes[0];
+  const int64_t step = std::max<int64_t>(kQuantizedBytes * layers * sizes[axis] / array.type.bytes(), 1);
+  std::vector<ArraySlice> out;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    for (int64_t at = 0; at < sizes[axis]; at += step) {
+      ArraySlice slice{.start = std::vector<int64_t>(sizes.size()), .sizes = sizes};
+      if (axis == 1) {
+        slice.start[0] = layer;
+        slice.sizes[0] = 1;
+      }
+      slice.start[axis] = at;
+      slice.sizes[axis] = std::min(step, sizes[axis] - at);
+      out.push_back(std::move(slice));
+    }
+  }
+  return out;
+}
+
+// Reads and quantizes an array part by part into the entry and that of its scales.
+void load_int8(const Session& session, const WeightSource& weights, const StateSpec& spec, size_t parameter,
+               State& state, ConversionProgress& progress) {
+  const StateEntry &entry = spec.entries[parameter], &scales = spec.entries[spec.scales(parameter)];
+  const ParamArray& array = spec.arrays[entry.array];
+  const int64_t columns = spec.param(entry).fan_in, groups = scales.type.shape.sizes().back();
+  HostArray scale = HostArray::allocate(DType::kF32, scales.type.shape.sizes());
+  state[parameter] = session.fill({DType::kS8, entry.type.shape.sizes(), {}}, [&](std::span<const SliceMemory> whole) {
+    auto* q = reinterpret_cast<int8_t*>(whole.front().data);
+    float* s = scale.mutable_view<float>().data();
+    std::vector<std::byte> numbers;
+    for (const ArraySlice& slice : slices_of(array)) {
+      const int64_t count = slice.elements(), bytes = count * byte_size(array.type.dtype);
+      numbers.resize(static_cast<size_t>(bytes));
+      const SliceMemory memory{.slice = slice, .data = numbers.data()};
+      weights.fill(entry.array, std::span(&memory, 1));
+      quantize_int8(array.type.dtype, numbers.data(), count / columns, columns, q, s);
+      q += count;
+      s += count / columns * groups;
+      progress.add(bytes);
+    }
+  });
+  state[spec.scales(parameter)] = session.upload(scale, {});
+}
+
+}  // namespace
+
 std::vector<size_t> load_parameters(const Session& session, const Config& config, const std::string& folder,
                                     const StateSpec& spec, State& state) {
   const std::vector<size_t> entries = spec.parameters();
@@ -117,6 +173,10 @@ std::vector<size_t> load_parameters(const Session& session, const Config& config
     if (missing.contains(entry.array)) {
       out.push_back(i);
       names.push_back(spec.array_name(entry));
+      continue;
+    }
+    if (entry.is_int8()) {
+      load_int8(session, *weights, spec, i, state, progress);
       continue;
     }
     state[i] = session.fill({entry.type.dtype, entry.type.shape.sizes(), entry.sharding},

@@ -20,6 +20,8 @@ constexpr KeyRow kRows[] = {
     {"prompt", bind<&Config::prompt>, "I love to", kBuilt, "text to continue"},
     {"max_prefill_predict_length", bind<&Config::max_prefill_predict_length>, "64", kBuilt,
      "how many tokens a prompt of `decode` may have", kSize},
+    {"quantize_weights", bind<&Config::quantize_weights>, "none", kBuilt,
+     "how weights that are only read are held; `int8`: as numbers of 8 bits, each group of 128 with a scale"},
     {"decode_sampling_strategy", bind<&Config::decode_sampling_strategy>, "greedy", kBuilt,
      "how `decode` takes the next token (docs/decode.md)"},
     {"decode_sampling_temperature", bind<&Config::decode_sampling_temperature>, "1.0", kBuilt,

@@ -193,7 +193,11 @@ void validate(const Config& config, const ResolveOptions& options, Problems& pro
   check_devices(config, problems);
   check_processes(config, problems);
   check_sizes(config, problems);
-  if (options.needs_data) check_data(config, problems);
+  if (!options.needs_data) return;
+  check_data(config, problems);
+  if (config.quantize_weights != WeightQuantization::kNone) {
+    problems.add("quantize_weights=int8 is for weights that are only read; leave it out to train");
+  }
 }
 
 }  // namespace fathom

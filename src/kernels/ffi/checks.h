@@ -26,6 +26,19 @@ bool has_sizes(const Buffer& x, std::initializer_list<int64_t> sizes) {
   return std::equal(have.begin(), have.end(), sizes.begin(), sizes.end());
 }
 
+// What is wrong with the place in a stack of `layers`, or nothing.
+inline std::string check_layer(const xla::ffi::Buffer<xla::ffi::S32>& layer, int64_t layers) {
+  if (layer.element_count() != 1) return "the layer index must be one number";
+  const int64_t index = layer.typed_data()[0];
+  return index < 0 || index >= layers ? "the layer index is outside the stack" : "";
+}
+
+// One layer of a stack of checked `layer`.
+inline void* layer_of(const xla::ffi::AnyBuffer& stack, const xla::ffi::Buffer<xla::ffi::S32>& layer) {
+  const size_t each = stack.size_bytes() / static_cast<size_t>(stack.dimensions()[0]);
+  return static_cast<char*>(stack.untyped_data()) + static_cast<size_t>(layer.typed_data()[0]) * each;
+}
+
 inline xla::ffi::Error failed(xla::ffi::ErrorCode code, std::string_view kernel, std::string_view what) {
   return {code, std::string(kernel) + ": " + std::string(what)};
 }

@@ -14,20 +14,6 @@ std::span<const int32_t> sizes_of(const ffi::Buffer<ffi::S32>& sizes) {
   return {sizes.typed_data(), sizes.element_count()};
 }
 
-// What is wrong with the place in a stack of `layers`, or nothing.
-std::string check_layer(const ffi::Buffer<ffi::S32>& layer, int64_t layers) {
-  if (layer.element_count() != 1) return "the layer index must be one number";
-  const int64_t index = layer.typed_data()[0];
-  return index < 0 || index >= layers ? "the layer index is outside the stack" : "";
-}
-
-// The matrices of one layer of a stack [l, e, n, k].
-void* layer_of(const ffi::AnyBuffer& stack, const ffi::Buffer<ffi::S32>& layer) {
-  auto w = stack.dimensions();
-  const int64_t first = layer.typed_data()[0] * w[1] * w[2] * w[3];
-  return static_cast<char*>(stack.untyped_data()) + first * byte_size(kernel_dtype(stack.element_type()));
-}
-
 // What is wrong with the operands of a product, or nothing.
 std::string check_matmul(const ffi::AnyBuffer& x, const ffi::AnyBuffer& stack, const ffi::Buffer<ffi::S32>& group_sizes,
                          const ffi::Buffer<ffi::S32>& layer, const ffi::AnyBuffer& y, bool transposed) {

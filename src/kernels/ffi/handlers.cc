@@ -2,6 +2,8 @@
 
 #include "kernels/abi.h"
 #include "kernels/ffi/attention_handlers.h"
+#include "kernels/ffi/cache_handlers.h"
+#include "kernels/ffi/gemv_handlers.h"
 #include "kernels/ffi/grouped_handlers.h"
 #include "kernels/ffi/indexer_handlers.h"
 #include "kernels/ffi/loss_handlers.h"
@@ -16,6 +18,10 @@ const std::vector<KernelHandler>& cpu_kernel_handlers() {
   static const std::vector<KernelHandler> kHandlers = {
       {abi::kGroupedMatmul.data(), reinterpret_cast<void*>(&grouped_matmul_handler)},
       {abi::kGroupedOuter.data(), reinterpret_cast<void*>(&grouped_outer_handler)},
+      {abi::kGemv.data(), reinterpret_cast<void*>(&gemv_handler)},
+      {abi::kGemvInt8.data(), reinterpret_cast<void*>(&gemv_int8_handler)},
+      {abi::kLatentAttention.data(), reinterpret_cast<void*>(&latent_attention_handler)},
+      {abi::kPutRows.data(), reinterpret_cast<void*>(&put_rows_handler)},
       {abi::kFlashAttention.data(), reinterpret_cast<void*>(&flash_attention_handler)},
       {abi::kFlashAttentionGrad.data(), reinterpret_cast<void*>(&flash_attention_grad_handler)},
       {abi::kIndexerSelection.data(), reinterpret_cast<void*>(&indexer_selection_handler)},
