@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "fused/dequantize.h"
+#include "fused/grouped_matmul.h"
 #include "fused/kernel_call.h"
 #include "graph/fused_op.h"
 #include "graph/ops/build.h"
@@ -230,11 +231,18 @@ std::vector<TensorType> infer_indexed(const InferContext& c) {
   return {{c.type(0).dtype, Shape(axes)}};
 }
 
+// Rows sorted by matrix, and their results back in order.
 std::vector<Value> reference_indexed(const std::vector<Value>& in, const FusedAttrs&, Graph&) {
-  const Shape& w = in[2].shape();
-  std::vector<Value> chosen{in[0], in[1]};
-  for (size_t i = 2; i < in.size(); ++i) chosen.push_back(gather(in[i], in[1], w[0].name));
-  return {dot(in[0], weight(chosen, 2, in[0].dtype()), w[2].name)};
+  const Shape &w = in[2].shape(), &which = in[1].shape();
+  const Axis rows{"m", which.elements()};
+  Value names = reshape(in[1], Shape{rows}), order = argsort(names, "m");
+  Value sorted = gather(reshape(in[0], Shape{rows, w[2]}), rename(order, "m", "slot"), "m");  // [slot k]
+  Value sizes = reduce_sum(one_hot(names, w[0], DType::kS32), "m");
+  Value y = grouped_matmul(rename(sorted, "slot", "m"), weight(in, 2, in[0].dtype()), sizes);  // [m n]
+  Value back = gather(y, rename(argsort(order, "m"), "m", "slot"), "m");
+  std::vector<Axis> axes = which.axes();
+  axes.push_back(w[1]);
+  return {reshape(back, Shape(axes))};
 }
 
 std::vector<Value> kernel_indexed(LoweringContext& c, std::string& reason) {
@@ -266,7 +274,8 @@ const FusedOp kIndexed{.name = "indexed_gemv",
 bool takes_gemv(Value x, Value w, std::string_view axes) {
   if (x.graph().partition != nullptr) return false;
   std::optional<Layout> layout = layout_of(x.shape(), w.shape(), axes);
-  return layout && elements_of(Roles(*layout, x.shape(), w.shape()).others) <= kFewRows;
+  const int64_t most = quantized_weight(w) ? kFewRowsOfInt8 : kFewRows;
+  return layout && elements_of(Roles(*layout, x.shape(), w.shape()).others) <= most;
 }
 
 Value gemv(Value x, Value w, std::string_view axes, std::optional<WeightPart> part, std::optional<DType> out,

@@ -8,8 +8,10 @@
 
 namespace fathom {
 
-// Up to so many rows a product costs what reading its weights costs.
+// Up to so many rows a product costs what reading its weights costs; of weights of 8 bits up to so many what making
+// whole matrices of them costs.
 inline constexpr int64_t kFewRows = 16;
+inline constexpr int64_t kFewRowsOfInt8 = 64;
 
 // Whether dot(x, w, axes) is such a product: on one device, few rows of x for each weight, and w a stack of matrices,
 // its summed axes being the last ones or the first behind the batch axes.

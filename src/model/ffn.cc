@@ -158,9 +158,14 @@ enum class ExpertForm {
   kCapped,     // each expert on so many of a row's tokens and no more
 };
 
+// Whether an expert meets few tokens, on average.
+bool has_few_rows(const ModelConfig& m, Value x) {
+  return x.size("b") * x.size("s") * m.top_k <= kFewRows / 2 * m.experts;
+}
+
 // `on_mesh`: the matrices, where there is a mesh.
 ExpertForm expert_form(const ModelConfig& m, Value x, const std::optional<ExpertMatrices>& on_mesh) {
-  if (m.few_tokens && !on_mesh && x.size("b") * x.size("s") <= kFewRows) return ExpertForm::kIndexed;
+  if (m.few_tokens && !on_mesh && has_few_rows(m, x)) return ExpertForm::kIndexed;
   if (m.grouped) return on_mesh ? ExpertForm::kExchanged : ExpertForm::kGrouped;
   if (m.drops_tokens()) return ExpertForm::kCapped;
   const bool gathers = on_mesh && can_gather_experts(*x.graph().partition, x.shape(), *on_mesh);

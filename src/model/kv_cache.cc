@@ -176,7 +176,7 @@ CachedOut cached_decoder(const ModelConfig& config, const Weights& w, CacheUse u
   Scope scope(g, "decoder");
   ModelConfig m = config;
   m.capacity_factor = 0;
-  m.few_tokens = use == CacheUse::kStep;
+  m.few_tokens = true;
   Tokens tokens{.use = use, .place = in.place, .places = places_of(use, in)};
   if (use == CacheUse::kFirst) tokens.place = constant(g, 0, {DType::kS32, {}});
   const LayerContext context{m, rope_tables(tokens.places, m.rope), constant(g, 1, tokens.places.type())};

@@ -48,7 +48,7 @@ struct ModelConfig {
   bool grouped = true;                  // tokens sorted by expert; false: every expert on every token
   // Above 0 and not grouped: an expert keeps so many times the mean number of a row's choices, and drops the others.
   double capacity_factor = 0;
-  bool few_tokens = false;  // a decoding step: of the experts' matrices only those of chosen ones are read
+  bool few_tokens = false;  // decoding: where tokens are few, only the matrices of experts that they chose are read
   double load_balance_weight = 0;
   bool sequence_balance = false;  // the balance loss of the V3 report, not the peer's
   bool counts_padding = false;    // as the peer does, where it counts the tokens of each expert

@@ -317,6 +317,8 @@ namespace {
 
 // Weights of a piece: enough that a task costs nothing beside reading them, few enough to share among cores.
 constexpr int64_t kPieceBytes = 128 * 1024;
+// Below so many weights one thread is done before another one is awake.
+constexpr int64_t kBytesAlone = 512 * 1024;
 
 // Rows of a matrix, or columns of a transposed one, in one piece.
 int64_t piece_step(const Gemv& g) {
@@ -349,7 +351,11 @@ void gemv(const Gemv& g, Parallel& parallel) {
   std::ranges::stable_sort(rows.order, {}, [&](int64_t r) { return g.which[static_cast<size_t>(r)]; });
   HWY_DYNAMIC_DISPATCH(take_rows)(g, rows, scratch);
   const std::vector<GemvPiece> pieces = cut(g, rows.order);
-  parallel.run(static_cast<int64_t>(pieces.size()), [&](int64_t t) {
+  int64_t bytes = 0;
+  for (const GemvPiece& p : pieces) bytes += (p.end - p.begin) * g.depth() * byte_size(g.weight_dtype);
+  Serial alone;
+  Parallel& threads = bytes < kBytesAlone ? alone : parallel;
+  threads.run(static_cast<int64_t>(pieces.size()), [&](int64_t t) {
     HWY_DYNAMIC_DISPATCH(gemv_piece)(g, rows, pieces[static_cast<size_t>(t)]);
   });
 }
