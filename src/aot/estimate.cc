@@ -16,6 +16,24 @@ std::string figure(double x) {
   return x >= 1 ? fmt::format("{:.2f}", x) : fmt::format("{:.3g}", x);
 }
 
+// What a step of decoding reads: its cache, and all weights but rows of the embedding that nobody asks for and, where
+// only the chosen experts work, those that all rows may leave out.
+double read_by_step(const StagedProgram& program) {
+  const StateSpec& state = program.state;
+  double sum = 0;
+  for (const ArgSpec& arg : program.signature.args) {
+    auto bytes = static_cast<double>(device_bytes(arg.type, arg.sharding, program.signature.mesh));
+    if (auto entry = state.index_of.find(arg.name); entry != state.index_of.end()) {
+      const Param& row = state.param(state.entries[entry->second]);
+      if (row.name == "embedding") bytes = 0;
+      const bool chosen = row.routed && state.model.grouped;
+      if (chosen) bytes *= static_cast<double>(state.model.top_k) / static_cast<double>(state.model.experts);
+    }
+    sum += bytes;
+  }
+  return sum;
+}
+
 // All arguments and all results of one device.
 double passed_bytes(const Signature& signature) {
   int64_t sum = 0;
@@ -32,6 +50,7 @@ Estimate estimate(const StagedProgram& program, const CompiledProgram* compiled)
   // An optimizer reads and writes its whole state. A forward pass reads no expert that nobody chose, and few rows of
   // the embedding.
   if (program.kind == ProgramKind::kTrain) out.memory_bytes = passed_bytes(program.signature);
+  if (program.kind == ProgramKind::kDecode) out.memory_bytes = read_by_step(program);
   return out;
 }
 

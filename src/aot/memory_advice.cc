@@ -54,6 +54,7 @@ std::string_view what_is_held(ProgramKind kind) {
   if (kind == ProgramKind::kInit) return "parameters and moments";
   if (kind == ProgramKind::kEval) return "parameters and batch";
   if (kind == ProgramKind::kForward) return "parameters, batch and logits";
+  if (decodes(kind)) return "parameters and cache";
   return "parameters, moments and batch";
 }
 

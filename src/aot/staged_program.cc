@@ -11,16 +11,18 @@
 #include "base/stopwatch.h"
 #include "graph/flops.h"
 #include "mesh/batch_sizes.h"
-#include "program/programs.h"
+#include "program/decode.h"
 
 namespace fathom {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, ProgramKind>, 4> kPrograms{{
+constexpr std::array<std::pair<std::string_view, ProgramKind>, 6> kPrograms{{
     {"train", ProgramKind::kTrain},
     {"init", ProgramKind::kInit},
     {"eval", ProgramKind::kEval},
     {"forward", ProgramKind::kForward},
+    {"prefill", ProgramKind::kPrefill},
+    {"decode", ProgramKind::kDecode},
 }};
 
 // Rows of a program's batch.
@@ -32,20 +34,44 @@ int64_t rows_of(const Config& config, ProgramKind kind, const DeviceMesh& mesh) 
   return kind == ProgramKind::kForward ? rows.micro : rows.to_train;
 }
 
-Program program_of(const Config& config, ProgramKind kind, const StateSpec& state, int64_t rows) {
-  const BatchShape batch{rows, config.max_target_length};
-  if (kind == ProgramKind::kInit) return init_state(state, every_entry);
-  if (kind == ProgramKind::kEval) return eval_step(config, state, batch);
-  if (kind == ProgramKind::kForward) return forward(config, state, batch);
-  return train_step(config, state, batch);
+double tokens_of(const BatchShape& batch) { return static_cast<double>(batch.rows * batch.length); }
+
+struct Staged {
+  Program program;
+  double flops = 0;  // that the model asks for, on all devices together
+};
+
+// Of training: a forward pass is a third of a step. The dense warm-up is a forward pass with the gradients of the
+// indexers, which are small beside it and not counted.
+Staged training_program(const Config& config, ProgramKind kind, const StateSpec& state, const DeviceMesh& mesh) {
+  const BatchShape batch{rows_of(config, kind, mesh), config.max_target_length};
+  const double step = train_flops_per_token(state.model, batch.length).total() * tokens_of(batch);
+  if (kind == ProgramKind::kInit) return {init_state(state, every_entry), 0};
+  if (kind == ProgramKind::kEval) return {eval_step(config, state, batch), step / 3};
+  if (kind == ProgramKind::kForward) return {forward(config, state, batch), step / 3};
+  return {train_step(config, state, batch), state.model.indexer_warmup ? step / 3 : step};
 }
 
-// A forward pass is a third of a training step. The dense warm-up is a forward pass with the gradients of the indexers,
-// which are small beside it and not counted.
-double model_flops(const Config& config, ProgramKind kind, const StateSpec& state, int64_t rows) {
-  const double step = train_flops_per_token(state.model, config.max_target_length).total();
-  const bool backward = kind == ProgramKind::kTrain && !state.model.indexer_warmup;
-  return step * static_cast<double>(rows * config.max_target_length) / (backward ? 1 : 3);
+// Of the last token of a row of so many.
+double flops_of_last(const ModelConfig& model, int64_t length) {
+  const FlopCount row = train_flops_per_token(model, length), before = train_flops_per_token(model, length - 1);
+  const auto tokens = static_cast<double>(length);
+  return (row.weights + tokens * row.attention - (tokens - 1) * before.attention) / 3;
+}
+
+Staged decoding_program(const Config& config, ProgramKind kind, const StateSpec& state, int64_t devices) {
+  const StateSpec spec = decode_spec(config, state);
+  const DecodeShape shape = decode_shape(spec, {.prompts = prompts_at_once(config, devices),
+                                                .longest = config.max_prefill_predict_length,
+                                                .length = config.max_target_length,
+                                                .piece = prefill_piece(config)});
+  const auto rows = static_cast<double>(shape.cache.rows);
+  if (kind == ProgramKind::kDecode) {
+    return {decode_step(config, spec, shape.cache), flops_of_last(state.model, shape.cache.length) * rows};
+  }
+  const BatchShape piece{shape.cache.rows, shape.piece};
+  const double flops = train_flops_per_token(state.model, shape.piece * shape.pieces).total() / 3 * tokens_of(piece);
+  return {prefill(config, spec, shape.cache, {.length = shape.piece, .first = shape.pieces == 1}), flops};
 }
 
 }  // namespace
@@ -54,9 +80,8 @@ ProgramKind parse_program(std::string_view word) {
   for (auto [name, kind] : kPrograms) {
     if (name == word) return kind;
   }
-  bool planned = word == "prefill" || word == "decode";
-  throw ConfigError(fmt::format("program={}: {}; there are train, init, eval and forward", word,
-                                planned ? "not built yet" : "no program of that name"));
+  throw ConfigError(fmt::format(
+      "program={}: no program of that name; there are train, init, eval, forward, prefill and decode", word));
 }
 
 std::string_view name(ProgramKind kind) {
@@ -70,10 +95,10 @@ StagedProgram stage(const Config& config, ProgramKind kind, int64_t devices, int
   Stopwatch time;
   StagedProgram out{.kind = kind, .mesh = resolve_mesh(config, devices, slices)};
   out.state = state_spec(config, out.mesh.mesh);
-  const int64_t rows = rows_of(config, kind, out.mesh);
+  auto [program, flops] = decodes(kind) ? decoding_program(config, kind, out.state, out.mesh.devices())
+                                        : training_program(config, kind, out.state, out.mesh);
   const auto share = static_cast<double>(out.mesh.devices());
-  Program program = program_of(config, kind, out.state, rows);
-  out.needed_flops = model_flops(config, kind, out.state, rows) / share;
+  out.needed_flops = flops / share;
   out.executed_flops = product_flops(*program.graph, target) / share;
   out.text = emit(program, {.target = target, .require_kernels = config.kernels == KernelUse::kRequire});
   out.signature = std::move(program.signature);

@@ -17,9 +17,12 @@ enum class ProgramKind : uint8_t {
   kInit,     // the state as a fresh run starts with it
   kEval,     // the losses of an evaluation batch
   kForward,  // the logits of a batch
+  kPrefill,  // prompts of max_prefill_predict_length tokens into the cache; in pieces: the last of them
+  kDecode,   // one token more of each row, over a cache of max_target_length tokens
 };
+inline bool decodes(ProgramKind kind) { return kind == ProgramKind::kPrefill || kind == ProgramKind::kDecode; }
 
-// By its word: "train", "init", "eval", "forward". Throws ConfigError naming these, and those that are not built yet.
+// By its word: "train", "init", "eval", "forward", "prefill", "decode". Throws ConfigError naming these.
 ProgramKind parse_program(std::string_view word);
 std::string_view name(ProgramKind kind);
 
@@ -38,8 +41,9 @@ struct StagedProgram {
   double executed_flops = 0;
 };
 
-// The program that `train` runs on so many devices (`forward`: on one micro-batch); a live client of the same target
-// gets the same bytes. Throws ConfigError where the mesh or the batch does not suit the number of devices.
+// The program that `train` runs on so many devices (`forward`: on one micro-batch), or `decode` with as many rows as it
+// may have; a live client of the same target gets the same bytes. Throws ConfigError where the mesh or the batch does
+// not suit the number of devices.
 StagedProgram stage(const Config& config, ProgramKind kind, int64_t devices, int64_t slices, const Target& target);
 
 // What a program takes and gives, counting once what a result takes over from an argument: bytes of one device, without

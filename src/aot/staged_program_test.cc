@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/device_bytes.h"
 #include "base/error.h"
 #include "config/resolve/resolve.h"
 
@@ -20,19 +21,19 @@ StagedProgram staged(ProgramKind kind, const std::vector<std::string>& more = {}
   return stage(resolve_config(words, {}, {.needs_data = false}).config, kind, 4, 1, {.hardware = Hardware::kTpu});
 }
 
-int64_t rows_of(const StagedProgram& program) {
+// Of its tokens; 0 where it takes none.
+int64_t size_of(const StagedProgram& program, const char* axis) {
   for (const ArgSpec& arg : program.signature.args) {
-    if (arg.name == "inputs") return arg.type.shape.size("b");
+    if (arg.name == "inputs") return arg.type.shape.size(axis);
   }
   return 0;
 }
+int64_t rows_of(const StagedProgram& program) { return size_of(program, "b"); }
 
-TEST(ParseProgram, KnowsItsWordsAndSaysWhichAreNotBuilt) {
-  for (ProgramKind kind : {ProgramKind::kTrain, ProgramKind::kInit, ProgramKind::kEval, ProgramKind::kForward}) {
+TEST(ParseProgram, KnowsItsWords) {
+  for (ProgramKind kind : {ProgramKind::kTrain, ProgramKind::kInit, ProgramKind::kEval, ProgramKind::kForward,
+                           ProgramKind::kPrefill, ProgramKind::kDecode}) {
     EXPECT_EQ(parse_program(name(kind)), kind);
-  }
-  for (const char* planned : {"prefill", "decode"}) {
-    EXPECT_THAT([&] { parse_program(planned); }, ThrowsMessage<ConfigError>(HasSubstr("not built yet"))) << planned;
   }
   EXPECT_THAT([&] { parse_program("trian"); },
               ThrowsMessage<ConfigError>(StartsWith("program=trian: no program of that name; there are train, init")));
@@ -61,6 +62,34 @@ TEST(Stage, CountsWhatTheModelAsksForAndWhatIsDoneBeyondIt) {
   auto not_chosen = static_cast<double>(m.moe_layers() * (m.experts - m.top_k) * 6 * m.d * m.moe_mlp_dim);
   EXPECT_DOUBLE_EQ(dense.executed_flops, forward.executed_flops + not_chosen * tokens);
   EXPECT_EQ(dense.needed_flops, forward.needed_flops);
+}
+
+// Two rows of a device, each of 64 places: latents of 16 and a rotated key of 64 numbers in 61 layers.
+TEST(Stage, DecodingHasARowForEachPromptAndACacheForItsTokens) {
+  const std::vector<std::string> keys{"max_prefill_predict_length=20", "dtype=bfloat16"};
+  const StagedProgram step = staged(ProgramKind::kDecode, keys), prompts = staged(ProgramKind::kPrefill, keys);
+  EXPECT_EQ(step.name, "decode_step");
+  EXPECT_EQ(prompts.name, "prefill");
+  for (const StagedProgram* program : {&step, &prompts}) {
+    EXPECT_EQ(rows_of(*program), 8);
+    int64_t cache = 0;
+    for (const ArgSpec& arg : program->signature.args) {
+      if (arg.donated_to) cache += device_bytes(arg.type, arg.sharding, program->signature.mesh);
+    }
+    EXPECT_EQ(cache, int64_t{2} * 64 * 61 * (16 + 64) * 2) << program->name;
+  }
+  // Of the prompts' 32 places each, padding included, and of one token behind 63 others.
+  const ModelConfig& m = step.state.model;
+  EXPECT_DOUBLE_EQ(prompts.needed_flops, train_flops_per_token(m, 32).total() / 3 * 2 * 32);
+  const FlopCount of_token = train_flops_per_token(m, 64);
+  EXPECT_NEAR(step.needed_flops, (of_token.weights + 2 * of_token.attention) / 3 * 2, of_token.attention);
+}
+
+TEST(Stage, LongPromptsComeInPieces) {
+  const StagedProgram piece = staged(
+      ProgramKind::kPrefill, {"max_prefill_predict_length=40", "use_chunked_prefill=true", "prefill_chunk_size=16"});
+  EXPECT_EQ(piece.name, "prefill_more");
+  EXPECT_EQ(size_of(piece, "s"), 16);
 }
 
 TEST(Stage, CountsRecomputation) {

@@ -18,7 +18,7 @@ constexpr FlagSpec kTrainFlags[] = {
     {"dump_batch", "FILE", "write the first batch as safetensors and end: what the model would see"},
 };
 constexpr FlagSpec kTrainCompileFlags[] = {
-    {"program", "NAME", "train (default), init, eval or forward"},
+    {"program", "NAME", "train (default), init, eval, forward, prefill or decode"},
     {"no_compile", "", "stop before the compiler: text, bytes of the state, how every parameter is split"},
     {"text", "FILE", "write the StableHLO text"},
 };

@@ -14,6 +14,7 @@
 #include "checkpoint/safetensors_folder.h"
 #include "checkpoint/step_writer.h"
 #include "cli/commands.h"
+#include "convert/weight_source.h"
 #include "decode/prompt.h"
 #include "decode/requests.h"
 #include "runtime/plugin_search.h"
@@ -105,7 +106,13 @@ std::vector<std::string> words_with_weights(const CommandLine& line, const Envir
 Config decode_config(const CommandLine& line, const Environment& environment, bool needs_tokenizer) {
   ResolveOptions options{.needs_data = false, .needs_tokenizer = needs_tokenizer, .found_hardware = default_hardware()};
   Config config = command_config(words_with_weights(line, environment), environment, options);
-  config.mtp_num_layers = 0;  // of no use here
+  config.mtp_num_layers = config.decode_draft == DecodeDraft::kMtp ? 1 : 0;
+  if (config.mtp_num_layers > 0 && prediction_modules(config.load_parameters_path) == 0) {
+    throw ConfigError(fmt::format(
+        "decode_draft=mtp: {} holds no module for multi-token prediction to guess tokens with; leave the key "
+        "out, or train with mtp_num_layers=1 (docs/multi_token_prediction.md)",
+        config.load_parameters_path));
+  }
   return config;
 }
 
@@ -179,16 +186,16 @@ void log_times(const Generator& generator, uint64_t seed) {
       "tokens, {:.1f} tokens/s; seed {}",
       t.first_token, generator.compile_seconds(), t.prompt_tokens, rate(t.prompt_tokens, t.prefill), t.decoded,
       rate(t.decoded, t.decode), seed);
-}
-
-// How many prompts run beside each other: per_device_batch_size is an upper bound.
-int64_t prompts_at_once(const Config& config, const Session& session, int64_t prompts) {
-  const double rows = config.per_device_batch_size * static_cast<double>(session.mesh().devices());
-  return std::clamp<int64_t>(static_cast<int64_t>(std::min(rows, 1e9)), 1, prompts);
+  if (t.drafted == 0) return;
+  log_info("draft: {} of {} guesses of the module for prediction accepted ({:.1f} %)", t.accepted, t.drafted,
+           100.0 * static_cast<double>(t.accepted) / static_cast<double>(t.drafted));
 }
 
 GeneratorOptions options_for(const Config& config, const std::vector<Prompt>& prompts, int64_t at_once, uint64_t seed) {
-  GeneratorOptions out{.prompts = at_once, .sampling = sampling_of(config, seed)};
+  GeneratorOptions out{.prompts = at_once,
+                       .piece = prefill_piece(config),
+                       .draft = config.decode_draft == DecodeDraft::kMtp,
+                       .sampling = sampling_of(config, seed)};
   for (const Prompt& prompt : prompts) {
     out.longest = std::max(out.longest, std::ssize(prompt.ids));
     out.length = std::max(out.length, std::ssize(prompt.ids) + prompt.most - 1);
@@ -214,7 +221,7 @@ int run_decode(const CommandLine& line, const Environment& environment) {
   const Session session(config);
   const StateSpec spec = state_spec(config, session.mesh().mesh);
   State state = make_parameters(session, config, spec);
-  const int64_t at_once = prompts_at_once(config, session, std::ssize(prompts));
+  const int64_t at_once = std::min(prompts_at_once(config, session.mesh().devices()), std::ssize(prompts));
   Generator generator(session, config, spec, options_for(config, prompts, at_once, flags.seed));
   const Decoding decoding{.flags = flags,
                           .session = session,

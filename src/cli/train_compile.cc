@@ -10,6 +10,7 @@
 #include "aot/estimate.h"
 #include "aot/memory_advice.h"
 #include "aot/shardings.h"
+#include "base/device_bytes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -63,6 +64,7 @@ Request parse(const CommandLine& line, const Environment& environment) {
   std::vector<std::string> words = line.config;
   out.kind = parse_program(take_program(line, words));
   out.config = command_config(words, environment, {.needs_data = false});
+  if (decodes(out.kind)) out.config.mtp_num_layers = 0;  // of no use there
   const std::string& file = out.config.compiled_trainstep_file;
   if (!file.empty() && (out.kind != ProgramKind::kTrain || !out.compile)) {
     throw ConfigError(fmt::format("compiled_trainstep_file={}: holds a compiled train step; leave it out with {}", file,
@@ -192,10 +194,15 @@ void print_state(const Request& request, const Answer& answer) {
   };
   const int64_t parameters = state.bytes_of_a_device(parameters_alone);
   const int64_t moments = bytes(StateRole::kMoment), step = bytes(StateRole::kCounter);
-  const int64_t total = parameters + moments + step;
-  fmt::print("state: {}{} per device ({} bytes: parameters {}, moments {}, step {})\n", gigabytes(total),
-             answer.memory > 0 ? fmt::format(" of {}", gigabytes(answer.memory)) : "", total, parameters, moments,
-             step);
+  int64_t cache = 0;
+  for (const ArgSpec& arg : answer.program.signature.args) {
+    const bool of_cache = decodes(request.kind) && arg.donated_to;
+    if (of_cache) cache += device_bytes(arg.type, arg.sharding, answer.program.signature.mesh);
+  }
+  const int64_t total = parameters + moments + step + cache;
+  fmt::print("state: {}{} per device ({} bytes: parameters {}, moments {}, step {}{})\n", gigabytes(total),
+             answer.memory > 0 ? fmt::format(" of {}", gigabytes(answer.memory)) : "", total, parameters, moments, step,
+             cache > 0 ? fmt::format(", cache {}", cache) : "");
   for (const std::string& line : sharding_lines(request.config, state)) fmt::print("{}\n", line);
 }
 

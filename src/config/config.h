@@ -302,6 +302,9 @@ struct Config {
   double decode_sampling_temperature = 1;
   int64_t decode_sampling_top_k = 0;
   double decode_sampling_nucleus_p = -1;
+  bool use_chunked_prefill = false;
+  int64_t prefill_chunk_size = 0;
+  DecodeDraft decode_draft = DecodeDraft::kNone;
   std::string autoregressive_decode_assert;
 };
 

@@ -37,6 +37,7 @@ constexpr std::string_view kWsdDecayStyles[] = {"linear", "cosine"};
 constexpr std::string_view kDatasetTypes[] = {"synthetic", "files", "hf", "tfds"};
 constexpr std::string_view kDecodeStrategies[] = {"greedy", "weighted", "nucleus", "topk", "composite"};
 constexpr std::string_view kWeightQuantizations[] = {"none", "int8"};
+constexpr std::string_view kDecodeDrafts[] = {"none", "mtp"};
 constexpr std::string_view kDTypes[] = {"float32", "bfloat16"};
 
 }  // namespace
@@ -61,6 +62,7 @@ std::span<const std::string_view> enum_names(WsdDecayStyle) { return kWsdDecaySt
 std::span<const std::string_view> enum_names(DatasetType) { return kDatasetTypes; }
 std::span<const std::string_view> enum_names(DecodeStrategy) { return kDecodeStrategies; }
 std::span<const std::string_view> enum_names(WeightQuantization) { return kWeightQuantizations; }
+std::span<const std::string_view> enum_names(DecodeDraft) { return kDecodeDrafts; }
 
 std::span<const std::string_view> dtype_choices() { return kDTypes; }
 DType dtype_from_choice(const std::string& text) { return text == "bfloat16" ? DType::kBF16 : DType::kF32; }

@@ -44,6 +44,7 @@ enum class WsdDecayStyle : uint8_t { kLinear, kCosine };
 enum class DatasetType : uint8_t { kSynthetic, kFiles, kHf, kTfds };
 enum class DecodeStrategy : uint8_t { kGreedy, kWeighted, kNucleus, kTopk, kComposite };
 enum class WeightQuantization : uint8_t { kNone, kInt8 };
+enum class DecodeDraft : uint8_t { kNone, kMtp };
 
 std::span<const std::string_view> enum_names(DefaultsKind);
 std::span<const std::string_view> enum_names(Hardware);
@@ -65,6 +66,7 @@ std::span<const std::string_view> enum_names(WsdDecayStyle);
 std::span<const std::string_view> enum_names(DatasetType);
 std::span<const std::string_view> enum_names(DecodeStrategy);
 std::span<const std::string_view> enum_names(WeightQuantization);
+std::span<const std::string_view> enum_names(DecodeDraft);
 
 // The spelling of one value.
 template <class E>

@@ -1,7 +1,6 @@
 #include "decode/generator.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <stdexcept>
 
@@ -10,18 +9,6 @@
 
 namespace fathom {
 namespace {
-
-int64_t filled(int64_t size, int64_t parts) { return (size + parts - 1) / parts * parts; }
-
-// Tokens of a prefill. In one piece: a power of two, so that there are few programs and the compile cache has them. In
-// several: equal ones, so that the cache needs little more room than the prompt.
-int64_t piece_for(const GeneratorOptions& o) {
-  constexpr int64_t kStep = 16;
-  const int64_t most = o.piece > 0 ? o.piece : kPrefillPiece;
-  const int64_t pieces = (o.longest + most - 1) / most;
-  const auto whole = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(o.longest, kStep))));
-  return std::min(pieces == 1 ? whole : filled((o.longest + pieces - 1) / pieces, kStep), most);
-}
 
 NamedArrays empty_cache(const Session& session, const StateSpec& spec, const CacheShape& shape) {
   NamedArrays out;
@@ -34,18 +21,30 @@ NamedArrays empty_cache(const Session& session, const StateSpec& spec, const Cac
   return out;
 }
 
+std::vector<int32_t> numbers(const ShardedArray& array) {
+  const HostArray host = array.to_host();
+  const std::span<const int32_t> values = host.view<int32_t>();
+  return {values.begin(), values.end()};
+}
+
 }  // namespace
 
 // A prompt on its way; rows beyond the prompts have none.
 struct Generator::Row {
   const Prompt* prompt = nullptr;
   std::vector<int32_t> made = {};
+  int32_t draft = 0;  // of the token behind the last one
   bool done = true;
 
   int64_t prompt_length() const { return prompt == nullptr ? 1 : std::ssize(prompt->ids); }
   int32_t prompt_id(int64_t i) const {
     return prompt != nullptr && i < std::ssize(prompt->ids) ? prompt->ids[static_cast<size_t>(i)] : 0;
   }
+  // How many tokens stand before the last one. What a row that has ended writes is never read.
+  int32_t place(int64_t most) const {
+    return static_cast<int32_t>(std::min(prompt_length() + std::ssize(made) - 1, most));
+  }
+  int32_t last() const { return made.empty() ? 0 : made.back(); }
   void take(int32_t token, size_t index, const Run& run) {
     done = token == run.eos;
     if (done) return;
@@ -57,16 +56,22 @@ struct Generator::Row {
 
 Generator::Generator(const Session& session, const Config& config, const StateSpec& spec,
                      const GeneratorOptions& options)
-    : session_(session), spec_(decode_spec(config, spec)), options_(options), piece_(piece_for(options)) {
-  const int64_t parts = spec_.partition ? spec_.partition->devices(spec_.partition->activation_axes("b")) : 1;
-  const int64_t pieces = (options.longest + piece_ - 1) / piece_;
-  shape_ = {.rows = filled(options.prompts, parts), .length = std::max(options.length, pieces * piece_)};
+    : session_(session), spec_(decode_spec(config, spec)), options_(options) {
+  const DecodeShape shape = decode_shape(spec_, {.prompts = options.prompts,
+                                                 .longest = options.longest,
+                                                 .length = options.length + (options.draft ? 1 : 0),
+                                                 .piece = options.piece});
+  shape_ = shape.cache;
+  shape_.predicts = options.draft;
+  piece_ = shape.piece;
   const bool logits = options.sampling.strategy != DecodeStrategy::kGreedy;
   PrefillOptions piece{.length = piece_, .first = true, .logits = logits};
   first_ = compile([&] { return prefill(config, spec_, shape_, piece); });
   piece.first = false;
-  if (pieces > 1) more_ = compile([&] { return prefill(config, spec_, shape_, piece); });
-  if (options.length > 1) step_ = compile([&] { return decode_step(config, spec_, shape_, logits); });
+  if (shape.pieces > 1) more_ = compile([&] { return prefill(config, spec_, shape_, piece); });
+  if (options.length == 1) return;
+  step_ = compile(
+      [&] { return options.draft ? draft_step(config, spec_, shape_) : decode_step(config, spec_, shape_, logits); });
 }
 
 Compiled Generator::compile(const std::function<Program()>& stage) {
@@ -92,11 +97,8 @@ ShardedArray Generator::upload(const Compiled& program, const char* name, std::s
 }
 
 std::vector<int32_t> Generator::choose(const NamedArrays& results, const std::vector<Row>& rows, const Run& run) const {
+  if (options_.sampling.strategy == DecodeStrategy::kGreedy) return numbers(results.at("token"));
   std::vector<int32_t> out(rows.size());
-  if (options_.sampling.strategy == DecodeStrategy::kGreedy) {
-    std::ranges::copy(results.at("token").to_host().view<int32_t>(), out.begin());
-    return out;
-  }
   const HostArray logits = results.at("logits").to_host();
   const size_t width = static_cast<size_t>(logits.sizes()[1]);
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -107,26 +109,38 @@ std::vector<int32_t> Generator::choose(const NamedArrays& results, const std::ve
   return out;
 }
 
+NamedArrays Generator::inputs_of_piece(const Compiled& program, const std::vector<Row>& rows, int64_t start) const {
+  std::vector<int32_t> ids, next, last;
+  for (const Row& row : rows) {
+    for (int64_t i = start; i < start + piece_; ++i) {
+      ids.push_back(row.prompt_id(i));
+      next.push_back(i + 1 == row.prompt_length() ? -1 : row.prompt_id(i + 1));
+    }
+    last.push_back(static_cast<int32_t>(std::clamp<int64_t>(row.prompt_length() - 1 - start, 0, piece_ - 1)));
+  }
+  NamedArrays out;
+  out["inputs"] = upload(program, "inputs", ids);
+  if (options_.draft) out["next"] = upload(program, "next", next);
+  out["last"] = upload(program, "last", last);
+  const auto place = static_cast<int32_t>(start);
+  if (start > 0) out["place"] = upload(program, "place", std::span(&place, 1));
+  return out;
+}
+
 void Generator::prefill_all(State& state, std::vector<Row>& rows, const Run& run) {
   int64_t longest = 1;
   for (const Row& row : rows) longest = std::max(longest, row.prompt_length());
   for (int64_t start = 0; start < longest; start += piece_) {
     const Compiled& program = start == 0 ? *first_ : *more_;
-    std::vector<int32_t> ids, last;
-    for (const Row& row : rows) {
-      for (int64_t i = 0; i < piece_; ++i) ids.push_back(row.prompt_id(start + i));
-      last.push_back(static_cast<int32_t>(std::clamp<int64_t>(row.prompt_length() - 1 - start, 0, piece_ - 1)));
-    }
-    NamedArrays inputs;
-    inputs["inputs"] = upload(program, "inputs", ids);
-    inputs["last"] = upload(program, "last", last);
-    const auto place = static_cast<int32_t>(start);
-    if (start > 0) inputs["place"] = upload(program, "place", std::span(&place, 1));
-    const NamedArrays results = launch(program, state, std::move(inputs));
+    const NamedArrays results = launch(program, state, inputs_of_piece(program, rows, start));
     const std::vector<int32_t> tokens = choose(results, rows, run);
+    const std::vector<int32_t> drafts =
+        options_.draft ? numbers(results.at("draft")) : std::vector<int32_t>(rows.size());
     for (size_t i = 0; i < rows.size(); ++i) {
       const bool ends_here = (rows[i].prompt_length() - 1) / piece_ == start / piece_;
-      if (rows[i].prompt != nullptr && ends_here) rows[i].take(tokens[i], i, run);
+      if (rows[i].prompt == nullptr || !ends_here) continue;
+      rows[i].take(tokens[i], i, run);
+      rows[i].draft = drafts[i];
     }
   }
 }
@@ -134,10 +148,8 @@ void Generator::prefill_all(State& state, std::vector<Row>& rows, const Run& run
 void Generator::step(State& state, std::vector<Row>& rows, const Run& run) {
   std::vector<int32_t> ids, places;
   for (const Row& row : rows) {
-    // What a row that has ended writes is never read.
-    const int64_t place = row.prompt_length() + std::ssize(row.made) - 1;
-    ids.push_back(row.made.empty() ? 0 : row.made.back());
-    places.push_back(static_cast<int32_t>(std::min(place, shape_.length - 1)));
+    ids.push_back(row.last());
+    places.push_back(row.place(shape_.length - 1));
   }
   NamedArrays inputs;
   inputs["inputs"] = upload(*step_, "inputs", ids);
@@ -147,6 +159,30 @@ void Generator::step(State& state, std::vector<Row>& rows, const Run& run) {
     if (rows[i].done) continue;
     rows[i].take(tokens[i], i, run);
     ++times_.decoded;
+  }
+}
+
+void Generator::step_with_drafts(State& state, std::vector<Row>& rows, const Run& run) {
+  std::vector<int32_t> ids, places;
+  for (const Row& row : rows) {
+    ids.insert(ids.end(), {row.last(), row.draft});
+    places.push_back(row.place(shape_.length - 2));
+  }
+  NamedArrays inputs;
+  inputs["inputs"] = upload(*step_, "inputs", ids);
+  inputs["place"] = upload(*step_, "place", places);
+  const NamedArrays results = launch(*step_, state, std::move(inputs));
+  const std::vector<int32_t> tokens = numbers(results.at("token")), drafts = numbers(results.at("draft"));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].done) continue;
+    const bool accepted = rows[i].draft == tokens[2 * i];
+    ++times_.drafted;
+    if (accepted) ++times_.accepted;
+    for (size_t k = 0; k < (accepted ? 2U : 1U) && !rows[i].done; ++k) {
+      rows[i].take(tokens[2 * i + k], i, run);
+      ++times_.decoded;
+    }
+    rows[i].draft = drafts[i];
   }
 }
 
@@ -168,7 +204,13 @@ std::vector<std::vector<int32_t>> Generator::run(State& state, std::span<const P
   times_.prefill += prefilling.seconds();
   if (times_.first_token == 0) times_.first_token = times_.prefill;
   Stopwatch decoding;
-  while (!std::ranges::all_of(rows, &Row::done)) step(state, rows, run);
+  while (!std::ranges::all_of(rows, &Row::done)) {
+    if (options_.draft) {
+      step_with_drafts(state, rows, run);
+    } else {
+      step(state, rows, run);
+    }
+  }
   times_.decode += decoding.seconds();
   std::vector<std::vector<int32_t>> out;
   for (size_t i = 0; i < prompts.size(); ++i) out.push_back(std::move(rows[i].made));

@@ -23,18 +23,18 @@ struct GeneratorOptions {
   int64_t longest = 1;  // tokens of a prompt
   int64_t length = 1;   // of a prompt and what follows it
   int64_t piece = 0;    // of a prompt, which longer ones are taken in; 0: kPrefillPiece
+  bool draft = false;   // by the first module for multi-token prediction, which the parameters then have; greedy only
   Sampling sampling = {};
 };
-
-// Up to so many tokens a prompt is taken in one piece.
-inline constexpr int64_t kPrefillPiece = 2048;
 
 struct GeneratorTimes {
   double first_token = 0;  // seconds to it in the first run, compilation left out
   double prefill = 0;      // seconds to the first tokens of all runs
   double decode = 0;       // seconds of the steps behind them
   int64_t prompt_tokens = 0;
-  int64_t decoded = 0;  // by these steps, of all rows
+  int64_t decoded = 0;   // by these steps, of all rows
+  int64_t drafted = 0;   // tokens that the module guessed
+  int64_t accepted = 0;  // guesses that were the model's own tokens
 };
 
 class Generator {
@@ -64,8 +64,10 @@ class Generator {
   ShardedArray upload(const Compiled& program, const char* name, std::span<const int32_t> values) const;
   // The token of each row by the results of a launch.
   std::vector<int32_t> choose(const NamedArrays& results, const std::vector<Row>& rows, const Run& run) const;
+  NamedArrays inputs_of_piece(const Compiled& program, const std::vector<Row>& rows, int64_t start) const;
   void prefill_all(State& state, std::vector<Row>& rows, const Run& run);
   void step(State& state, std::vector<Row>& rows, const Run& run);
+  void step_with_drafts(State& state, std::vector<Row>& rows, const Run& run);
 
   const Session& session_;
   StateSpec spec_;

@@ -9,6 +9,7 @@
 #include "fused/rms_norm.h"
 #include "graph/region_ops.h"
 #include "model/indexer.h"
+#include "model/mtp.h"
 #include "nn/linear.h"
 #include "nn/sparse_attention.h"
 
@@ -40,7 +41,18 @@ struct LayerCache {
   bool has_index() const { return stacks.size() > kIndex; }
   Value get(Leaf leaf) const { return dynamic_index(stacks[leaf], "l", layer); }  // [b t ..]
   LatentStacks latents() const { return {stacks[kKv], stacks[kRotated], layer}; }
+  // The arrays [b t ..] of a layer that is in no stack.
+  void give_back(std::span<Value> arrays) const {
+    for (size_t i = 0; i < arrays.size(); ++i) arrays[i] = squeeze(stacks[i], "l");
+  }
 };
+
+// A layer that is in no stack, from its arrays [b t ..].
+LayerCache layer_alone(std::span<const Value> arrays) {
+  LayerCache out{.stacks = {}, .layer = constant(arrays[0].graph(), 0, {DType::kS32, {}})};
+  for (Value array : arrays) out.stacks.push_back(expand(array, "l"));
+  return out;
+}
 
 // ---- attention ----
 
@@ -49,9 +61,11 @@ struct Tokens {
   Value place;   // of CachedInputs; 0 where that has none
   Value places;  // [b s] s32, of every token
 
-  // x [b s ..] at the tokens' places.
+  // x [b s ..] at the tokens' places. Each device of a mesh takes x as it has the cache: where norms split x, the
+  // partitioner would else split the whole cache and gather it again.
   void put(LayerCache& cache, LayerCache::Leaf leaf, Value x) const {
-    cache.stacks[leaf] = put_rows(cache.stacks[leaf], cache.layer, x, place);
+    Value rows = rename(shard_activation(rename(x, "s", "t")), "t", "s");
+    cache.stacks[leaf] = put_rows(cache.stacks[leaf], cache.layer, rows, place);
   }
 };
 
@@ -133,10 +147,9 @@ Value unroll_stack(const LayerStack& stack, Value x, std::span<Value> cache, con
   for (int64_t i = 0; i < stack.count(); ++i) {
     Scope scope(x.graph(), std::to_string(i));
     std::span<Value> arrays = cache.subspan(static_cast<size_t>(i) * each, each);
-    LayerCache own{.stacks = {}, .layer = constant(x.graph(), 0, {DType::kS32, {}})};
-    for (Value array : arrays) own.stacks.push_back(expand(array, "l"));
+    LayerCache own = layer_alone(arrays);
     x = layer(stack.layer(i), x, own);
-    for (size_t k = 0; k < each; ++k) arrays[k] = squeeze(own.stacks[k], "l");
+    own.give_back(arrays);
   }
   return x;
 }
@@ -144,20 +157,43 @@ Value unroll_stack(const LayerStack& stack, Value x, std::span<Value> cache, con
 // [b s] s32.
 Value places_of(CacheUse use, const CachedInputs& in) {
   const Shape& shape = in.tokens.shape();
-  if (use == CacheUse::kStep) return broadcast(in.place, shape);
   Value from_first = iota(in.tokens.graph(), DType::kS32, shape, "s");
   return use == CacheUse::kFirst ? from_first : from_first + broadcast(in.place, shape);
 }
+
+// What all layers of a program share.
+struct Pass {
+  ModelConfig model;
+  Tokens tokens;
+  LayerContext context;
+
+  Pass(const ModelConfig& config, CacheUse use, const CachedInputs& in)
+      : model(config),
+        tokens{.use = use, .place = in.place, .places = places_of(use, in)},
+        context{model, rope_tables(tokens.places, config.rope), constant(in.tokens.graph(), 1, tokens.places.type())} {
+    model.capacity_factor = 0;  // no expert drops a token
+    model.few_tokens = true;
+    if (use == CacheUse::kFirst) tokens.place = constant(in.tokens.graph(), 0, {DType::kS32, {}});
+  }
+  Pass(const Pass&) = delete;  // the context refers to the model
+  Pass& operator=(const Pass&) = delete;
+
+  Value layer(const LayerWeights& weights, Value x, LayerCache& own) const {
+    auto attention = [&](const MlaWeights& mla, Value y) { return cached_mla(context, mla, tokens, y, own); };
+    return decoder_layer(context, weights, x, attention, false).x;
+  }
+};
 
 }  // namespace
 
 std::vector<CacheArray> cache_arrays(const ModelConfig& m, const CacheShape& shape) {
   std::vector<CacheArray> out;
   for (const Stack& stack : stacks(m)) {
-    if (stack.prediction) continue;
-    for (int64_t i = 0; i < (m.scan_layers ? 1 : stack.count); ++i) {
+    if (stack.prediction && !shape.predicts) continue;
+    const bool stacked = m.scan_layers && !stack.prediction;
+    for (int64_t i = 0; i < (stacked || stack.prediction ? 1 : stack.count); ++i) {
       for (const Leaf& leaf : leaves(m, shape)) {
-        if (m.scan_layers) {
+        if (stacked) {
           std::vector<Axis> axes{{"l", stack.count}};
           axes.insert(axes.end(), leaf.type.shape.begin(), leaf.type.shape.end());
           out.push_back({fmt::format("{}.{}", stack.name, leaf.name), {leaf.type.dtype, Shape(axes)}});
@@ -170,21 +206,15 @@ std::vector<CacheArray> cache_arrays(const ModelConfig& m, const CacheShape& sha
   return out;
 }
 
-CachedOut cached_decoder(const ModelConfig& config, const Weights& w, CacheUse use, const CachedInputs& in,
+CachedOut cached_decoder(const ModelConfig& m, const Weights& w, CacheUse use, const CachedInputs& in,
                          const std::vector<Value>& cache) {
   Graph& g = in.tokens.graph();
   Scope scope(g, "decoder");
-  ModelConfig m = config;
-  m.capacity_factor = 0;
-  m.few_tokens = true;
-  Tokens tokens{.use = use, .place = in.place, .places = places_of(use, in)};
-  if (use == CacheUse::kFirst) tokens.place = constant(g, 0, {DType::kS32, {}});
-  const LayerContext context{m, rope_tables(tokens.places, m.rope), constant(g, 1, tokens.places.type())};
+  const Pass pass(m, use, in);
   CachedLayer layer = [&](const LayerWeights& weights, Value x, LayerCache& own) {
-    auto attention = [&](const MlaWeights& mla, Value y) { return cached_mla(context, mla, tokens, y, own); };
-    return decoder_layer(context, weights, x, attention, false).x;
+    return pass.layer(weights, x, own);
   };
-  CachedOut out{.normed = {}, .cache = cache};
+  CachedOut out{.hidden = {}, .normed = {}, .cache = cache};
   Value x = shard_activation(embed(w.embedding, in.tokens, m.dtype));
   std::span<Value> rest(out.cache);
   const size_t each = leaves(m, {.rows = x.size("b"), .length = cache[0].size("t")}).size();
@@ -196,7 +226,26 @@ CachedOut cached_decoder(const ModelConfig& config, const Weights& w, CacheUse u
     x = (stacked ? scan_stack : unroll_stack)(stack, x, rest.first(count), layer);
     rest = rest.subspan(count);
   }
+  out.hidden = x;
   out.normed = rms_norm(x, w.final_norm, "d", m.norm_epsilon);
+  return out;
+}
+
+CachedOut cached_prediction(const ModelConfig& m, const Weights& w, CacheUse use, const CachedInputs& in,
+                            const CachedOut& model) {
+  const LayerStack& stack = w.stacks.back();
+  if (!stack.info().prediction) throw GraphError("cached_prediction: the model has no module for prediction");
+  Scope scope(in.tokens.graph(), stack.info().name);
+  const Pass pass(m, use, in);
+  const LayerWeights& own = stack.layer(0);
+  CachedOut out{.hidden = {}, .normed = {}, .cache = model.cache};
+  const size_t each = leaves(m, {.rows = in.tokens.size("b"), .length = out.cache[0].size("t")}).size();
+  std::span<Value> kept = std::span(out.cache).last(each);
+  LayerCache cache = layer_alone(kept);
+  Value embedding = shard_activation(embed(w.embedding, in.tokens, m.dtype));
+  out.hidden = pass.layer(own, joined(m, own, embedding, m.prediction_after_norm ? model.normed : model.hidden), cache);
+  cache.give_back(kept);
+  out.normed = rms_norm(out.hidden, m.prediction_own_norm ? own.final_norm : w.final_norm, "d", m.norm_epsilon);
   return out;
 }
 

@@ -14,6 +14,7 @@ namespace fathom {
 struct CacheShape {
   int64_t rows = 0;
   int64_t length = 0;
+  bool predicts = false;  // whether the first module for multi-token prediction keeps its tokens too
 };
 
 // One array of the cache: of a stack with the layer axis "l" in front (scan_layers), or of a layer.
@@ -21,7 +22,7 @@ struct CacheArray {
   std::string name;  // "decoder.moe_layers.kv", "decoder.moe_layers.3.kv"
   TensorType type;   // [b t ..], in the type of activations
 };
-// All that the model keeps, in the order of its layers; of each
+// All that the model keeps, in the order of its layers, a module for prediction last; of each
 //   kv       [b t c]   the latents, normalised
 //   rotated  [b t w]   the rotated part of the key, one for all heads
 //   index    [b t di]  the indexer's key, where the cache is long enough for the indexer to choose
@@ -32,17 +33,18 @@ enum class CacheUse : uint8_t {
   kFirst,     // the first ones of all rows: attention among themselves
   kContinue,  // the next ones of all rows, which have equally many before them: over keys and values made anew of all
               // latents
-  kStep,      // one of each row, whose places differ: over the latents themselves, the projections that would make keys
-              // and values of them going into queries and outputs
+  kStep,      // the next one or few of each row, whose places differ: over the latents themselves, the projections that
+              // would make keys and values of them going into queries and outputs
 };
 
 struct CachedInputs {
   Value tokens;  // [b s]
-  // Where they go: s32, of the first token of all rows (kContinue; kFirst has none), or [b] of the one token (kStep).
+  // Where they go: s32, of the first token of all rows (kContinue; kFirst has none), or [b] of each row's (kStep).
   Value place;
 };
 
 struct CachedOut {
+  Value hidden;              // [b s d], after the last layer
   Value normed;              // [b s d], after the final norm
   std::vector<Value> cache;  // as cache_arrays(), with the tokens in it
 };
@@ -50,5 +52,10 @@ struct CachedOut {
 // expert drops a token.
 CachedOut cached_decoder(const ModelConfig& config, const Weights& weights, CacheUse use, const CachedInputs& inputs,
                          const std::vector<Value>& cache);
+
+// The first module for multi-token prediction over the tokens that `model` is of. `inputs` has their places, and as
+// tokens those one place further on. The cache that it gives is the model's, with the module's own arrays.
+CachedOut cached_prediction(const ModelConfig& config, const Weights& weights, CacheUse use, const CachedInputs& inputs,
+                            const CachedOut& model);
 
 }  // namespace fathom

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
+
 #include "program/builder.h"
 
 namespace fathom {
@@ -23,13 +26,27 @@ Value at_places(Value x, Value at) {
   return reduce_sum(select(broadcast(own, x.shape()), x, 0), "s");
 }
 
-Program finish(ProgramBuilder& b, const Cache& cache, const CachedOut& out, Value logits, bool gives_logits) {
-  b.result("token", argmax(logits, "v"));
-  if (gives_logits) b.result("logits", convert(logits, DType::kF32));
+void give_cache(ProgramBuilder& b, const Cache& cache, const std::vector<Value>& values) {
   for (size_t i = 0; i < cache.specs.size(); ++i) {
-    b.donated_result(cache.specs[i].name, out.cache[i], cache.specs[i].sharding);
+    b.donated_result(cache.specs[i].name, values[i], cache.specs[i].sharding);
   }
-  return b.finish();
+}
+
+// The token with the largest logit, normed [b .. d].
+Value best_token(const StateSpec& spec, const Weights& weights, Value normed) {
+  return argmax(logits_head(spec.model, weights.logits, normed), "v");
+}
+
+int64_t filled(int64_t size, int64_t parts) { return (size + parts - 1) / parts * parts; }
+
+// Tokens of a prefill. In one piece: a power of two, so that there are few programs and the compile cache has them. In
+// several: equal ones, so that the cache needs little more room than the prompt.
+int64_t piece_for(const DecodeSizes& sizes) {
+  constexpr int64_t kStep = 16;
+  const int64_t most = sizes.piece > 0 ? sizes.piece : kPrefillPiece;
+  const int64_t pieces = (sizes.longest + most - 1) / most;
+  const auto whole = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(sizes.longest, kStep))));
+  return std::min(pieces == 1 ? whole : filled((sizes.longest + pieces - 1) / pieces, kStep), most);
 }
 
 bool splits_rows(const AxisRule& rule) {
@@ -45,6 +62,23 @@ StateSpec decode_spec(const Config& config, const StateSpec& training) {
   std::erase_if(rules, splits_rows);
   out.partition = std::make_shared<Partition>(out.partition->mesh(), std::move(rules));
   return out;
+}
+
+int64_t prefill_piece(const Config& config) {
+  return config.use_chunked_prefill ? config.prefill_chunk_size : kPrefillPiece;
+}
+
+DecodeShape decode_shape(const StateSpec& spec, const DecodeSizes& sizes) {
+  const int64_t parts = spec.partition ? spec.partition->devices(spec.partition->activation_axes("b")) : 1;
+  DecodeShape out{.cache = {.rows = filled(sizes.prompts, parts)}, .piece = piece_for(sizes)};
+  out.pieces = (sizes.longest + out.piece - 1) / out.piece;
+  out.cache.length = std::max(sizes.length, out.pieces * out.piece);
+  return out;
+}
+
+int64_t prompts_at_once(const Config& config, int64_t devices) {
+  const double rows = config.per_device_batch_size * static_cast<double>(devices);
+  return std::max<int64_t>(static_cast<int64_t>(std::min(rows, 1e9)), 1);
 }
 
 std::vector<ArgSpec> cache_arguments(const StateSpec& spec, const CacheShape& shape) {
@@ -63,13 +97,23 @@ Program prefill(const Config& config, const StateSpec& spec, const CacheShape& c
   const ArgSpec rows = batch_argument(spec, {cache.rows, options.length});
   CachedInputs in;
   in.tokens = b.arg("inputs", rows.type, rows.sharding);
+  Value next = cache.predicts ? b.arg("next", rows.type, rows.sharding) : Value();
   if (!options.first) in.place = b.arg("place", {DType::kS32, {}});
   Value last = b.arg("last", {DType::kS32, {{"b", cache.rows}}});
   const Weights weights = make_weights(spec, state);
-  const CachedOut out =
-      cached_decoder(spec.model, weights, options.first ? CacheUse::kFirst : CacheUse::kContinue, in, before.values);
+  const CacheUse use = options.first ? CacheUse::kFirst : CacheUse::kContinue;
+  CachedOut out = cached_decoder(spec.model, weights, use, in, before.values);
   Value logits = logits_head(spec.model, weights.logits, at_places(out.normed, last));
-  return finish(b, before, out, logits, options.logits);
+  Value token = argmax(logits, "v");
+  b.result("token", token);
+  if (options.logits) b.result("logits", convert(logits, DType::kF32));
+  if (cache.predicts) {
+    in.tokens = select(less(next, 0), broadcast(token, next.shape()), next);
+    out = cached_prediction(spec.model, weights, use, in, out);
+    b.result("draft", best_token(spec, weights, at_places(out.normed, last)));
+  }
+  give_cache(b, before, out.cache);
+  return b.finish();
 }
 
 Program decode_step(const Config& config, const StateSpec& spec, const CacheShape& cache, bool gives_logits) {
@@ -83,7 +127,32 @@ Program decode_step(const Config& config, const StateSpec& spec, const CacheShap
   const Weights weights = make_weights(spec, state);
   const CachedOut out = cached_decoder(spec.model, weights, CacheUse::kStep, in, before.values);
   Value logits = logits_head(spec.model, weights.logits, squeeze(out.normed, "s"));
-  return finish(b, before, out, logits, gives_logits);
+  b.result("token", argmax(logits, "v"));
+  if (gives_logits) b.result("logits", convert(logits, DType::kF32));
+  give_cache(b, before, out.cache);
+  return b.finish();
+}
+
+Program draft_step(const Config& config, const StateSpec& spec, const CacheShape& cache) {
+  ProgramBuilder b("draft_step", config.matmul_precision, spec);
+  const std::vector<Value> state = b.state(parameters_alone);
+  const Cache before(b, spec, cache);
+  const ArgSpec rows = batch_argument(spec, {cache.rows, 2});
+  CachedInputs in;
+  in.tokens = b.arg("inputs", rows.type, rows.sharding);
+  in.place = b.arg("place", {DType::kS32, {{"b", cache.rows}}});
+  const Weights weights = make_weights(spec, state);
+  CachedOut out = cached_decoder(spec.model, weights, CacheUse::kStep, in, before.values);
+  Value tokens = best_token(spec, weights, out.normed);
+  b.result("token", tokens);
+  auto column = [](Value x, int64_t i) { return squeeze(slice(x, "s", i, i + 1), "s"); };
+  Value guessed = convert(equal(column(in.tokens, 1), column(tokens, 0)), DType::kS32);
+  // At the place behind a wrong guess the module sees what the next pass replaces.
+  in.tokens = tokens;
+  out = cached_prediction(spec.model, weights, CacheUse::kStep, in, out);
+  b.result("draft", best_token(spec, weights, at_places(out.normed, guessed)));
+  give_cache(b, before, out.cache);
+  return b.finish();
 }
 
 }  // namespace fathom

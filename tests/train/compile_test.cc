@@ -258,9 +258,9 @@ TEST(CompileWithoutTheCompiler, DescribesTheDevicesThatAreThere) {
 }
 
 TEST(CompileMistakes, ProgramsThatAreNotThere) {
-  Outcome planned = compile(with(kModel, {"compile_topology=v5e-4", "program=decode"}));
-  EXPECT_EQ(planned.exit_code, 2);
-  EXPECT_THAT(planned.err, HasSubstr("program=decode: not built yet"));
+  Outcome other = compile(with(kModel, {"compile_topology=v5e-4", "program=decoder"}));
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err, HasSubstr("program=decoder: no program of that name; there are train, init"));
   Outcome file = compile(with(kModel, {"compile_topology=v5e-4", "program=init", "compiled_trainstep_file=x"}));
   EXPECT_EQ(file.exit_code, 2);
   EXPECT_THAT(file.err,

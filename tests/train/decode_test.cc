@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <regex>
 
 #include "base/file.h"
 #include "tokenizer/tokenizer.h"
@@ -144,6 +145,45 @@ TEST(Decode, OfAFloat8FolderIsThatOfItsWeightsInBfloat16) {
   EXPECT_EQ(got.out, ids(folder / "bf16").out);
 }
 
+// Trained from nothing: the module's guesses are worth something only after some hundred steps.
+TEST(Decode, WithTheModuleOfATrainedModelTakesFewerPassesToTheSameTokens) {
+  TemporaryFolder folder;
+  const Outcome trained = train(keys_with(
+      {"steps=300", "enable_checkpointing=true", "checkpoint_period=1000", "mtp_num_layers=1",
+       "mtp_loss_scaling_factor=0.5", "learning_rate=3e-3", "learning_rate_schedule_steps=300",
+       "warmup_steps_fraction=0.05", "per_device_batch_size=8", "max_target_length=64", "z_loss_multiplier=0"},
+      folder.path()));
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  std::string prompts;
+  for (const char* text : {"Return a new", "The ", "class of the", "import the module and", "a string"}) {
+    prompts += json{{"prompt", text}}.dump() + "\n";
+  }
+  write_file_atomically(folder / "prompts.jsonl", prompts);
+  auto decoded = [&](const Words& more) {
+    Words words = {"load_parameters_path=" + (folder / "run"), "max_target_length=96", "per_device_batch_size=5",
+                   "--prompts=" + (folder / "prompts.jsonl"), "--ignore_eos"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome got = decode(words);
+    EXPECT_EQ(got.exit_code, 0) << got.err;
+    return got;
+  };
+  const Outcome alone = decoded({}), drafted = decoded({"decode_draft=mtp"});
+  EXPECT_EQ(drafted.out, alone.out);
+  EXPECT_THAT(alone.err, Not(HasSubstr("draft: ")));
+  std::smatch said;
+  ASSERT_TRUE(std::regex_search(drafted.err, said, std::regex("draft: ([0-9]+) of ([0-9]+) guesses"))) << drafted.err;
+  const int accepted = std::stoi(said[1]), guessed = std::stoi(said[2]);
+  EXPECT_GT(accepted, 0.3 * guessed);
+  EXPECT_LE(accepted + guessed, 5 * 80) << "each pass gives a token, and one more where the guess is right";
+}
+
+TEST(Decode, InPiecesOfThePeersKeyIsTheSame) {
+  const Reference want = references()[0];
+  const Outcome got = decode(
+      {"load_parameters_path=" + kModel, "prompt=" + want.prompt, "use_chunked_prefill=true", "prefill_chunk_size=2"});
+  EXPECT_EQ(got.out, line_of(want)) << got.err;
+}
+
 TEST(Decode, FailsWhereTheTextIsNotTheAssertedOne) {
   const Reference want = references()[0];
   const Words words = {"load_parameters_path=" + kModel, "prompt=" + want.prompt};
@@ -190,6 +230,11 @@ TEST(Decode, SaysWhatIsWrongBeforeAnythingIsLoaded) {
   EXPECT_THAT(refusal({model, "--output=x.jsonl"}), HasSubstr("--output"));
   EXPECT_THAT(refusal({model, "--prompts=nowhere.jsonl"}), HasSubstr("nowhere.jsonl"));
   EXPECT_THAT(refusal({model, "decode_sampling_strategy=topk"}), HasSubstr("decode_sampling_top_k above 0"));
+  EXPECT_THAT(refusal({model, "decode_draft=mtp", "decode_sampling_strategy=weighted"}),
+              HasSubstr("needs decode_sampling_strategy=greedy"));
+  EXPECT_THAT(
+      refusal({"load_parameters_path=tests/data/deepseek_v2/hf", "decode_draft=mtp", "--prompt_ids=1", "--ids"}),
+      HasSubstr("deepseek_v2/hf holds no module for multi-token prediction"));
   EXPECT_THAT(refusal({"model_name=deepseek3-tiny", "tokenizer_path=" + kModel}),
               HasSubstr("no weights: give load_parameters_path=FOLDER"));
 }

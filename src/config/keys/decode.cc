@@ -12,7 +12,6 @@ using enum KeyType;
 
 constexpr std::string_view kServing = "belongs to the peer's decoding and is not built";
 constexpr std::string_view kCacheLayout = "how the peer lays its caches out; the tokens are the same";
-constexpr std::string_view kPieces = "prompts of more than 2,048 tokens are taken in pieces anyway";
 constexpr std::string_view kServer = "belongs to the peer's server and its benchmark";
 constexpr std::string_view kVllm = "the peer's link to vLLM is not built";
 
@@ -30,6 +29,12 @@ constexpr KeyRow kRows[] = {
      "of `topk` and `composite`: how many tokens are in the draw", kSizeOrNone},
     {"decode_sampling_nucleus_p", bind<&Config::decode_sampling_nucleus_p>, "-1.0", kBuilt,
      "of `nucleus` and `composite`: the probability that the tokens in the draw have together", kFractionOrMinusOne},
+    {"use_chunked_prefill", bind<&Config::use_chunked_prefill>, "false", kBuilt,
+     "whether `decode` takes a prompt in pieces of prefill_chunk_size tokens; otherwise in pieces of 2,048"},
+    {"prefill_chunk_size", bind<&Config::prefill_chunk_size>, "256", kBuilt, "tokens of a piece of a prompt at most",
+     kSize},
+    {"decode_draft", bind<&Config::decode_draft>, "none", kBuilt,
+     "mtp: the module for multi-token prediction guesses tokens, and the model checks them; greedy only"},
     {"autoregressive_decode_assert", bind<&Config::autoregressive_decode_assert>, "", kBuilt,
      "what the text of `decode` must begin with, or the command fails"},
     {"system_prompt", kString, "", kRefused, kServing},
@@ -38,8 +43,6 @@ constexpr KeyRow kRows[] = {
     {"model_call_mode", kString, "", kRefused, kServing},
     {"multi_sampling", kBool, "false", kRefused, kServing},
     {"return_log_prob", kBool, "false", kRefused, kServing},
-    {"use_chunked_prefill", kBool, "false", kIgnored, kPieces},
-    {"prefill_chunk_size", kInt, "256", kIgnored, kPieces},
     {"stack_prefill_result_cache", kBool, "false", kIgnored, kCacheLayout},
     {"prefill_cache_axis_order", kString, "1,2,0,3", kIgnored, kCacheLayout},
     {"ar_cache_axis_order", kString, "1,2,0,3", kIgnored, kCacheLayout},

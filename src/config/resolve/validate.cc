@@ -155,6 +155,10 @@ void check_decoding(const Config& c, Problems& p) {
     p.add("decode_sampling_strategy={} needs decode_sampling_nucleus_p above 0 and at most 1",
           name_of(c.decode_sampling_strategy));
   }
+  if (c.decode_draft != DecodeDraft::kNone && c.decode_sampling_strategy != DecodeStrategy::kGreedy) {
+    p.add("decode_draft={} checks guesses against the most probable token: it needs decode_sampling_strategy=greedy",
+          name_of(c.decode_draft));
+  }
 }
 
 }  // namespace
