@@ -144,6 +144,57 @@ TEST_F(CompileForTpu, BothStagesOfTheIndexerCompileForThePodsMesh) {
   }
 }
 
+// The page's command for decoding on v5p-256.
+Words decoding(const char* model, const char* program) {
+  return {"configs/base.yml",
+          "run_name=decode",
+          "compile_topology=v5p-256",
+          std::string("model_name=") + model,
+          std::string("program=") + program,
+          "scan_layers=False",
+          "enable_checkpointing=true",
+          "async_checkpointing=false",
+          "per_device_batch_size=1",
+          "max_prefill_predict_length=100",
+          "max_target_length=1024",
+          "attention=dot_product",
+          "dtype=bfloat16",
+          "weight_dtype=bfloat16",
+          "megablox=False",
+          "sparse_matmul=False",
+          "ici_tensor_parallelism=128",
+          "ici_fsdp_parallelism=1"};
+}
+
+// With two narrow layers. Of each the cache of 128 rows has 134 MB of latents, which no device splits and gathers
+// again.
+TEST_F(CompileForTpu, DecodingOnThePodsMeshKeepsItsCacheInPlace) {
+  const Words narrow = {"override_model_config=True",
+                        "base_num_decoder_layers=2",
+                        "first_num_dense_layers=1",
+                        "base_emb_dim=1024",
+                        "base_mlp_dim=1024",
+                        "base_moe_mlp_dim=256",
+                        "num_experts=8",
+                        "n_routing_groups=4",
+                        "topk_routing_group=2",
+                        "num_experts_per_tok=2",
+                        "q_lora_rank=256",
+                        "vocab_size=2048"};
+  const Outcome step = compile(with(with(decoding("deepseek3.2-671b", "decode"), narrow), {"indexer_topk=256"}));
+  ASSERT_EQ(step.exit_code, 0) << step.err;
+  const int64_t cache = int64_t{2} * 128 * 1024 * (512 + 64 + 128) * 2;
+  EXPECT_NEAR(static_cast<double>(figure(step.out, "alias_size_in_bytes")), static_cast<double>(cache), 1e6);
+  EXPECT_LT(figure(step.out, "temp_size_in_bytes"), 20'000'000);
+  std::smatch links;
+  ASSERT_TRUE(std::regex_search(step.out, links, std::regex("([0-9.e-]+) GB over the links"))) << step.out;
+  EXPECT_LT(std::stod(links[1]), 0.02);
+  const Outcome prompts = compile(with(with(decoding("deepseek3-671b", "prefill"), narrow),
+                                       {"max_prefill_predict_length=16", "per_device_batch_size=0.25"}));
+  ASSERT_EQ(prompts.exit_code, 0) << prompts.err;
+  EXPECT_LT(figure(prompts.out, "temp_size_in_bytes"), 40'000'000) << "of a cache of 75 MB";
+}
+
 TEST_F(CompileForTpu, StateThatDoesNotFitIsAnAnswerWithWhatWouldHelp) {
   // 15.7e9 parameters, 12 bytes each, on 4 devices of 16 GB.
   Outcome o =
@@ -240,6 +291,23 @@ TEST(CompileWithoutTheCompiler, SaysHowManyProductsOfExpertsNobodyNeeds) {
   const double not_chosen = 58.0 * (256 - 8) * (3 + 6 + 2) * 2 * 7168 * 2048 * 1024 * 1e-12;
   EXPECT_NEAR(dense.second - chosen.second, not_chosen, 2) << "in whole TFLOP";
   EXPECT_GT(dense.second, 15 * dense.first);
+}
+
+// 576 numbers a token and layer, of 128 rows of 1,024.
+TEST(CompileWithoutTheCompiler, CountsWhatDecodingOnThePodHolds) {
+  struct Model {
+    const char* name;
+    double parameters;  // GB
+  };
+  for (const Model& model : {Model{"deepseek3-671b", 12.7}, Model{"deepseek3.2-671b", 14.5}}) {
+    const Outcome o = compile_without_plugins(with(decoding(model.name, "decode"), {"--no_compile"}));
+    ASSERT_EQ(o.exit_code, 0) << o.err;
+    std::smatch m;
+    ASSERT_TRUE(std::regex_search(o.out, m, std::regex("parameters ([0-9]+), moments 0, step 0, cache ([0-9]+)\\)\n")))
+        << o.out;
+    EXPECT_LT(std::stod(m[1]), model.parameters * 1e9);
+    EXPECT_EQ(std::stoll(m[2]), int64_t{128} * 1024 * 61 * 576 * 2);
+  }
 }
 
 TEST(CompileWithoutTheCompiler, TakesTheProgramAsAWordOrAFlag) {

@@ -64,6 +64,18 @@ std::string ids_of(const Reference& r) {
   return out + "\n";
 }
 
+// The page's command, its places filled in: float32, in which the reference was made, its 32 tokens, two devices.
+Words command_of_the_page(const std::string& folder, const std::string& prompt) {
+  return {"decode", "src/maxtext/configs/base.yml", "base_output_directory=" + folder + "/out", "run_name=decode",
+          "model_name=auto", "tokenizer_type=huggingface", "tokenizer_path=" + kModel, "hf_access_token=secret",
+          "load_parameters_path=" + folder + "/0/items", "scan_layers=False", "enable_checkpointing=true",
+          "async_checkpointing=false", "per_device_batch_size=1", "max_prefill_predict_length=100",
+          "max_target_length=132", "attention=dot_product", "dtype=float32", "weight_dtype=float32", "megablox=False",
+          "sparse_matmul=False", "ici_tensor_parallelism=2", "ici_fsdp_parallelism=1", "prompt=" + prompt,
+          // What the machine of the tests needs beside it.
+          "hardware=cpu", "cpu_device_count=2", "jax_cache_dir=" + compile_cache()};
+}
+
 TEST(Decode, OfThePagesCommandOnAnUnscannedCheckpointIsTheReferencesText) {
   TemporaryFolder folder;
   const Outcome converted =
@@ -71,12 +83,7 @@ TEST(Decode, OfThePagesCommandOnAnUnscannedCheckpointIsTheReferencesText) {
                    folder.path(), "--model_size", "auto", "--save_dtype", "float32"});
   ASSERT_EQ(converted.exit_code, 0) << converted.err;
   const Reference want = references()[0];
-  const Outcome got =
-      decode({"base_output_directory=" + (folder / "out"), "run_name=decode", "tokenizer_type=huggingface",
-              "tokenizer_path=" + kModel, "hf_access_token=secret", "load_parameters_path=" + (folder / "0/items"),
-              "scan_layers=False", "enable_checkpointing=true", "async_checkpointing=false", "per_device_batch_size=1",
-              "attention=dot_product", "megablox=False", "sparse_matmul=False", "ici_tensor_parallelism=2",
-              "ici_fsdp_parallelism=1", "cpu_device_count=2", "prompt=" + want.prompt});
+  const Outcome got = run_command(command_of_the_page(folder.path(), want.prompt));
   EXPECT_EQ(got.exit_code, 0) << got.err;
   EXPECT_EQ(got.out, line_of(want));
   EXPECT_THAT(got.err, AllOf(HasSubstr("first token after "), HasSubstr("seed 1234"), Not(HasSubstr("secret"))));
@@ -151,7 +158,7 @@ TEST(Decode, WithTheModuleOfATrainedModelTakesFewerPassesToTheSameTokens) {
   const Outcome trained = train(keys_with(
       {"steps=300", "enable_checkpointing=true", "checkpoint_period=1000", "mtp_num_layers=1",
        "mtp_loss_scaling_factor=0.5", "learning_rate=3e-3", "learning_rate_schedule_steps=300",
-       "warmup_steps_fraction=0.05", "per_device_batch_size=8", "max_target_length=64", "z_loss_multiplier=0"},
+       "warmup_steps_fraction=0.05", "per_device_batch_size=4", "max_target_length=64", "z_loss_multiplier=0"},
       folder.path()));
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   std::string prompts;
