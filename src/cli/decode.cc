@@ -105,7 +105,7 @@ std::vector<std::string> words_with_weights(const CommandLine& line, const Envir
 
 Config decode_config(const CommandLine& line, const Environment& environment, bool needs_tokenizer) {
   ResolveOptions options{.needs_data = false, .needs_tokenizer = needs_tokenizer, .found_hardware = default_hardware()};
-  Config config = command_config(words_with_weights(line, environment), environment, options);
+  Config config = split_for_decoding(command_config(words_with_weights(line, environment), environment, options));
   config.mtp_num_layers = config.decode_draft == DecodeDraft::kMtp ? 1 : 0;
   if (config.mtp_num_layers > 0 && prediction_modules(config.load_parameters_path) == 0) {
     throw ConfigError(fmt::format(

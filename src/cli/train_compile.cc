@@ -21,6 +21,7 @@
 #include "cli/install_plugin.h"
 #include "config/keys/keys.h"
 #include "drive/summary.h"
+#include "program/decode.h"
 #include "runtime/compiled_file.h"
 #include "runtime/plugin_search.h"
 #include "session/session.h"
@@ -64,7 +65,10 @@ Request parse(const CommandLine& line, const Environment& environment) {
   std::vector<std::string> words = line.config;
   out.kind = parse_program(take_program(line, words));
   out.config = command_config(words, environment, {.needs_data = false});
-  if (decodes(out.kind)) out.config.mtp_num_layers = 0;  // of no use there
+  if (decodes(out.kind)) {
+    out.config = split_for_decoding(std::move(out.config));
+    out.config.mtp_num_layers = 0;  // of no use there
+  }
   const std::string& file = out.config.compiled_trainstep_file;
   if (!file.empty() && (out.kind != ProgramKind::kTrain || !out.compile)) {
     throw ConfigError(fmt::format("compiled_trainstep_file={}: holds a compiled train step; leave it out with {}", file,

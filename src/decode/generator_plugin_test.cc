@@ -24,7 +24,7 @@ struct Model {
   State state;
 
   explicit Model(const std::string& name, const Words& keys = {})
-      : config(resolved(name, keys)),
+      : config(split_for_decoding(resolved(name, keys))),
         session(config),
         spec(state_spec(config, session.mesh().mesh)),
         state(make_parameters(session, config, spec)) {}

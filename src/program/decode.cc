@@ -53,7 +53,27 @@ bool splits_rows(const AxisRule& rule) {
   return rule.logical.starts_with("activation_") && rule.logical.find("length") != std::string::npos;
 }
 
+// The mesh axes of the first rule for a logical axis.
+std::vector<std::string> axes_of(const std::vector<AxisRule>& rules, std::string_view logical) {
+  const auto rule = std::ranges::find(rules, logical, &AxisRule::logical);
+  return rule == rules.end() ? std::vector<std::string>() : rule->mesh_axes;
+}
+
 }  // namespace
+
+Config split_for_decoding(Config config) {
+  std::vector<AxisRule>& rules = config.logical_axis_rules;
+  const std::vector<std::string> of_heads = axes_of(rules, "q_heads");
+  for (const char* logical : {"embed_attn", "embed_router"}) {
+    std::vector<std::string> axes = axes_of(rules, logical);
+    for (const std::string& axis : of_heads) {
+      if (std::ranges::find(axes, axis) == axes.end()) axes.push_back(axis);
+    }
+    // In front of the others, which serve where heads have taken these axes.
+    rules.insert(std::ranges::find(rules, logical, &AxisRule::logical), {logical, std::move(axes)});
+  }
+  return config;
+}
 
 StateSpec decode_spec(const Config& config, const StateSpec& training) {
   StateSpec out = training;

@@ -8,6 +8,10 @@
 
 namespace fathom {
 
+// The configuration with rules by which decoding splits parameters: the narrow projections and the router, which
+// training repeats on the devices that split heads, are split along the hidden state there, as their input is.
+Config split_for_decoding(Config config);
+
 // The state's list as these programs take it: on a mesh that splits the length of rows too, no row is split.
 StateSpec decode_spec(const Config& config, const StateSpec& training);
 

@@ -299,7 +299,7 @@ TEST(CompileWithoutTheCompiler, CountsWhatDecodingOnThePodHolds) {
     const char* name;
     double parameters;  // GB
   };
-  for (const Model& model : {Model{"deepseek3-671b", 12.7}, Model{"deepseek3.2-671b", 14.5}}) {
+  for (const Model& model : {Model{"deepseek3-671b", 10.6}, Model{"deepseek3.2-671b", 12.2}}) {
     const Outcome o = compile_without_plugins(with(decoding(model.name, "decode"), {"--no_compile"}));
     ASSERT_EQ(o.exit_code, 0) << o.err;
     std::smatch m;
