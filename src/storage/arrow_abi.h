@@ -9,7 +9,7 @@
 
 namespace fathom {
 
-inline constexpr int32_t kArrowAbiVersion = 2;
+inline constexpr int32_t kArrowAbiVersion = 3;
 
 extern "C" {
 
@@ -25,8 +25,8 @@ struct ArrowEntrySink {
   void (*take)(void* context, const char* name, int64_t a, int64_t b);
 };
 
-// kArrowNumbers: lists of whole numbers.
-enum ArrowColumnKind : int32_t { kArrowOther = 0, kArrowText = 1, kArrowNumbers = 2 };
+// kArrowNumbers: lists of whole numbers. kArrowRecords: lists of structs.
+enum ArrowColumnKind : int32_t { kArrowOther = 0, kArrowText = 1, kArrowNumbers = 2, kArrowRecords = 3 };
 
 enum ArrowPathKind : int32_t { kArrowAbsent = 0, kArrowFile = 1, kArrowFolder = 2 };
 
@@ -59,8 +59,11 @@ struct ArrowAbi {
   void (*parquet_close)(void* handle);
   // Each row group: no name, rows as `a`, decoded bytes (as the file states them) as `b`.
   int (*parquet_layout)(void* handle, int32_t column, ArrowEntrySink groups, ArrowSink error);
-  // Every value of a column of text, or of lists, in one row group, in order; a list as its numbers, 8 bytes each.
+  // Every value of a column of text, or of lists, in one row group, in order: a list of numbers as these, 8 bytes each;
+  // a list of structs as JSON.
   int (*parquet_read)(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error);
+  // The same of any column: each value as JSON.
+  int (*parquet_read_json)(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error);
 };
 
 // The module's one exported function.

@@ -154,9 +154,9 @@ void ArrowModule::remove(const std::string& uri) const {
 }
 
 ParquetFile::ParquetFile(std::string path, std::string column, ColumnKind kind)
-    : path_(std::move(path)), column_name_(std::move(column)) {
+    : path_(std::move(path)), column_name_(std::move(column)), kind_(kind) {
   try {
-    open(kind);
+    open();
   } catch (...) {
     if (handle_ != nullptr) arrow_module().abi().parquet_close(handle_);
     throw;
@@ -165,7 +165,33 @@ ParquetFile::ParquetFile(std::string path, std::string column, ColumnKind kind)
 
 ParquetFile::~ParquetFile() { arrow_module().abi().parquet_close(handle_); }
 
-void ParquetFile::open(ColumnKind kind) {
+namespace {
+
+// What is wrong with a column of kind `held`; empty for nothing. Behind "column 'x' ".
+std::string kind_mistake(ColumnKind wanted, int64_t held) {
+  switch (wanted) {
+    case ColumnKind::kText:
+      if (held == kArrowText) return "";
+      return std::string("does not hold text") + (held == kArrowNumbers
+                                                      ? " but lists of numbers: tokenize_train_data=False "
+                                                        "(tokenize_eval_data) takes them as token ids"
+                                                      : "");
+    case ColumnKind::kNumbers:
+      if (held == kArrowNumbers) return "";
+      return std::string("does not hold lists of token ids") +
+             (held == kArrowText ? " but text: leave tokenize_train_data=False away" : "");
+    case ColumnKind::kRecords:
+      if (held == kArrowRecords) return "";
+      return std::string("does not hold lists of {role, content}") + (held == kArrowText ? " but text" : "");
+    case ColumnKind::kJson:
+      return "";
+  }
+  throw RuntimeFault("a column of a kind without a reader");
+}
+
+}  // namespace
+
+void ParquetFile::open() {
   const ArrowAbi& abi = arrow_module().abi();
   std::string error;
   std::vector<ParquetColumn> columns;
@@ -179,20 +205,13 @@ void ParquetFile::open(ColumnKind kind) {
     if (columns[i].name == column_name_) column_ = static_cast<int32_t>(i);
   }
   if (column_ < 0) {
-    throw FormatError(path_, "no column '" + column_name_ + "'; the columns are: " + names +
-                                 " (train_data_columns or eval_data_columns names the one that is read)");
+    const bool named_by_key = kind_ != ColumnKind::kJson;
+    throw FormatError(
+        path_, "no column '" + column_name_ + "'; the columns are: " + names +
+                   (named_by_key ? " (train_data_columns or eval_data_columns names the one that is read)" : ""));
   }
-  const int64_t held = columns[static_cast<size_t>(column_)].kind;
-  if (kind == ColumnKind::kText && held != kArrowText) {
-    throw FormatError(path_, "column '" + column_name_ + "' does not hold text" +
-                                 (held == kArrowNumbers ? " but lists of numbers: tokenize_train_data=False "
-                                                          "(tokenize_eval_data) takes them as token ids"
-                                                        : ""));
-  }
-  if (kind == ColumnKind::kNumbers && held != kArrowNumbers) {
-    throw FormatError(path_, "column '" + column_name_ + "' does not hold lists of token ids" +
-                                 (held == kArrowText ? " but text: leave tokenize_train_data=False away" : ""));
-  }
+  const std::string mistake = kind_mistake(kind_, columns[static_cast<size_t>(column_)].kind);
+  if (!mistake.empty()) throw FormatError(path_, "column '" + column_name_ + "' " + mistake);
   ArrowEntrySink group_sink{&groups_, [](void* context, const char*, int64_t rows, int64_t bytes) {
                               static_cast<std::vector<RowGroup>*>(context)->push_back({rows, bytes});
                             }};
@@ -229,7 +248,9 @@ TextColumn ParquetFile::read(int64_t group) const {
                    into.ends.push_back(static_cast<int64_t>(into.text.size()));
                  }};
   std::string error;
-  if (arrow_module().abi().parquet_read(handle_, column_, static_cast<int32_t>(group), sink, into(error)) != 0) {
+  const ArrowAbi& abi = arrow_module().abi();
+  const auto read = kind_ == ColumnKind::kJson ? abi.parquet_read_json : abi.parquet_read;
+  if (read(handle_, column_, static_cast<int32_t>(group), sink, into(error)) != 0) {
     throw FormatError(path_, error);
   }
   if (column.rows() != groups_[index].rows) {

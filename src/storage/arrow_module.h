@@ -43,7 +43,7 @@ struct RowGroup {
 };
 
 // The values of a column in one row group: value i is bytes [ends[i - 1], ends[i]) of `text`; a list of numbers is the
-// bytes of its int64s.
+// bytes of its int64s, a list of records is JSON.
 struct TextColumn {
   std::string text;
   std::vector<int64_t> ends;
@@ -59,8 +59,8 @@ struct TextColumn {
   }
 };
 
-// What a column is to hold: text, or lists of whole numbers.
-enum class ColumnKind : uint8_t { kText, kNumbers };
+// What a column is to hold: text, lists of whole numbers, lists of records, or anything, which is given as JSON.
+enum class ColumnKind : uint8_t { kText, kNumbers, kRecords, kJson };
 
 // One open parquet file and one of its columns. Not for several threads at once.
 class ParquetFile {
@@ -78,11 +78,12 @@ class ParquetFile {
   TextColumn read(int64_t group) const;
 
  private:
-  void open(ColumnKind kind);
+  void open();
   void check_layout() const;
   std::string path_;
   std::string column_name_;
   int32_t column_ = -1;
+  ColumnKind kind_;
   void* handle_ = nullptr;
   std::vector<RowGroup> groups_;
 };

@@ -172,6 +172,14 @@ TEST(ParquetFile, AMissingColumnNamesThoseThatExist) {
               ThrowsMessage<FormatError>(HasSubstr("no column 'content'; the columns are: text")));
 }
 
+TEST(ParquetFile, AnyColumnIsGivenAsJson) {
+  const std::string path = "tests/data/mmlu/mmlu.parquet";
+  auto first = [&](const char* column) { return std::string(ParquetFile(path, column, ColumnKind::kJson).read(0)[0]); };
+  EXPECT_EQ(first("question"), "\"What is the capital of Chile?\"");
+  EXPECT_EQ(first("choices"), R"(["Santiago","Hanoi","Nairobi","Paris"])");
+  EXPECT_EQ(first("answer"), "0");
+}
+
 TEST(ParquetFile, EveryRowGroupGivesTheRowsOfTheFooter) {
   ParquetFile file("tests/data/data/corpus.parquet", "text");
   ASSERT_EQ(file.row_groups().size(), 4u);

@@ -64,5 +64,6 @@ int parquet_open(const char* path, void** handle, ArrowEntrySink columns, ArrowS
 void parquet_close(void* handle);
 int parquet_layout(void* handle, int32_t column, ArrowEntrySink groups, ArrowSink error);
 int parquet_read(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error);
+int parquet_read_json(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error);
 
 }  // namespace fathom

@@ -17,6 +17,7 @@ extern "C" __attribute__((visibility("default"))) const fathom::ArrowAbi* fathom
       .parquet_close = parquet_close,
       .parquet_layout = parquet_layout,
       .parquet_read = parquet_read,
+      .parquet_read_json = parquet_read_json,
   };
   return &abi;
 }

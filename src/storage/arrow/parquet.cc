@@ -8,7 +8,10 @@
 #include <parquet/file_reader.h>
 #include <parquet/metadata.h>
 
+#include <algorithm>
+
 #include "storage/arrow/calls.h"
+#include "storage/arrow/json_rows.h"
 
 namespace fathom {
 
@@ -57,7 +60,9 @@ ArrowColumnKind kind_of(const parquet::arrow::SchemaField& field) {
   const arrow::DataType& type = *field.field->type();
   if (field.is_leaf()) return is_text(type) ? kArrowText : kArrowOther;
   const arrow::DataType* items = items_of(type);
-  return items != nullptr && arrow::is_integer(items->id()) ? kArrowNumbers : kArrowOther;
+  if (items == nullptr) return kArrowOther;
+  if (arrow::is_integer(items->id())) return kArrowNumbers;
+  return items->id() == arrow::Type::STRUCT ? kArrowRecords : kArrowOther;
 }
 
 template <class Type>
@@ -177,11 +182,16 @@ struct OpenParquet {
 
 OpenParquet& opened(void* handle) { return *static_cast<OpenParquet*>(handle); }
 
-// Index of a top-level column among the file's leaves.
-int leaf_of(parquet::arrow::FileReader& reader, int32_t column) {
-  const parquet::arrow::SchemaField* field = &reader.manifest().schema_fields[static_cast<size_t>(column)];
-  while (!field->is_leaf() && !field->children.empty()) field = &field->children[0];
-  return field->column_index;
+void add_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& to) {
+  if (field.is_leaf()) to.push_back(field.column_index);
+  for (const parquet::arrow::SchemaField& child : field.children) add_leaves(child, to);
+}
+
+// Indices among the file's leaves of those that make a top-level column.
+std::vector<int> leaves_of(parquet::arrow::FileReader& reader, int32_t column) {
+  std::vector<int> out;
+  add_leaves(reader.manifest().schema_fields[static_cast<size_t>(column)], out);
+  return out;
 }
 
 }  // namespace
@@ -213,7 +223,13 @@ int parquet_layout(void* handle, int32_t column, ArrowEntrySink groups, ArrowSin
     std::shared_ptr<parquet::FileMetaData> metadata = reader.parquet_reader()->metadata();
     for (int group = 0; group < metadata->num_row_groups(); ++group) {
       std::unique_ptr<parquet::RowGroupMetaData> row_group = metadata->RowGroup(group);
-      int64_t bytes = row_group->ColumnChunk(leaf_of(reader, column))->total_uncompressed_size();
+      // A footer may say anything: what is too much, or less than nothing, stays so in the sum.
+      constexpr int64_t kMost = int64_t{1} << 50;
+      int64_t bytes = 0;
+      for (const int leaf : leaves_of(reader, column)) {
+        const int64_t more = row_group->ColumnChunk(leaf)->total_uncompressed_size();
+        bytes = more < 0 || bytes < 0 ? -1 : std::min(kMost, bytes + std::min(kMost, more));
+      }
       groups.take(groups.context, "", row_group->num_rows(), bytes);
     }
     return arrow::Status::OK();
@@ -223,10 +239,22 @@ int parquet_layout(void* handle, int32_t column, ArrowEntrySink groups, ArrowSin
 int parquet_read(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error) {
   return guarded(opened(handle).path, error, [&]() -> arrow::Status {
     parquet::arrow::FileReader& reader = *opened(handle).reader;
-    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Table> table,
-                          reader.ReadRowGroup(group, std::vector<int>{leaf_of(reader, column)}));
+    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Table> table, reader.ReadRowGroup(group, leaves_of(reader, column)));
+    const arrow::DataType* items = items_of(*table->column(0)->type());
+    const bool records = items != nullptr && items->id() == arrow::Type::STRUCT;
     for (const std::shared_ptr<arrow::Array>& chunk : table->column(0)->chunks()) {
-      ARROW_RETURN_NOT_OK(give_rows(*chunk, rows));
+      ARROW_RETURN_NOT_OK(records ? give_json(*chunk, rows) : give_rows(*chunk, rows));
+    }
+    return arrow::Status::OK();
+  });
+}
+
+int parquet_read_json(void* handle, int32_t column, int32_t group, ArrowSink rows, ArrowSink error) {
+  return guarded(opened(handle).path, error, [&]() -> arrow::Status {
+    parquet::arrow::FileReader& reader = *opened(handle).reader;
+    ARROW_ASSIGN_OR_RAISE(std::shared_ptr<arrow::Table> table, reader.ReadRowGroup(group, leaves_of(reader, column)));
+    for (const std::shared_ptr<arrow::Array>& chunk : table->column(0)->chunks()) {
+      ARROW_RETURN_NOT_OK(give_json(*chunk, rows));
     }
     return arrow::Status::OK();
   });
