@@ -129,6 +129,10 @@ constexpr FlagSpec kDecodeFlags[] = {
     {"seed", "N", "of the draws, 1234 unless given"},
 };
 
+constexpr FlagSpec kMmluFlags[] = {
+    {"output", "FILE", "where the scores go, a JSON object a question; the same command again goes on where it ended"},
+};
+
 constexpr std::string_view kTrainKeys =
     "model_name dataset_path hf_path tokenizer_path load_parameters_path run_name base_output_directory steps "
     "per_device_batch_size max_target_length gradient_accumulation_steps learning_rate warmup_steps_fraction dtype "
@@ -143,6 +147,11 @@ constexpr std::string_view kDecodeKeys =
     "decode_sampling_strategy decode_sampling_temperature decode_sampling_top_k decode_sampling_nucleus_p "
     "autoregressive_decode_assert scan_layers per_device_batch_size dtype weight_dtype hardware cpu_device_count "
     "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
+constexpr std::string_view kMmluKeys =
+    "model_name load_parameters_path mmlu_path num_shots tokenizer_path add_bos max_target_length "
+    "per_device_batch_size "
+    "scan_layers dtype weight_dtype matmul_precision hardware cpu_device_count ici_fsdp_parallelism "
+    "ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kVerifyKeys =
     "hardware cpu_device_count kernels attention sparse_matmul "
     "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
@@ -161,6 +170,9 @@ constexpr Command kCommands[] = {
      "run train steps and show where their time goes, by layer and by operation", kProfileFlags, kTrainKeys},
     {"decode", run_decode, "[configs/base.yml] load_parameters_path=FOLDER key=value ...",
      "complete prompts with any checkpoint", kDecodeFlags, kDecodeKeys},
+    {"mmlu", run_mmlu_command,
+     "[configs/base.yml] load_parameters_path=FOLDER mmlu_path=FOLDER num_shots=0|5 key=value ... --output=FILE",
+     "answer multiple-choice questions: the accuracy of each subject, each category and all", kMmluFlags, kMmluKeys},
     {"verify", run_verify, "FOLDER [key=value ...]",
      "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},
     {"forward_pass_logit_checker", run_logit_checker,
@@ -196,15 +208,9 @@ constexpr Command kCommands[] = {
 };
 
 // The peer's commands that have no place here yet.
-constexpr std::string_view kNotBuilt[] = {"chat",
-                                          "sft",
-                                          "train_sft",
-                                          "train_sft_native",
-                                          "train_sft_deprecated",
-                                          "generate_param_only_checkpoint",
-                                          "train_dpo",
-                                          "train_rl",
-                                          "train_distill"};
+constexpr std::string_view kNotBuilt[] = {
+    "sft",       "train_sft", "train_sft_native", "train_sft_deprecated", "generate_param_only_checkpoint",
+    "train_dpo", "train_rl",  "train_distill"};
 
 const Command* find_command(std::string_view name) {
   auto found = std::ranges::find(kCommands, name, &Command::name);

@@ -306,6 +306,10 @@ struct Config {
   int64_t prefill_chunk_size = 0;
   DecodeDraft decode_draft = DecodeDraft::kNone;
   std::string autoregressive_decode_assert;
+
+  // --- Scores of multiple-choice questions.
+  std::string mmlu_path;
+  int64_t num_shots = 0;
 };
 
 }  // namespace fathom

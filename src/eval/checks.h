@@ -16,6 +16,7 @@ namespace fathom {
 // alone was seen to make.
 inline constexpr double kLogitsTolerance = 5e-5;
 inline constexpr double kIntermediateTolerance = 2e-5;
+inline constexpr double kChoiceTolerance = 1e-4;  // of log-probabilities
 inline constexpr double kLossTolerance = 1e-5;
 inline constexpr double kGradientTolerance = 2e-4;       // of a tensor's largest element, of its norm
 inline constexpr double kTrainedLossTolerance = 1e-4;    // after AdamW steps
@@ -25,6 +26,7 @@ inline constexpr double kParameterNormTolerance = 1e-5;  // relative
 struct CheckResult {
   std::vector<Comparison> parts;
   std::string absent;
+  std::string note = {};  // what was seen and is not judged
 };
 
 // Where a check finds its references and its model.
@@ -69,6 +71,7 @@ PreparedCheck prepare_adamw(CheckContext& context);
 PreparedCheck prepare_mtp(CheckContext& context);
 PreparedCheck prepare_indexer(CheckContext& context);
 PreparedCheck prepare_decode(CheckContext& context);
+PreparedCheck prepare_mmlu(CheckContext& context);
 PreparedCheck prepare_encode(CheckContext& context);
 PreparedCheck prepare_decode_tokens(CheckContext& context);
 PreparedCheck prepare_chat(CheckContext& context);

@@ -12,6 +12,7 @@
 #include "convert/hf_weights.h"
 #include "decode/generator.h"
 #include "eval/compare.h"
+#include "eval/token_rows.h"
 
 namespace fathom {
 namespace {
@@ -182,7 +183,7 @@ void VerifiedModel::compute_announced() {
 
 void VerifiedModel::compile_forward(int64_t rows, int64_t length, bool capture) {
   int64_t at_once = kLaunchNumbers / numbers_of_row(spec_.model, length, capture);
-  const BatchShape shape = on_mesh({std::clamp<int64_t>(at_once, 1, rows), length});
+  const BatchShape shape = filled_for_mesh(spec_, {std::clamp<int64_t>(at_once, 1, rows), length});
   if (forward_ && fits(forward_->shape, shape) && forward_->capture >= capture) return;
   forward_.reset();
   forward_.emplace(session_.compile([&] { return forward(config_, spec_, shape, capture); }), shape, capture);
@@ -193,29 +194,8 @@ const Stack* VerifiedModel::stack_of(const std::string& result) const {
   return at == stacks_.end() ? nullptr : &*at;
 }
 
-// Rows are padded on the right with segment 0: attention is causal and looks at the own segment only, so that real
-// positions are as they would be alone.
 void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
-  const auto [batch_rows, length] = forward_->shape;
-  BatchFields<HostArray> batch;
-  for (const auto& field : batch.fields()) {
-    HostArray& a = batch.*field.member;
-    a = HostArray::allocate(DType::kS32, {batch_rows, length});
-    std::ranges::fill(a.mutable_view<int32_t>(), 0);
-  }
-  for (size_t r = 0; r < rows.size(); ++r) {
-    size_t first = r * static_cast<size_t>(length);
-    for (size_t i = 0; i < rows[r].size(); ++i) {
-      batch.inputs.mutable_view<int32_t>()[first + i] = rows[r][i];
-      batch.inputs_position.mutable_view<int32_t>()[first + i] = static_cast<int32_t>(i);
-      batch.inputs_segmentation.mutable_view<int32_t>()[first + i] = 1;
-    }
-  }
-  const Sharding split = batch_argument(spec_, forward_->shape).sharding;
-  NamedArrays inputs;
-  for (const auto& field : batch.fields()) {
-    if (field.read_by_model) inputs.emplace(field.name, session_.upload(batch.*field.member, split));
-  }
+  NamedArrays inputs = upload_rows(session_, spec_, forward_->shape, rows);
   NamedArrays results = run_on(session_, forward_->compiled, state(), inputs);
 
   for (const auto& tokens : rows) results_[tokens] = {.captured = forward_->capture, .tensors = {}};
@@ -239,6 +219,31 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
       keep(fmt::format("layers.{}.{}", stack->first + l, name.substr(stack->label.size() + 1)), slice(values, l));
     }
   }
+}
+
+std::vector<std::vector<float>> VerifiedModel::last_logits(const std::vector<TokenRow>& rows) {
+  constexpr int64_t kTokens = 16384;  // of a launch
+  TokenRows missing;
+  std::vector<int64_t> lengths;
+  for (const TokenRow& row : rows) {
+    check_tokens(row.where, row.tokens);
+    if (last_logits_.contains(row.tokens)) continue;
+    missing.push_back(row.tokens);
+    lengths.push_back(std::ssize(row.tokens));
+  }
+  LastLogits program(session_, config_, spec_, state());
+  for (const RowBatch& batch : batches_by_length(lengths, spec_, {.tokens = kTokens, .shortest = shortest_})) {
+    TokenRows own;
+    for (const size_t i : batch.rows) own.push_back(missing[i]);
+    const HostArray logits = program.of(batch.shape, own);
+    for (size_t i = 0; i < own.size(); ++i) {
+      const auto values = slice(logits, static_cast<int64_t>(i)).view<float>();
+      last_logits_[own[i]] = {values.begin(), values.end()};
+    }
+  }
+  std::vector<std::vector<float>> out;
+  for (const TokenRow& row : rows) out.push_back(last_logits_.at(row.tokens));
+  return out;
 }
 
 const std::vector<std::vector<int32_t>>& VerifiedModel::decoded(const std::vector<TokenRow>& prompts, int64_t count) {
@@ -268,15 +273,6 @@ void VerifiedModel::cut(const StateEntry& parameter, const HostArray& values,
     const std::byte* first = whole.data() + part.offset * byte_size(DType::kF32);
     into.insert_or_assign(part.name, HostArray(DType::kF32, part.sizes, first, whole.owner()));
   }
-}
-
-BatchShape VerifiedModel::on_mesh(BatchShape shape) const {
-  if (!spec_.partition) return shape;
-  auto filled = [&](int64_t size, std::string_view axis) {
-    const int64_t parts = spec_.partition->devices(spec_.partition->activation_axes(axis));
-    return (size + parts - 1) / parts * parts;
-  };
-  return {filled(shape.rows, "b"), filled(shape.length, "s")};
 }
 
 NamedArrays VerifiedModel::upload_training(const TrainingTokens& batch, const BatchShape& shape) const {
@@ -309,7 +305,7 @@ const Gradients& VerifiedModel::gradients(const TrainingTokens& batch, LossStage
   state();
   const Config config = with_stage(config_, stage);
   const StateSpec spec = state_spec(config, session_.mesh().mesh);
-  const BatchShape shape = on_mesh({batch.rows, batch.length});
+  const BatchShape shape = filled_for_mesh(spec_, {batch.rows, batch.length});
   const Compiled program = session_.compile([&] { return gradient_step(config, spec, shape); });
   NamedArrays inputs = upload_training(batch, shape);
   NamedArrays results = run_on(session_, program, state(), inputs);
@@ -331,7 +327,7 @@ const VerifiedModel::StageLosses& VerifiedModel::stage_losses(const TrainingToke
   }
   const Config config = with_stage(config_, stage);
   const StateSpec spec = state_spec(config, session_.mesh().mesh);
-  const BatchShape shape = on_mesh({batch.rows, batch.length});
+  const BatchShape shape = filled_for_mesh(spec_, {batch.rows, batch.length});
   const Compiled program = session_.compile([&] { return forward(config, spec, shape, /*capture=*/true); });
   NamedArrays inputs = upload_training(batch, shape);
   for (const auto& field : BatchFields<HostArray>::fields()) {
@@ -367,7 +363,7 @@ const TrainingCurve& VerifiedModel::train(const TrainingTokens& batch, const Opt
   if (curve_ && curve_->key == key) return curve_->result;
   check_tokens(batch.where, batch.tokens);
   Config config = with_optimizer(config_, optimizer);
-  const BatchShape shape = on_mesh({batch.rows, batch.length});
+  const BatchShape shape = filled_for_mesh(spec_, {batch.rows, batch.length});
   bool there =
       train_program_ && same_shape(train_program_->key.first, shape) && train_program_->key.second == optimizer;
   if (!there) {

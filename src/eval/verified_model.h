@@ -60,6 +60,9 @@ class VerifiedModel {
   // Names of all that the forward pass gives for an announced row.
   std::vector<std::string> tensor_names_of(const TokenRow& row);
 
+  // Logits [v] behind the last token of each row, whose other logits are not computed.
+  std::vector<std::vector<float>> last_logits(const std::vector<TokenRow>& rows);
+
   // What follows each prompt, decoded greedily with a cache: `count` tokens, whatever they are. The prompts share a
   // launch.
   const std::vector<std::vector<int32_t>>& decoded(const std::vector<TokenRow>& prompts, int64_t count);
@@ -104,8 +107,6 @@ class VerifiedModel {
   // The numbers of one parameter as tensors of the checkpoint.
   void cut(const StateEntry& parameter, const HostArray& values, std::map<std::string, HostArray>& into) const;
   NamedArrays upload_training(const TrainingTokens& batch, const BatchShape& shape) const;
-  // With empty rows and places behind, so that the mesh divides it.
-  BatchShape on_mesh(BatchShape shape) const;
 
   const Session& session_;
   Config config_;
@@ -117,6 +118,7 @@ class VerifiedModel {
   std::map<std::vector<int32_t>, bool> announced_;  // and whether with intermediates
   std::map<std::vector<int32_t>, RowResult> results_;
   std::optional<ForwardProgram> forward_;
+  std::map<std::vector<int32_t>, std::vector<float>> last_logits_;
   std::map<LossStage, Kept<TrainingTokens, Gradients>> gradients_;
   std::map<LossStage, Kept<TrainingTokens, StageLosses>> stage_losses_;
   std::optional<Kept<std::pair<BatchShape, OptimizerSettings>, Compiled>> train_program_;

@@ -187,14 +187,27 @@ void change_training_references(ModelCopy& model) {
   model.tensor("train_batch.safetensors", "tokens", 3, int64_t{5}, {"gradients", "adamw"});
 }
 
+void change_scores(ModelCopy& model) {
+  const std::string file = "mmlu_scores.jsonl";
+  model.value(file, "/logprobs/2", -9.0, {"mmlu"});
+  model.value(file, "/choice", 1, {"mmlu"});
+  model.value(file, "/tokens/5", 7, {"mmlu"});
+  model.value(file, "/prompt", "The following", {"mmlu"});
+  model.value(file, "/subject", "law", {"mmlu"});
+  for (const char* place : {"/tokens", "/logprobs", "/logprobs/3", "/choice", "/margin", "/prompt"}) {
+    model.without(file, place, {"mmlu"});
+  }
+}
+
 TEST(Verify, DeepseekV2PassesAndEachChangedReferenceFailsItsCheckAlone) {
   ModelCopy model("deepseek_v2", LayerForms::kScanned);
   Names checks = kModelChecks;
-  checks.insert(checks.end(), {"decode", "bf16"});
+  checks.insert(checks.end(), {"decode", "bf16", "mmlu"});
   const std::vector<CheckRow> rows = model.run();
   EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(checks)) << format_report(rows, {}, false);
   change_forward_references(model);
   change_training_references(model);
+  change_scores(model);
   model.tensor("logits_bf16.safetensors", "logits", 5, 99.0f, {"bf16"});
   model.value("decode.json", "/1/tokens/31", 7, {"decode"});
   for (const char* place : {"/1/tokens", "/2/prompt_tokens"}) model.without("decode.json", place, {"decode"});
@@ -205,7 +218,7 @@ TEST(Verify, DeepseekV2PassesAndEachChangedReferenceFailsItsCheckAlone) {
 
 TEST(Verify, DeepseekV3PassesWithAndWithoutScanAndEachChangedReferenceFailsItsCheckAlone) {
   Names checks = kModelChecks;
-  checks.push_back("fp8");
+  checks.insert(checks.end(), {"fp8", "mmlu"});
   Verifier both(
       {.folder = "tests/data/deepseek_v3", .only = checks, .forms = LayerForms::kBoth, .config = {"jax_cache_dir="}});
   const std::vector<CheckRow> rows = both.run();
@@ -262,7 +275,7 @@ TEST(Verify, AReferenceWithoutWhatItIsComparedWithFails) {
 TEST(Verify, DeepseekV32PassesAndEachChangedReferenceOfTheIndexerFailsItsCheckAlone) {
   ModelCopy model("deepseek_v32", LayerForms::kScanned);
   Names checks = kModelChecks;
-  checks.insert(checks.end(), {"decode", "fp8", "indexer"});
+  checks.insert(checks.end(), {"decode", "fp8", "indexer", "mmlu"});
   const std::vector<CheckRow> rows = model.run();
   EXPECT_THAT(with_status(rows, CheckStatus::kOk), ElementsAreArray(checks)) << format_report(rows, {}, false);
   model.tensor("intermediates.safetensors", "layers.1.indexer.scores", 0, 99.0f, {"intermediates"});

@@ -67,6 +67,15 @@ ArgSpec batch_argument(const StateSpec& state, const BatchShape& shape) {
   return {.name = {}, .type = std::move(type), .sharding = std::move(split), .donated_to = {}};
 }
 
+BatchShape filled_for_mesh(const StateSpec& state, const BatchShape& shape) {
+  if (!state.partition) return shape;
+  auto filled = [&](int64_t size, std::string_view axis) {
+    const int64_t parts = state.partition->devices(state.partition->activation_axes(axis));
+    return (size + parts - 1) / parts * parts;
+  };
+  return {filled(shape.rows, "b"), filled(shape.length, "s")};
+}
+
 ModelInputs model_inputs(const BatchFields<Value>& batch) {
   return {batch.inputs, batch.inputs_position, batch.inputs_segmentation};
 }
@@ -79,6 +88,11 @@ Weights make_weights(const StateSpec& spec, std::span<const Value> state) {
     if (spec.partition) weight.sharding = &spec.entries[i].sharding;
   }
   return {spec.model, spec.table, spec.arrays, values};
+}
+
+Value at_places(Value x, Value at) {
+  Value own = equal(one_hot(at, {"s", x.size("s")}, DType::kS32), 1);
+  return reduce_sum(select(broadcast(own, x.shape()), x, 0), "s");
 }
 
 }  // namespace fathom

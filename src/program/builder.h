@@ -47,4 +47,7 @@ ModelInputs model_inputs(const BatchFields<Value>& batch);
 // The weights among the values of a state.
 Weights make_weights(const StateSpec& spec, std::span<const Value> state);
 
+// x [b s d] at the place `at` [b] of each row, as a sum with one term: a gather would not stay on a mesh's devices.
+Value at_places(Value x, Value at);
+
 }  // namespace fathom

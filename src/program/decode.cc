@@ -20,12 +20,6 @@ struct Cache {
   }
 };
 
-// x [b s d] at the place `at` [b] of each row, as a sum with one term: a gather would not stay on a mesh's devices.
-Value at_places(Value x, Value at) {
-  Value own = equal(one_hot(at, {"s", x.size("s")}, DType::kS32), 1);
-  return reduce_sum(select(broadcast(own, x.shape()), x, 0), "s");
-}
-
 void give_cache(ProgramBuilder& b, const Cache& cache, const std::vector<Value>& values) {
   for (size_t i = 0; i < cache.specs.size(); ++i) {
     b.donated_result(cache.specs[i].name, values[i], cache.specs[i].sharding);

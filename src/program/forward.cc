@@ -26,4 +26,15 @@ Program forward(const Config& config, const StateSpec& spec, const BatchShape& s
   return b.finish();
 }
 
+Program last_logits(const Config& config, const StateSpec& spec, const BatchShape& shape) {
+  ProgramBuilder b("last_logits", config.matmul_precision, spec);
+  const std::vector<Value> state = b.state(parameters_alone);
+  const ModelInputs inputs = model_inputs(b.batch(shape, true));
+  Value last = b.arg("last", {DType::kS32, {{"b", shape.rows}}});
+  const Weights weights = make_weights(spec, state);
+  const ModelOut out = decoder(spec.model, weights, inputs, {.remat_saved = {}, .in_layer = {}, .logits = false});
+  b.result("logits", convert(logits_head(spec.model, weights.logits, at_places(out.normed, last)), DType::kF32));
+  return b.finish();
+}
+
 }  // namespace fathom

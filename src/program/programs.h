@@ -17,6 +17,9 @@ struct BatchShape {
 // Type and split of the batch arguments, whose names are those of base/batch_fields.h.
 ArgSpec batch_argument(const StateSpec& state, const BatchShape& shape);
 
+// The batch with as many empty rows, and places at the end of rows, as the mesh needs to divide it.
+BatchShape filled_for_mesh(const StateSpec& state, const BatchShape& shape);
+
 // A program takes state entries and batch arrays (base/batch_fields.h) by their names, and gives state entries back
 // under theirs. Below, "state" is all of the list in program/state.h, "parameters" its parameters.
 
@@ -44,6 +47,10 @@ Program eval_step(const Config& config, const StateSpec& state, const BatchShape
 // "moe.router.experts"; the layer axis in front).
 //   takes: parameters, the batch's inputs.
 Program forward(const Config& config, const StateSpec& state, const BatchShape& batch, bool capture = false);
+
+// Logits f32 [b v] of one place of each row, and of no other.
+//   takes: parameters, the batch's inputs, last s32 [b]: the place.
+Program last_logits(const Config& config, const StateSpec& state, const BatchShape& batch);
 
 // Initial values of the chosen entries: parameters drawn, moments and counters zero.
 //   takes: seed u32 [2], the high word first.   gives: the entries.

@@ -1,4 +1,4 @@
-// Keys of decoding and of the peer's servers.
+// Keys of decoding, of scores of questions, and of the peer's servers.
 #include "config/keys/binding.h"
 #include "config/keys/key_tables.h"
 #include "config/keys/ranges.h"
@@ -14,6 +14,8 @@ constexpr std::string_view kServing = "belongs to the peer's decoding and is not
 constexpr std::string_view kCacheLayout = "how the peer lays its caches out; the tokens are the same";
 constexpr std::string_view kServer = "belongs to the peer's server and its benchmark";
 constexpr std::string_view kVllm = "the peer's link to vLLM is not built";
+
+constexpr KeyRange kShots = {.least = 0, .most = 5};
 
 constexpr KeyRow kRows[] = {
     {"prompt", bind<&Config::prompt>, "I love to", kBuilt, "text to continue"},
@@ -37,6 +39,10 @@ constexpr KeyRow kRows[] = {
      "mtp: the module for multi-token prediction guesses tokens, and the model checks them; greedy only"},
     {"autoregressive_decode_assert", bind<&Config::autoregressive_decode_assert>, "", kBuilt,
      "what the text of `decode` must begin with, or the command fails"},
+    {"mmlu_path", bind<&Config::mmlu_path>, "", kBuilt,
+     "the questions of `mmlu`: a file or folder, or a name such as cais/mmlu in the Hub's cache (docs/mmlu.md)"},
+    {"num_shots", bind<&Config::num_shots>, "0", kBuilt, "questions with their answers in front of each that is asked",
+     kShots},
     {"system_prompt", kString, "", kRefused, kServing},
     {"load_from_prefill_dir", kBool, "false", kRefused, kServing},
     {"prefill_cache_dir", kString, "", kRefused, kServing},

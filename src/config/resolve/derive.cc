@@ -246,6 +246,7 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
   };
   if (!c.load_parameters_path.empty()) look_up(c.load_parameters_path, "load_parameters_path", HubKind::kModel);
   if (!c.load_full_state_path.empty()) look_up(c.load_full_state_path, "load_full_state_path", HubKind::kModel);
+  if (!c.mmlu_path.empty()) look_up(c.mmlu_path, "mmlu_path", HubKind::kDataset);
   if (!in.options.needs_data) return;
   if (c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !is_loader_name(c.hf_path)) {
     look_up(c.hf_path, "hf_path", HubKind::kDataset);
