@@ -129,6 +129,11 @@ constexpr FlagSpec kDecodeFlags[] = {
     {"seed", "N", "of the draws, 1234 unless given"},
 };
 
+constexpr FlagSpec kChatFlags[] = {
+    {"thinking", "", "let the model think before it answers, where its conversation template can (V3.1, V3.2)"},
+    {"system", "TEXT", "what stands at the beginning of the conversation"},
+    {"seed", "N", "of the draws, 1234 unless given"},
+};
 constexpr FlagSpec kMmluFlags[] = {
     {"output", "FILE", "where the scores go, a JSON object a question; the same command again goes on where it ended"},
 };
@@ -147,6 +152,11 @@ constexpr std::string_view kDecodeKeys =
     "decode_sampling_strategy decode_sampling_temperature decode_sampling_top_k decode_sampling_nucleus_p "
     "autoregressive_decode_assert scan_layers per_device_batch_size dtype weight_dtype hardware cpu_device_count "
     "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
+constexpr std::string_view kChatKeys =
+    "model_name load_parameters_path tokenizer_path max_target_length decode_sampling_strategy "
+    "decode_sampling_temperature decode_sampling_top_k decode_sampling_nucleus_p scan_layers dtype weight_dtype "
+    "hardware "
+    "cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kMmluKeys =
     "model_name load_parameters_path mmlu_path num_shots tokenizer_path add_bos max_target_length "
     "per_device_batch_size "
@@ -170,6 +180,8 @@ constexpr Command kCommands[] = {
      "run train steps and show where their time goes, by layer and by operation", kProfileFlags, kTrainKeys},
     {"decode", run_decode, "[configs/base.yml] load_parameters_path=FOLDER key=value ...",
      "complete prompts with any checkpoint", kDecodeFlags, kDecodeKeys},
+    {"chat", run_chat, "[configs/base.yml] load_parameters_path=FOLDER key=value ... [--thinking] [--system=TEXT]",
+     "hold a conversation with a model on the terminal, or a turn for each line of stdin", kChatFlags, kChatKeys},
     {"mmlu", run_mmlu_command,
      "[configs/base.yml] load_parameters_path=FOLDER mmlu_path=FOLDER num_shots=0|5 key=value ... --output=FILE",
      "answer multiple-choice questions: the accuracy of each subject, each category and all", kMmluFlags, kMmluKeys},

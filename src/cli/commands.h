@@ -41,6 +41,7 @@ int run_demo(const CommandLine& line, const Environment& environment);
 int run_logit_checker(const CommandLine& line, const Environment& environment);
 int run_generate_golden_logits(const CommandLine& line, const Environment& environment);
 int run_decode(const CommandLine& line, const Environment& environment);
+int run_chat(const CommandLine& line, const Environment& environment);
 int run_mmlu_command(const CommandLine& line, const Environment& environment);
 int run_verify(const CommandLine& line, const Environment& environment);
 int run_profile(const CommandLine& line, const Environment& environment);

@@ -68,7 +68,7 @@ Generator::Generator(const Session& session, const Config& config, const StateSp
   PrefillOptions piece{.length = piece_, .first = true, .logits = logits};
   first_ = compile([&] { return prefill(config, spec_, shape_, piece); });
   piece.first = false;
-  if (shape.pieces > 1) more_ = compile([&] { return prefill(config, spec_, shape_, piece); });
+  if (shape.pieces > 1 || options.continues) more_ = compile([&] { return prefill(config, spec_, shape_, piece); });
   if (options.length == 1) return;
   step_ = compile(
       [&] { return options.draft ? draft_step(config, spec_, shape_) : decode_step(config, spec_, shape_, logits); });
@@ -130,14 +130,15 @@ NamedArrays Generator::inputs_of_piece(const Compiled& program, const std::vecto
 void Generator::prefill_all(State& state, std::vector<Row>& rows, const Run& run) {
   int64_t longest = 1;
   for (const Row& row : rows) longest = std::max(longest, row.prompt_length());
-  for (int64_t start = 0; start < longest; start += piece_) {
+  for (int64_t start = run.kept; start < longest; start += piece_) {
     const Compiled& program = start == 0 ? *first_ : *more_;
     const NamedArrays results = launch(program, state, inputs_of_piece(program, rows, start));
     const std::vector<int32_t> tokens = choose(results, rows, run);
     const std::vector<int32_t> drafts =
         options_.draft ? numbers(results.at("draft")) : std::vector<int32_t>(rows.size());
     for (size_t i = 0; i < rows.size(); ++i) {
-      const bool ends_here = (rows[i].prompt_length() - 1) / piece_ == start / piece_;
+      const int64_t last = rows[i].prompt_length() - 1;
+      const bool ends_here = last >= start && last < start + piece_;
       if (rows[i].prompt == nullptr || !ends_here) continue;
       rows[i].take(tokens[i], i, run);
       rows[i].draft = drafts[i];
@@ -196,7 +197,8 @@ std::vector<std::vector<int32_t>> Generator::run(State& state, std::span<const P
       throw std::logic_error("Generator: no token to go on from or to make, or too many");
     }
     rows[i] = {.prompt = &prompts[i], .made = {}, .done = false};
-    times_.prompt_tokens += length;
+    if (run.kept >= length) throw std::logic_error("Generator: all tokens of a prompt are in the cache");
+    times_.prompt_tokens += length - run.kept;
   }
   if (cache_.empty()) cache_ = empty_cache(session_, spec_, shape_);
   Stopwatch prefilling;
@@ -204,7 +206,7 @@ std::vector<std::vector<int32_t>> Generator::run(State& state, std::span<const P
   times_.prefill += prefilling.seconds();
   if (times_.first_token == 0) times_.first_token = times_.prefill;
   Stopwatch decoding;
-  while (!std::ranges::all_of(rows, &Row::done)) {
+  while (!std::ranges::all_of(rows, &Row::done) && !run.stopped()) {
     if (options_.draft) {
       step_with_drafts(state, rows, run);
     } else {

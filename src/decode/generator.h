@@ -24,6 +24,7 @@ struct GeneratorOptions {
   int64_t length = 1;   // of a prompt and what follows it
   int64_t piece = 0;    // of a prompt, which longer ones are taken in; 0: kPrefillPiece
   bool draft = false;   // by the first module for multi-token prediction, which the parameters then have; greedy only
+  bool continues = false;  // runs may go on from what the cache has of the run before; without drafts
   Sampling sampling = {};
 };
 
@@ -45,8 +46,13 @@ class Generator {
   struct Run {
     int32_t eos = -1;           // ends a row and is not among its tokens; -1: nothing does
     uint64_t first_prompt = 0;  // number of the first prompt, for draws
+    // Of a generator that continues: how many first tokens of all prompts are in the cache, at their places, from the
+    // run before. Less than a prompt has; the cache has room for a piece more than prompts and answers.
+    int64_t kept = 0;
     // Called for each token as it comes.
     std::function<void(size_t prompt, int32_t token)> on_token = [](size_t, int32_t) {};
+    // Asked before each step: whether the run ends here.
+    std::function<bool()> stopped = [] { return false; };
   };
   // What follows each prompt, of which there are no more than options.prompts. `state` has the parameters. All
   // processes of a job call it with the same arguments.

@@ -20,8 +20,8 @@ namespace {
 
 constexpr int kEndedBySignal = 1000;
 
-void open_as(int descriptor, const std::string& path) {
-  int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+void open_as(int descriptor, const std::string& path, int flags = O_WRONLY | O_CREAT | O_TRUNC) {
+  int file = ::open(path.c_str(), flags, 0666);
   if (file < 0 || ::dup2(file, descriptor) < 0) ::_exit(127);
   ::close(file);
 }
@@ -34,9 +34,10 @@ std::string program_under_test() {
   return path;
 }
 
-Process::Process(const Words& args, rlim_t file_bytes) {
+Process::Process(const Words& args, rlim_t file_bytes, const std::optional<std::string>& input) {
   std::string path = program_under_test();
   std::string out = folder_ / "out", err = folder_ / "err";
+  const std::string in = input ? folder_.write("in", *input) : "";
   std::vector<char*> argv = {path.data()};
   Words words = args;
   for (std::string& word : words) argv.push_back(word.data());
@@ -44,6 +45,7 @@ Process::Process(const Words& args, rlim_t file_bytes) {
   id_ = ::fork();
   if (id_ < 0) throw std::runtime_error("cannot start " + path);
   if (id_ > 0) return;
+  if (input) open_as(STDIN_FILENO, in, O_RDONLY);
   open_as(STDOUT_FILENO, out);
   open_as(STDERR_FILENO, err);
   rlimit limit{file_bytes, RLIM_INFINITY};
@@ -97,8 +99,8 @@ std::vector<std::string> Outcome::lines() const {
   return result;
 }
 
-Outcome run(const Words& args) {
-  Process process(args);
+Outcome run(const Words& args, const std::optional<std::string>& input) {
+  Process process(args, RLIM_INFINITY, input);
   const int code = process.wait();
   return {.exit_code = code, .out = process.out(), .err = process.err()};
 }

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,9 @@ std::string program_under_test();
 // A child process of the program under test, its output in files.
 class Process {
  public:
-  // Starts `fathom args...` in the current folder; no file that it writes may grow beyond `file_bytes`.
-  explicit Process(const Words& args, rlim_t file_bytes = RLIM_INFINITY);
+  // Starts `fathom args...` in the current folder; no file that it writes may grow beyond `file_bytes`. `input` stands
+  // on stdin, where it is given.
+  explicit Process(const Words& args, rlim_t file_bytes = RLIM_INFINITY, const std::optional<std::string>& input = {});
   // Kills it if it still runs.
   ~Process();
   Process(const Process&) = delete;
@@ -53,6 +55,6 @@ struct Outcome {
 };
 
 // `fathom args...`, to its end.
-Outcome run(const Words& args);
+Outcome run(const Words& args, const std::optional<std::string>& input = {});
 
 }  // namespace fathom

@@ -1,0 +1,159 @@
+// The command `chat` as a user gives it: on a terminal, and with lines on stdin.
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/stopwatch.h"
+#include "train_run.h"
+
+namespace fathom {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::ContainsRegex;
+using testing::HasSubstr;
+
+Words chat_words(const Words& more) {
+  Words all = {"chat",
+               "configs/base.yml",
+               "hardware=cpu",
+               "jax_cache_dir=" + compile_cache(),
+               "model_name=auto",
+               "load_parameters_path=tests/data/deepseek_v3/hf",
+               "dtype=float32",
+               "weight_dtype=float32",
+               "max_target_length=96"};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+// A child process with a terminal of its own.
+class Terminal {
+ public:
+  explicit Terminal(const Words& args) {
+    std::string path = program_under_test();
+    Words words = args;
+    std::vector<char*> argv = {path.data()};
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    id_ = ::forkpty(&master_, nullptr, nullptr, nullptr);
+    if (id_ == 0) {
+      ::execv(path.c_str(), argv.data());
+      ::_exit(127);
+    }
+  }
+  ~Terminal() {
+    if (id_ > 0 && !ended_) {
+      ::kill(id_, SIGKILL);
+      wait();
+    }
+    ::close(master_);
+  }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  void type(std::string_view keys) { ASSERT_EQ(::write(master_, keys.data(), keys.size()), std::ssize(keys)); }
+
+  // What stands on the terminal up to this text, from behind what was waited for before.
+  std::string wait_for(const std::string& text) {
+    const Stopwatch since;
+    while (since.seconds() < 20) {
+      const size_t found = screen_.find(text);
+      if (found != std::string::npos) {
+        const std::string out = screen_.substr(0, found + text.size());
+        screen_.erase(0, found + text.size());
+        return out;
+      }
+      if (!read_more()) break;
+    }
+    ADD_FAILURE() << "no '" << text << "' on the terminal, but: " << screen_;
+    return screen_;
+  }
+
+  int wait() {
+    while (read_more()) {
+    }
+    int status = 0;
+    ::waitpid(id_, &status, 0);
+    ended_ = true;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  // False when the other side has closed the terminal.
+  bool read_more() {
+    pollfd one{.fd = master_, .events = POLLIN, .revents = 0};
+    if (::poll(&one, 1, 100) == 0) return true;
+    char bytes[4096];
+    const ssize_t count = ::read(master_, bytes, sizeof(bytes));
+    if (count > 0) screen_.append(bytes, static_cast<size_t>(count));
+    return count > 0;
+  }
+
+  int master_ = -1;
+  pid_t id_ = -1;
+  bool ended_ = false;
+  std::string screen_;
+};
+
+TEST(Chat, AnswersEachLineOfStdinAndKeepsTheHistory) {
+  TemporaryFolder folder;
+  const std::string saved = folder / "saved.jsonl";
+  const Outcome got =
+      run(chat_words({"--system=Be brief."}), "Hello\n\n/save " + saved + "\n/reset\nWhat?\n/exit\nnever asked\n");
+  ASSERT_EQ(got.exit_code, 0) << got.err;
+  const json messages = json::parse(read_file(saved))["messages"];
+  ASSERT_EQ(messages.size(), 3u);
+  EXPECT_EQ(messages[0], json({{"role", "system"}, {"content", "Be brief."}}));
+  EXPECT_EQ(messages[1], json({{"role", "user"}, {"content", "Hello"}}));
+  EXPECT_EQ(messages[2]["role"], "assistant");
+  EXPECT_EQ(got.out.substr(0, got.out.find('\n', messages[2]["content"].get<std::string>().size()) + 1),
+            messages[2]["content"].get<std::string>() + "\n");
+  EXPECT_THAT(got.err, ContainsRegex("turn 1: 0 tokens of the conversation were in the cache"));
+  // Behind /reset the system text is still the beginning.
+  EXPECT_THAT(got.err, ContainsRegex("turn 2: [1-9][0-9]* tokens of the conversation were in the cache"));
+}
+
+TEST(Chat, AMessageThatDoesNotFitEndsALineOfStdinWithItsNumber) {
+  const Outcome got = run(chat_words({}), "Hi\nMore of it\n");
+  EXPECT_EQ(got.exit_code, 2);
+  EXPECT_THAT(got.err, AllOf(HasSubstr("stdin, line 2: "), HasSubstr("max_target_length=96"), HasSubstr("/reset")));
+  const Outcome unknown = run(chat_words({}), "/nonsense\n");
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("no such command: /nonsense"));
+}
+
+TEST(Chat, WithoutATemplateOrOfOneThatCannotThinkSaysSo) {
+  TemporaryFolder folder;
+  std::filesystem::copy("tests/data/tokenizer/tokenizer.json", folder / "tokenizer.json");
+  const Outcome none = run(chat_words({"tokenizer_path=" + folder.path()}), "Hi\n");
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("chat_template_path"));
+  EXPECT_THAT(run(chat_words({"--thinking"}), "").err, HasSubstr("takes no notice of it"));
+}
+
+TEST(Chat, CtrlCEndsAnAnswerAndCtrlDTheProgram) {
+  Terminal terminal(chat_words({"max_target_length=16384"}));
+  terminal.wait_for("> ");
+  terminal.type("Hello\n");
+  terminal.wait_for("Hello\r\n");
+  terminal.type("\x03");
+  const std::string answer = terminal.wait_for("\n> ");
+  EXPECT_LT(answer.size(), 60000u);
+  // At the prompt it throws away what was typed.
+  terminal.type("half a li\x03");
+  terminal.wait_for("\n> ");
+  terminal.type("/nonsense\n");
+  EXPECT_THAT(terminal.wait_for("> "), HasSubstr("no such command: /nonsense"));
+  terminal.type("\x04");
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
+}  // namespace
+}  // namespace fathom
