@@ -132,8 +132,10 @@ double wilson_half_width(int64_t right, int64_t count) {
 }
 
 std::string category_of(const std::string& subject) {
+  std::string name = subject;
+  std::ranges::replace(name, ' ', '_');
   for (const Category& category : kCategories) {
-    if (category.subjects.find(fmt::format(" {} ", subject)) != std::string_view::npos) {
+    if (category.subjects.find(fmt::format(" {} ", name)) != std::string_view::npos) {
       return std::string(category.name);
     }
   }

@@ -59,6 +59,27 @@ TEST(LetterTokens, GiveTheLogProbabilitiesOfTheReferencesLetters) {
   for (const double sum : sums) EXPECT_NEAR(sum, -std::log(1792), 1e-12);
 }
 
+// Without merges a letter is two tokens, the space and itself.
+TEST(LetterTokens, OfSeveralTokensAddUpBehindEachOther) {
+  TemporaryFolder folder;
+  json file = json::parse(read_file("tests/data/tokenizer/tokenizer.json"));
+  file["model"]["merges"] = json::array();
+  const auto tokenizer = Tokenizer::load(folder.write("tokenizer.json", file.dump()));
+  const std::vector<int32_t> a = tokenizer->encode(" A");
+  ASSERT_THAT(a, SizeIs(2));
+  const LetterTokens letters(*tokenizer);
+  EXPECT_THAT(letters.beginnings(), ElementsAre(std::vector<int32_t>{}, std::vector<int32_t>{a[0]}));
+  std::array<double, kChoices> sums = {};
+  std::vector<float> space(1792, 0.0f), letter(1792, 0.0f);
+  space[static_cast<size_t>(a[0])] = 2;
+  letter[static_cast<size_t>(a[1])] = 3;
+  letters.add(0, space, sums);
+  letters.add(1, letter, sums);
+  const double of_space = 2 - std::log(std::exp(2) + 1791), rest = std::log(std::exp(3) + 1791);
+  EXPECT_NEAR(sums[0], of_space + 3 - rest, 1e-6);
+  EXPECT_NEAR(sums[3], of_space - rest, 1e-6);
+}
+
 // z = 1.96 on textbook numbers: 5 of 10 gives [0.2366, 0.7634], 0 of 10 gives [0, 0.2775].
 TEST(WilsonInterval, HasTheWidthsOfTheFormula) {
   EXPECT_NEAR(wilson_half_width(5, 10), (0.7634 - 0.2366) / 2, 1e-4);
@@ -66,12 +87,13 @@ TEST(WilsonInterval, HasTheWidthsOfTheFormula) {
   EXPECT_NEAR(wilson_half_width(7000, 14042), 0.0083, 1e-4);
 }
 
-TEST(Categories, HoldTheFiftySevenSubjects) {
+TEST(Categories, AreThoseOfTheAuthors) {
   EXPECT_EQ(category_of("abstract_algebra"), "STEM");
   EXPECT_EQ(category_of("world_religions"), "humanities");
   EXPECT_EQ(category_of("us_foreign_policy"), "social sciences");
   EXPECT_EQ(category_of("virology"), "other");
   EXPECT_EQ(category_of("geography"), "social sciences");
+  EXPECT_EQ(category_of("high school psychology"), "social sciences");
   EXPECT_EQ(category_of("my own"), "other");
 }
 
