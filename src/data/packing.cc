@@ -35,19 +35,37 @@ std::vector<RowPacker::Row>::iterator RowPacker::row_with_room(size_t places) {
   return rows_.begin() + static_cast<ptrdiff_t>(open_);
 }
 
-bool RowPacker::place(std::span<const int32_t> tokens) {
+void RowPacker::add_counts(Row& row, size_t places, std::span<const uint8_t> counts) {
+  if (counts.empty() && row.counts.empty()) return;
+  row.counts.resize(row.tokens.size(), 1);
+  if (counts.empty()) {
+    row.counts.resize(row.tokens.size() + places, 1);
+  } else {
+    row.counts.insert(row.counts.end(), counts.begin(), counts.begin() + static_cast<ptrdiff_t>(places));
+  }
+}
+
+bool RowPacker::place(std::span<const int32_t> tokens, std::span<const uint8_t> counts) {
   const size_t taken = places(tokens.size());
   auto row = row_with_room(taken);
   if (row == rows_.end()) return false;
+  add_counts(*row, taken, counts);
   row->tokens.insert(row->tokens.end(), tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(taken));
   row->ends.push_back(static_cast<int64_t>(row->tokens.size()));
-  row->last_targets.push_back(taken < tokens.size() ? std::optional(tokens[taken]) : std::nullopt);
+  const bool more = taken < tokens.size() && (counts.empty() || counts[taken] != 0);
+  row->last_targets.push_back(more ? std::optional(tokens[taken]) : std::nullopt);
   ++documents_;
   return true;
 }
 
-bool RowPacker::every_row_used() const {
-  return std::all_of(rows_.begin(), rows_.end(), [](const Row& row) { return !row.ends.empty(); });
+int64_t RowPacker::used_rows() const {
+  return std::count_if(rows_.begin(), rows_.end(), [](const Row& row) { return !row.ends.empty(); });
+}
+
+void RowPacker::clear() {
+  for (Row& row : rows_) row = {};
+  open_ = 0;
+  documents_ = 0;
 }
 
 Batch RowPacker::take() {
@@ -57,10 +75,8 @@ Batch RowPacker::take() {
     write_inputs(rows_[i], index, batch);
     write_targets(rows_[i], index, batch);
     if (options_.form == RowForm::kOpenRow && options_.mask_by_value) mask_padding_token(index, batch);
-    rows_[i] = {};
   }
-  open_ = 0;
-  documents_ = 0;
+  clear();
   return batch;
 }
 
@@ -96,6 +112,9 @@ void RowPacker::write_targets(const Row& row, int64_t index, Batch& batch) const
   }
   targets.back() = options_.pad_id.value_or(0);
   target_segments.back() = 0;
+  for (size_t i = 1; i < row.counts.size(); ++i) {
+    if (row.counts[i] == 0) target_segments[i - 1] = 0;
+  }
   for (size_t document = 0; document < row.ends.size(); ++document) {
     if (!row.last_targets[document]) continue;
     const size_t last = static_cast<size_t>(row.ends[document]) - 1;

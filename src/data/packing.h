@@ -42,17 +42,22 @@ class RowPacker {
  public:
   explicit RowPacker(const PackingOptions& options) : options_(options), rows_(static_cast<size_t>(options.rows)) {}
   // Puts a document of 1 (kOpenRow: 2) to `length` + 1 tokens into the batch, whole; false when no row has room.
-  bool place(std::span<const int32_t> tokens);
+  // `counts`: which of the tokens count as targets (data/document.h); empty for all.
+  bool place(std::span<const int32_t> tokens, std::span<const uint8_t> counts = {});
   bool empty() const { return documents_ == 0; }
-  // Whether every row holds a document.
-  bool every_row_used() const;
+  // Rows that hold a document.
+  int64_t used_rows() const;
+  bool every_row_used() const { return used_rows() == options_.rows; }
   // The batch of what has been placed; the packer is empty again.
   Batch take();
+  // The same without a batch.
+  void clear();
 
  private:
   struct Row {
     std::vector<int32_t> tokens;
-    std::vector<int64_t> ends;  // of each document in `tokens`
+    std::vector<uint8_t> counts;  // of `tokens`; empty while all of them count
+    std::vector<int64_t> ends;    // of each document in `tokens`
     // The target of each document's last place, where it has one.
     std::vector<std::optional<int32_t>> last_targets;
   };
@@ -60,6 +65,7 @@ class RowPacker {
   size_t places(size_t tokens) const;
   bool has_room(const Row& row, size_t places) const;
   std::vector<Row>::iterator row_with_room(size_t places);
+  static void add_counts(Row& row, size_t places, std::span<const uint8_t> counts);
   void write_inputs(const Row& row, int64_t index, Batch& batch) const;
   void write_targets(const Row& row, int64_t index, Batch& batch) const;
   void mask_padding_token(int64_t index, Batch& batch) const;

@@ -103,6 +103,24 @@ TEST(RowPacker, ThePeersRuleMasksPadAndBeginOfSentenceByValue) {
   EXPECT_THAT(row(batch.targets_segmentation, 0), ElementsAre(0, 1, 0, 1, 0));
 }
 
+TEST(RowPacker, ATokenThatDoesNotCountIsNoTargetAndStaysInput) {
+  using Counts = std::vector<uint8_t>;
+  RowPacker packer({.rows = 2, .length = 8, .pad_id = kPad});
+  EXPECT_TRUE(place(packer, {10, 11}));
+  EXPECT_TRUE(packer.place(std::vector<int32_t>{20, 21, 22, 23}, Counts{1, 0, 1, 0}));
+  EXPECT_TRUE(place(packer, {30, 31}));
+  EXPECT_TRUE(
+      packer.place(std::vector<int32_t>{40, 41, 42, 43, 44, 45, 46, 47, 48}, Counts{0, 0, 1, 1, 1, 1, 1, 0, 1}));
+  Batch batch = packer.take();
+  EXPECT_THAT(row(batch.inputs, 0), ElementsAre(10, 11, 20, 21, 22, 23, 30, 31));
+  EXPECT_THAT(row(batch.inputs_segmentation, 0), ElementsAre(1, 1, 2, 2, 2, 2, 3, 3));
+  EXPECT_THAT(row(batch.targets_segmentation, 0), ElementsAre(1, 0, 0, 2, 0, 0, 3, 0));
+  EXPECT_THAT(row(batch.targets, 1), ElementsAre(41, 42, 43, 44, 45, 46, 47, 48));
+  EXPECT_THAT(row(batch.targets_segmentation, 1), ElementsAre(0, 1, 1, 1, 1, 1, 0, 1));
+  EXPECT_TRUE(place(packer, {50, 51}));  // nothing is left of what counted before
+  EXPECT_EQ(packer.take().weights(), 1);
+}
+
 TEST(RowPacker, MaxSegmentsLimitsTheDocumentsOfARow) {
   RowPacker packer({.rows = 1, .length = 8, .max_segments = 2});
   EXPECT_TRUE(place(packer, {1}));
