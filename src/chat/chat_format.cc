@@ -57,9 +57,16 @@ ChatFormat::ChatFormat(std::unique_ptr<const State> state) : state_(std::move(st
 ChatFormat::~ChatFormat() = default;
 
 std::shared_ptr<const ChatFormat> ChatFormat::load(const std::string& folder, WithoutTemplate without) {
+  return load(folder, {}, without);
+}
+
+std::shared_ptr<const ChatFormat> ChatFormat::load(const std::string& folder, const GivenTemplate& given,
+                                                   WithoutTemplate without) {
   auto state = std::make_unique<State>();
-  state->folder = folder;
-  for (TemplateSource& source : read_template_files(folder)) {
+  state->folder = given.path.empty() ? folder : given.path;
+  std::vector<TemplateSource> sources = given.path.empty() ? read_template_files(folder) : read_template(given.path);
+  if (!given.text.empty()) sources = {{"default", given.text, "chat_template"}};
+  for (const TemplateSource& source : sources) {
     state->templates[source.name] = std::make_unique<const Template>(source.source, source.place);
   }
   if (state->templates.empty() && without != WithoutTemplate::kV32 && !is_v32(folder)) {
@@ -89,7 +96,12 @@ std::string ChatFormat::text(const Json& messages, const ChatOptions& options) c
 
 std::vector<int32_t> ChatFormat::ids(const Tokenizer& tokenizer, const Json& messages,
                                      const ChatOptions& options) const {
-  std::vector<int32_t> out = tokenizer.encode(text(messages, options));
+  return ids(tokenizer, text(messages, options), options);
+}
+
+std::vector<int32_t> ChatFormat::ids(const Tokenizer& tokenizer, const std::string& text,
+                                     const ChatOptions& options) const {
+  std::vector<int32_t> out = tokenizer.encode(text);
   const std::optional<int32_t> begin = tokenizer.bos_id();
   const bool wanted = begin && options.begin_of_sentence && options.written == 0;
   if (wanted && (out.empty() || out.front() != *begin)) out.insert(out.begin(), *begin);

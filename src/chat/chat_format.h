@@ -30,6 +30,13 @@ struct ChatOptions {
   bool begin_of_sentence = true;
 };
 
+// A template in place of the folder's own; empty where none is given.
+struct GivenTemplate {
+  // chat_template_path: a file with Jinja, a JSON file that has it as chat_template, or a folder with templates.
+  std::string path = {};
+  std::string text = {};  // chat_template
+};
+
 // Immutable; may be used from several threads at once.
 class ChatFormat {
  public:
@@ -41,6 +48,9 @@ class ChatFormat {
   // chat_template_path when there is no template, FormatError with the line of a template that cannot be used.
   static std::shared_ptr<const ChatFormat> load(const std::string& folder,
                                                 WithoutTemplate without = WithoutTemplate::kByModelType);
+  // The same with a template that is given in place of the folder's, which none need be.
+  static std::shared_ptr<const ChatFormat> load(const std::string& folder, const GivenTemplate& given,
+                                                WithoutTemplate without = WithoutTemplate::kByModelType);
   ~ChatFormat();
   ChatFormat(const ChatFormat&) = delete;
   ChatFormat& operator=(const ChatFormat&) = delete;
@@ -51,6 +61,8 @@ class ChatFormat {
   // it here.
   std::vector<int32_t> ids(const Tokenizer& tokenizer, const nlohmann::ordered_json& messages,
                            const ChatOptions& options) const;
+  // The same of a text that `text` has given with these options.
+  std::vector<int32_t> ids(const Tokenizer& tokenizer, const std::string& text, const ChatOptions& options) const;
 
  private:
   struct State;

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "storage/file_store.h"
 #include "tokenizer/json_object.h"
 
@@ -49,6 +50,23 @@ std::vector<TemplateSource> read_template_files(const std::string& folder) {
     const std::string path = join_path(folder, name);
     if (out.empty() && is_file(path)) out = read_key(path);
   }
+  return out;
+}
+
+std::vector<TemplateSource> read_template(const std::string& path) {
+  std::vector<TemplateSource> out;
+  switch (file_store(path).kind(path)) {
+    case PathKind::kAbsent:
+      throw ConfigError(fmt::format("chat_template_path={}: no such file or folder", path));
+    case PathKind::kFolder:
+      out = read_template_files(path);
+      break;
+    case PathKind::kFile:
+      if (!path.ends_with(".json")) return {{"default", read_whole(path, kMaxBytes), path}};
+      out = read_key(path);
+      break;
+  }
+  if (out.empty()) throw ConfigError(fmt::format("chat_template_path={}: has no chat_template", path));
   return out;
 }
 

@@ -17,4 +17,8 @@ struct TemplateSource {
 // when there are none. Throws FormatError naming file and key.
 std::vector<TemplateSource> read_template_files(const std::string& folder);
 
+// The templates of a path that chat_template_path names: a folder as above, a .json file with chat_template in it, or a
+// file that is the template. Throws ConfigError when there is no such path or no template.
+std::vector<TemplateSource> read_template(const std::string& path);
+
 }  // namespace fathom
