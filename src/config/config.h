@@ -214,6 +214,7 @@ struct Config {
   std::string dataset_name;       // below a folder of TensorFlow Datasets
   std::string eval_dataset_name;  // resolved: dataset_name unless given
   std::string hf_path;
+  std::string hf_data_dir;
   std::string hf_train_files;
   std::string hf_eval_files;
   std::string hf_eval_split;
@@ -236,7 +237,6 @@ struct Config {
   std::string tokenizer_path;  // resolved: the model folder's own when empty and there is one
   bool use_sft = false;
   bool sft_train_on_completion_only = false;
-  bool use_chat_template = false;
   std::string chat_template;
   std::string chat_template_path;
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "data/documents.h"
+#include "storage/file_store.h"
 
 namespace fathom {
 
@@ -33,7 +34,9 @@ DataOptions common_options(const Config& config, const BatchShare& share) {
   options.path_key = "dataset_path";
   if (config.dataset_type == DatasetType::kHf) {
     bool files = !config.hf_train_files.empty();
-    options.path = files ? config.hf_train_files : config.hf_path;
+    const std::string& folder = config.hf_data_dir;
+    const std::string path = folder.empty() ? config.hf_path : join_path(config.hf_path, folder);
+    options.path = files ? config.hf_train_files : path;
     options.path_key = files ? "hf_train_files" : "hf_path";
   }
   options.split = config.train_split;
@@ -57,13 +60,23 @@ DataOptions common_options(const Config& config, const BatchShare& share) {
   return options;
 }
 
+// The columns, and what they hold.
+void set_columns(const Config& config, const std::vector<std::string>& columns, bool tokenize, DataOptions& options) {
+  options.column = columns.at(0);
+  if (config.use_sft) {
+    options.content = DocumentContent::kConversations;
+    if (columns.size() == 2) options.answer_column = columns[1];
+  } else if (!tokenize) {
+    options.content = DocumentContent::kTokenIds;
+  }
+}
+
 }  // namespace
 
 DataOptions train_data_options(const Config& config, const BatchShare& share) {
   DataOptions options = common_options(config, share);
   if (options.synthetic) return options;
-  options.column = config.train_data_columns.at(0);
-  options.token_ids = !config.tokenize_train_data;
+  set_columns(config, config.train_data_columns, config.tokenize_train_data, options);
   options.shuffle = config.enable_data_shuffling;
   options.num_epoch = config.num_epoch;
   options.pad_last_batch = config.generate_padding_batch_train;
@@ -77,8 +90,7 @@ DataOptions eval_data_options(const Config& config, const BatchShare& share) {
   options.max_batches = config.eval_steps;
   options.pad_last_batch = config.generate_padding_batch_eval;
   if (options.synthetic) return options;
-  options.column = config.eval_data_columns.at(0);
-  options.token_ids = !config.tokenize_eval_data;
+  set_columns(config, config.eval_data_columns, config.tokenize_eval_data, options);
   if (!config.hf_eval_files.empty()) {
     options.path = config.hf_eval_files;
     options.path_key = "hf_eval_files";

@@ -104,12 +104,12 @@ TEST(ConfigOptions, TokenIdsAreAskedForEach) {
   folder.write("validation/a.jsonl", "{}");
   Config config = file_config(folder.path());
   config.tokenize_train_data = false;
-  EXPECT_TRUE(train_data_options(config, {.rows = 1}).token_ids);
-  EXPECT_FALSE(eval_data_options(config, {.rows = 1}).token_ids);
+  EXPECT_EQ(train_data_options(config, {.rows = 1}).content, DocumentContent::kTokenIds);
+  EXPECT_EQ(eval_data_options(config, {.rows = 1}).content, DocumentContent::kText);
   config.tokenize_train_data = true;
   config.tokenize_eval_data = false;
-  EXPECT_FALSE(train_data_options(config, {.rows = 1}).token_ids);
-  EXPECT_TRUE(eval_data_options(config, {.rows = 1}).token_ids);
+  EXPECT_EQ(train_data_options(config, {.rows = 1}).content, DocumentContent::kText);
+  EXPECT_EQ(eval_data_options(config, {.rows = 1}).content, DocumentContent::kTokenIds);
 }
 
 TEST(ConfigOptions, ThePeersMaskIsThatOfItsDefaultsInEvaluationToo) {

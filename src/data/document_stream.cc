@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/utf8.h"
+#include "data/conversations.h"
 #include "data/documents.h"
 #include "data/order.h"
 #include "data/packing.h"
@@ -25,6 +25,9 @@ class DocumentStream final : public BatchStream {
   std::string end_message() const override;
 
  private:
+  // Counts all conversations, which finds what is wrong with any, and says what they come to.
+  void survey_conversations();
+  OrderOptions order_options() const;
   // Encodes the next document with tokens into `pending_`, going over to the next epoch where needed; false at the end.
   bool fetch();
   void encode(int64_t document);
@@ -32,8 +35,10 @@ class DocumentStream final : public BatchStream {
   std::string_view checked_text(int64_t document);
   // Its token ids as the column gives them. Throws FormatError.
   std::vector<int32_t> checked_ids(int64_t document);
-  // Its ids; nothing for one that is left out (skip_bad_records).
-  std::optional<std::vector<int32_t>> ids_of(int64_t document);
+  // Its tokens as they are. Throws FormatError.
+  Document read(int64_t document);
+  // The same; nothing for one that is left out (skip_bad_records).
+  std::optional<Document> read_or_skip(int64_t document);
   void add_special(std::vector<int32_t>& ids);
   // Most tokens of a document.
   size_t most_tokens() const;
@@ -49,8 +54,8 @@ class DocumentStream final : public BatchStream {
   RowForm form_ = RowForm::kFirstFit;
   std::optional<RowPacker> packer_;
   DataState state_;
-  std::vector<int32_t> pending_;  // tokens of the document at the state's position, or empty
-  int64_t tokens_ = 0;            // encoded since the last restore
+  Document pending_;    // the document at the state's position, or empty
+  int64_t tokens_ = 0;  // encoded since the last restore
   bool warned_of_cut_ = false;
   std::set<int64_t> bad_;  // documents that were left out
   std::string first_bad_;  // what was wrong with the first of them
@@ -80,22 +85,26 @@ DocumentStream::DocumentStream(const DataOptions& options, TextEncoder encoder)
                                            .tfds_name_key = options_.tfds_name_key,
                                            .split_key = options_.split_key,
                                            .tfds_required = options_.tfds_required});
-  source_ = open_documents(
-      files, {.column = options_.column, .token_ids = options_.token_ids, .check_first = !options_.skip_bad_records});
+  source_ = open_documents(files, {.column = options_.column,
+                                   .content = options_.content,
+                                   .answer_column = options_.answer_column,
+                                   .check_first = !options_.skip_bad_records});
   blocks_ = source_->blocks();
   interleave_ = options_.peer_rules && files.kind == DatasetKind::kTfds;
-  if (interleave_ && !options_.token_ids) form_ = RowForm::kOpenRow;
+  if (interleave_ && options_.content == DocumentContent::kText) form_ = RowForm::kOpenRow;
   packer_.emplace(packing_options(options_, encoder_, form_));
   if (source_->size() < options_.process_count) {
     throw ConfigError(fmt::format("{}={}: {} cannot be shared by {} processes", options_.path_key, options_.path,
                                   documents(source_->size()), options_.process_count));
   }
-  options_.add_bos = options_.add_bos && !options_.token_ids && encoder_.bos_id.has_value();
-  options_.add_eos = options_.add_eos && !options_.token_ids && encoder_.eos_id.has_value();
+  const bool text = options_.content == DocumentContent::kText;
+  options_.add_bos = options_.add_bos && text && encoder_.bos_id.has_value();
+  options_.add_eos = options_.add_eos && text && encoder_.eos_id.has_value();
   int64_t added = (options_.add_bos ? 1 : 0) + (options_.add_eos ? 1 : 0);
   if (options_.length <= added) {
     throw ConfigError(fmt::format("max_target_length={} leaves no room for a document's text", options_.length));
   }
+  if (options_.content == DocumentContent::kConversations) survey_conversations();
   restore({});
 }
 
@@ -121,14 +130,14 @@ void DocumentStream::restore(const DataState& state) {
   state_.documents = source_->size();
   state_.process_count = options_.process_count;
   order_.reset();
-  pending_.clear();
+  pending_ = {};
   tokens_ = 0;
 }
 
 std::optional<Batch> DocumentStream::next() {
   if (options_.max_batches >= 0 && state_.batches >= options_.max_batches) return std::nullopt;
   bool more = fetch();
-  while (more && packer_->place(pending_)) {
+  while (more && packer_->place(pending_.ids, pending_.counts)) {
     advance();
     more = fetch();
   }
@@ -142,18 +151,45 @@ std::optional<Batch> DocumentStream::next() {
   return packer_->take();
 }
 
+OrderOptions DocumentStream::order_options() const {
+  return {.shuffle = options_.shuffle,
+          .seed = options_.seed,
+          .process_index = options_.process_index,
+          .process_count = options_.process_count,
+          .interleave = interleave_};
+}
+
+void DocumentStream::survey_conversations() {
+  warned_of_cut_ = true;  // they are counted here
+  const ConversationCounts counts =
+      count_conversations(*source_, options_.column, encoder_, options_.length, options_.skip_bad_records);
+  const bool split = has_split(options_.path, options_.split);
+  const std::string data = fmt::format("{}={}{}", options_.path_key, options_.path,
+                                       split ? fmt::format(" ({})", options_.split) : std::string());
+  if (counts.learnt == 0) {
+    throw ConfigError(
+        fmt::format("{}: none of {} conversations has a token that is trained within "
+                    "max_target_length={}: raise it",
+                    data, counts.conversations, options_.length));
+  }
+  if (options_.process_index != 0) return;
+  const double filling =
+      row_filling(counts.lengths, EpochOrder(blocks_, order_options(), 0), packing_options(options_, encoder_, form_));
+  log_info(
+      "conversations: {} in {}; {} cut to max_target_length={}, {} without a trained token (left out){}; {} of {} "
+      "tokens "
+      "trained; rows {:.1f} % full",
+      counts.conversations, data, counts.cut, options_.length, counts.unlearnt,
+      counts.unreadable > 0 ? fmt::format(", {} that cannot be read (left out)", counts.unreadable) : "", counts.learnt,
+      counts.tokens, 100 * filling);
+}
+
 bool DocumentStream::fetch() {
   int64_t skipped = 0;  // documents without tokens, in a row
   while (pending_.empty()) {
     if (state_.epoch >= options_.num_epoch) return false;
     if (!order_) {
-      order_.emplace(blocks_,
-                     OrderOptions{.shuffle = options_.shuffle,
-                                  .seed = options_.seed,
-                                  .process_index = options_.process_index,
-                                  .process_count = options_.process_count,
-                                  .interleave = interleave_},
-                     state_.epoch);
+      order_.emplace(blocks_, order_options(), state_.epoch);
     }
     if (state_.position >= order_->size()) {
       order_.reset();
@@ -171,17 +207,13 @@ bool DocumentStream::fetch() {
 }
 
 void DocumentStream::advance() {
-  pending_.clear();
+  pending_ = {};
   ++state_.position;
 }
 
 std::string_view DocumentStream::checked_text(int64_t document) {
-  std::string_view text = source_->text(document);
-  size_t bad = find_invalid_utf8(text);
-  if (bad != std::string_view::npos) {
-    throw FormatError(source_->where(document), fmt::format("not UTF-8: byte 0x{:02x} at offset {} of the document",
-                                                            static_cast<unsigned char>(text[bad]), bad));
-  }
+  const std::string_view text = source_->text(document);
+  require_utf8(text, *source_, document);
   return text;
 }
 
@@ -197,13 +229,22 @@ std::vector<int32_t> DocumentStream::checked_ids(int64_t document) {
   return ids;
 }
 
-std::optional<std::vector<int32_t>> DocumentStream::ids_of(int64_t document) {
-  const auto read = [&] {
-    return options_.token_ids ? checked_ids(document) : encoder_.encode(checked_text(document));
-  };
-  if (!options_.skip_bad_records) return read();
+Document DocumentStream::read(int64_t document) {
+  switch (options_.content) {
+    case DocumentContent::kText:
+      return {.ids = encoder_.encode(checked_text(document)), .counts = {}};
+    case DocumentContent::kTokenIds:
+      return {.ids = checked_ids(document), .counts = {}};
+    case DocumentContent::kConversations:
+      return read_conversation(*source_, document, options_.column, encoder_);
+  }
+  throw std::logic_error("documents of a kind without a reader");
+}
+
+std::optional<Document> DocumentStream::read_or_skip(int64_t document) {
+  if (!options_.skip_bad_records) return read(document);
   try {
-    return read();
+    return read(document);
   } catch (const FormatError& e) {
     if (bad_.empty()) {
       first_bad_ = e.what();
@@ -216,7 +257,7 @@ std::optional<std::vector<int32_t>> DocumentStream::ids_of(int64_t document) {
 }
 
 size_t DocumentStream::most_tokens() const {
-  const bool one_more = options_.token_ids || form_ == RowForm::kOpenRow;
+  const bool one_more = options_.content == DocumentContent::kTokenIds || form_ == RowForm::kOpenRow;
   return static_cast<size_t>(options_.length) + (one_more ? 1 : 0);
 }
 
@@ -232,21 +273,23 @@ void DocumentStream::add_special(std::vector<int32_t>& ids) {
 }
 
 void DocumentStream::encode(int64_t document) {
-  pending_.clear();
-  std::optional<std::vector<int32_t>> read = ids_of(document);
+  pending_ = {};
+  std::optional<Document> read = read_or_skip(document);
   if (!read) return;
-  const size_t whole = read->size() + (options_.add_bos ? 1u : 0u) + (options_.add_eos ? 1u : 0u);
-  add_special(*read);
+  const size_t whole = read->ids.size() + (options_.add_bos ? 1u : 0u) + (options_.add_eos ? 1u : 0u);
+  add_special(read->ids);
+  read->cut(static_cast<int64_t>(most_tokens()));
   const auto most = static_cast<size_t>(options_.length);
-  if (whole > read->size() && !warned_of_cut_) {
+  if (whole > read->ids.size() && !warned_of_cut_) {
     log_warning("{}: {} tokens are cut to max_target_length={}{}; so are all longer documents (said once)",
-                source_->where(document), whole, options_.length, read->size() > most ? " + 1" : "");
+                source_->where(document), whole, options_.length, read->ids.size() > most ? " + 1" : "");
     warned_of_cut_ = true;
   }
   pending_ = std::move(*read);
   // A token alone is neither input nor target there.
-  if (form_ == RowForm::kOpenRow && pending_.size() < 2) pending_.clear();
-  tokens_ += static_cast<int64_t>(pending_.size());
+  if (form_ == RowForm::kOpenRow && pending_.ids.size() < 2) pending_ = {};
+  if (options_.content == DocumentContent::kConversations && learnt_tokens(pending_) == 0) pending_ = {};
+  tokens_ += static_cast<int64_t>(pending_.ids.size());
 }
 
 void DocumentStream::too_little_data() const {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <iterator>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
 
@@ -13,6 +14,7 @@
 #include "base/listed.h"
 #include "base/log.h"
 #include "base/remote_path.h"
+#include "base/utf8.h"
 #include "data/packed_files.h"
 #include "data/tfds.h"
 #include "storage/file_store.h"
@@ -188,17 +190,35 @@ DatasetFiles find_dataset(const std::string& path, std::string_view key, const D
   throw ConfigError(fmt::format("{}={}: no such file or folder", key, path));
 }
 
-std::vector<int64_t> DocumentSource::ids(int64_t) {
-  throw std::logic_error("token ids of a source that holds text alone");
+std::vector<int64_t> DocumentSource::ids(int64_t) { throw std::logic_error("token ids of a source that holds none"); }
+
+nlohmann::ordered_json DocumentSource::messages(int64_t) {
+  throw std::logic_error("messages of a source that holds none");
+}
+
+nlohmann::ordered_json question_and_answer(std::string question, std::string answer) {
+  return {{{"role", "user"}, {"content", std::move(question)}},
+          {{"role", "assistant"}, {"content", std::move(answer)}}};
+}
+
+void require_utf8(std::string_view text, const DocumentSource& source, int64_t i) {
+  const size_t bad = find_invalid_utf8(text);
+  if (bad == std::string_view::npos) return;
+  throw FormatError(source.where(i), fmt::format("not UTF-8: byte 0x{:02x} at offset {} of the document",
+                                                 static_cast<unsigned char>(text[bad]), bad));
 }
 
 std::unique_ptr<DocumentSource> open_documents(const DatasetFiles& files, const SourceOptions& options) {
   const bool text_alone = files.kind == DatasetKind::kText || files.kind == DatasetKind::kLines;
-  if (options.token_ids && text_alone) {
+  if (options.content == DocumentContent::kTokenIds && text_alone) {
     throw ConfigError(
         fmt::format("{}: a text file has no lists of token ids: tokenize_train_data=False "
                     "(tokenize_eval_data) reads JSONL or parquet",
                     files.paths.at(0)));
+  }
+  if (options.content == DocumentContent::kConversations && (text_alone || files.kind == DatasetKind::kTfds)) {
+    throw ConfigError(fmt::format("{}: holds no conversations: use_sft=True reads JSONL or parquet",
+                                  text_alone ? files.paths.at(0) : files.shards.at(0).path));
   }
   switch (files.kind) {
     case DatasetKind::kText:

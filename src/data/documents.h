@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,13 @@ namespace fathom {
 
 // kText: documents are parted by empty lines; kLines: a document a line.
 enum class DatasetKind { kText, kLines, kJsonl, kParquet, kTfds };
+
+// What a data set's documents are.
+enum class DocumentContent : uint8_t {
+  kText,
+  kTokenIds,       // lists of token ids, of JSONL, parquet or TFDS files
+  kConversations,  // lists of {"role", "content"}, or a question and its answer, of JSONL or parquet files
+};
 
 // The files of a data set, all of one kind, in order of their names.
 struct DatasetFiles {
@@ -41,6 +49,9 @@ class DocumentSource {
   virtual std::string_view text(int64_t i) = 0;
   // The token ids of document i, of a source that was opened for them; any numbers, for they are not checked.
   virtual std::vector<int64_t> ids(int64_t i);
+  // The messages of document i, of a source that was opened for conversations. Not checked where they are the column's;
+  // of a question and its answer a user's and an assistant's message.
+  virtual nlohmann::ordered_json messages(int64_t i);
   // "file:line" or "file: row 7", for messages about document i.
   virtual std::string where(int64_t i) const = 0;
 };
@@ -75,13 +86,20 @@ bool has_split(const std::string& path, const std::string& split);
 
 struct SourceOptions {
   std::string column = "text";
-  // The column holds lists of token ids, not text.
-  bool token_ids = false;
+  DocumentContent content = DocumentContent::kText;
+  // Of conversations: the column with the answers to the questions in `column`; empty: `column` holds the messages.
+  std::string answer_column = {};
   // Bytes of decoded row groups, or of records in a bucket, kept in memory; at least one group is.
   int64_t cache_bytes = int64_t{512} << 20;
   // Reads the first record of each file when it is opened, so that a wrong column shows at once.
   bool check_first = true;
 };
+
+// A user's message and the assistant's.
+nlohmann::ordered_json question_and_answer(std::string question, std::string answer);
+
+// Throws FormatError when a text of document i is not UTF-8.
+void require_utf8(std::string_view text, const DocumentSource& source, int64_t i);
 
 // Opens the files. Reads and checks what it can at once (index, schema, the first record); throws FormatError.
 std::unique_ptr<DocumentSource> open_documents(const DatasetFiles& files, const SourceOptions& options);

@@ -231,7 +231,7 @@ TEST(JsonlSource, ListsOfTokenIdsAreReadWhereTheyAreAskedFor) {
   TemporaryFolder folder;
   const auto ids = [&](const std::string& value) {
     return open_documents(find_dataset(folder.write("a.jsonl", "{\"t\": " + value + "}"), "k"),
-                          {.column = "t", .token_ids = true})
+                          {.column = "t", .content = DocumentContent::kTokenIds})
         ->ids(0);
   };
   EXPECT_THAT(ids("[3, 0, 99999, -1]"), ElementsAre(3, 0, 99999, -1));
@@ -244,8 +244,9 @@ TEST(JsonlSource, ListsOfTokenIdsAreReadWhereTheyAreAskedFor) {
                                                HasSubstr("leave tokenize_train_data=False away"))));
   EXPECT_THAT([&] { open(folder.write("b.jsonl", "{\"text\": [1]}")); },
               ThrowsMessage<FormatError>(HasSubstr("tokenize_train_data=False (tokenize_eval_data) takes lists")));
-  EXPECT_THAT([&] { open_documents(find_dataset(folder.write("c.txt", "x"), "k"), {.token_ids = true}); },
-              ThrowsMessage<ConfigError>(HasSubstr("c.txt: a text file has no lists of token ids")));
+  EXPECT_THAT(
+      [&] { open_documents(find_dataset(folder.write("c.txt", "x"), "k"), {.content = DocumentContent::kTokenIds}); },
+      ThrowsMessage<ConfigError>(HasSubstr("c.txt: a text file has no lists of token ids")));
 }
 
 TEST(JsonlSource, ADeepRecordIsAnErrorAndNoOverflow) {
@@ -297,10 +298,10 @@ TEST(ParquetSource, HoldsTheSameDocumentsAsJsonl) {
 TEST(ParquetSource, ListsOfWholeNumbersOfAnyKindAreTokenIds) {
   const std::string path = "tests/data/tokens/tokens.parquet";
   const auto open_ids = [&](const std::string& column) {
-    return open_documents(find_dataset(path, "k"), {.column = column, .token_ids = true});
+    return open_documents(find_dataset(path, "k"), {.column = column, .content = DocumentContent::kTokenIds});
   };
-  std::unique_ptr<DocumentSource> jsonl =
-      open_documents(find_dataset("tests/data/tokens/tokens.jsonl", "k"), {.column = "tokens", .token_ids = true});
+  std::unique_ptr<DocumentSource> jsonl = open_documents(find_dataset("tests/data/tokens/tokens.jsonl", "k"),
+                                                         {.column = "tokens", .content = DocumentContent::kTokenIds});
   for (const char* column : {"tokens", "large", "fixed"}) {
     std::unique_ptr<DocumentSource> parquet = open_ids(column);
     ASSERT_EQ(parquet->size(), jsonl->size());

@@ -12,6 +12,7 @@ namespace fathom {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 // Finds the records of a list of objects.
 class ListCutter {
@@ -71,17 +72,13 @@ class ListCutter {
 class JsonlSource final : public DocumentSource {
  public:
   JsonlSource(const std::vector<std::string>& paths, const SourceOptions& options)
-      : files_(paths), column_(options.column) {
+      : files_(paths), column_(options.column), answer_column_(options.answer_column) {
     for (size_t file = 0; file < files_.files(); ++file) {
       int64_t first = files_.size();
       index(file);
       // A wrong column shows before anything is compiled.
       if (!options.check_first || files_.size() == first) continue;
-      if (options.token_ids) {
-        ids(first);
-      } else {
-        text(first);
-      }
+      read(first, options.content);
     }
     if (files_.size() == 0) throw FormatError(paths[0], "no records: the file is empty");
   }
@@ -91,18 +88,21 @@ class JsonlSource final : public DocumentSource {
   std::string where(int64_t i) const override { return files_.where(i); }
 
   std::string_view text(int64_t i) override {
-    json value = value_of(i);
-    if (!value.is_string()) {
-      fail(i, fmt::format(
-                  "column '{}' holds a JSON {}, not a string{}", column_, value.type_name(),
-                  value.is_array() ? "; tokenize_train_data=False (tokenize_eval_data) takes lists of token ids" : ""));
-    }
-    text_ = std::move(value.get_ref<std::string&>());
+    json record = parse<json>(i);
+    text_ = text_of(record, column_, i);
     return text_;
   }
 
+  ordered_json messages(int64_t i) override {
+    ordered_json record = parse<ordered_json>(i);
+    if (answer_column_.empty()) return std::move(value_of(record, column_, i));
+    std::string question = text_of(record, column_, i);
+    return question_and_answer(std::move(question), text_of(record, answer_column_, i));
+  }
+
   std::vector<int64_t> ids(int64_t i) override {
-    const json value = value_of(i);
+    json record = parse<json>(i);
+    const json& value = value_of(record, column_, i);
     if (!value.is_array()) {
       fail(i, fmt::format("column '{}' holds a JSON {}, not a list of token ids{}", column_, value.type_name(),
                           value.is_string() ? "; leave tokenize_train_data=False away to train on text" : ""));
@@ -120,29 +120,55 @@ class JsonlSource final : public DocumentSource {
  private:
   static constexpr uint64_t kMostId = std::numeric_limits<int64_t>::max();
 
+  void read(int64_t i, DocumentContent content) {
+    switch (content) {
+      case DocumentContent::kText:
+        text(i);
+        break;
+      case DocumentContent::kTokenIds:
+        ids(i);
+        break;
+      case DocumentContent::kConversations:
+        messages(i);
+        break;
+    }
+  }
+
   // What record i has in the column.
-  json value_of(int64_t i) {
-    json record = parse(i);
+  template <class Json>
+  Json& value_of(Json& record, const std::string& column, int64_t i) const {
     if (!record.is_object()) fail(i, std::string("a record is an object, here is a JSON ") + record.type_name());
-    auto value = record.find(column_);
+    auto value = record.find(column);
     if (value == record.end()) {
       std::string names;
       for (const auto& [name, unused] : record.items()) names += (names.empty() ? "" : ", ") + name;
       fail(i, fmt::format(
                   "no column '{}'; the columns are: {} (train_data_columns or eval_data_columns names the one that "
                   "is read)",
-                  column_, names));
+                  column, names));
     }
-    return std::move(*value);
+    return *value;
   }
 
-  json parse(int64_t i) {
+  template <class Json>
+  std::string text_of(Json& record, const std::string& column, int64_t i) const {
+    Json& value = value_of(record, column, i);
+    if (!value.is_string()) {
+      fail(i, fmt::format(
+                  "column '{}' holds a JSON {}, not a string{}", column, value.type_name(),
+                  value.is_array() ? "; tokenize_train_data=False (tokenize_eval_data) takes lists of token ids" : ""));
+    }
+    return std::move(value.template get_ref<std::string&>());
+  }
+
+  template <class Json>
+  Json parse(int64_t i) {
     std::string_view record = files_.text(i);
     if (size_t deep = find_deep_json(record); deep != std::string_view::npos) {
       fail(i, fmt::format("at column {}: {}", deep + 1, kDeepJson));
     }
     try {
-      return json::parse(record);
+      return Json::parse(record);
     } catch (const json::exception& e) {
       // The library's text begins with its own name of the error, "[...] ", and for a parse error with a line number
       // within the record, always 1.
@@ -188,6 +214,7 @@ class JsonlSource final : public DocumentSource {
 
   LineFiles files_;
   std::string column_;
+  std::string answer_column_;
   std::string text_;
 };
 

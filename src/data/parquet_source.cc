@@ -1,7 +1,9 @@
 #include <cstring>
 #include <list>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "data/documents.h"
 #include "storage/arrow_module.h"
 
@@ -9,14 +11,16 @@ namespace fathom {
 
 namespace {
 
+ColumnKind kind_of(const SourceOptions& options) {
+  if (options.content == DocumentContent::kTokenIds) return ColumnKind::kNumbers;
+  return options.content == DocumentContent::kConversations ? ColumnKind::kRecords : ColumnKind::kText;
+}
+
 // Row groups are decoded when one of their documents is asked for; the ones used last are kept.
 class ParquetSource final : public DocumentSource {
  public:
   ParquetSource(const std::vector<std::string>& paths, const SourceOptions& options)
-      : paths_(paths),
-        column_(options.column),
-        kind_(options.token_ids ? ColumnKind::kNumbers : ColumnKind::kText),
-        cache_bytes_(options.cache_bytes) {
+      : paths_(paths), column_(options.column), kind_(kind_of(options)), cache_bytes_(options.cache_bytes) {
     for (size_t i = 0; i < paths_.size(); ++i) {
       int64_t row = 0;
       int64_t index = 0;
@@ -43,6 +47,13 @@ class ParquetSource final : public DocumentSource {
     std::vector<int64_t> ids(bytes.size() / sizeof(int64_t));
     std::memcpy(ids.data(), bytes.data(), bytes.size());
     return ids;
+  }
+
+  nlohmann::ordered_json messages(int64_t i) override {
+    const std::string_view text = value(i);
+    require_utf8(text, *this, i);
+    if (find_deep_json(text) != std::string_view::npos) throw FormatError(where(i), std::string(kDeepJson));
+    return nlohmann::ordered_json::parse(text);
   }
 
   std::string where(int64_t i) const override {
@@ -116,9 +127,48 @@ class ParquetSource final : public DocumentSource {
   std::unordered_map<size_t, std::list<Decoded>::iterator> places_;
 };
 
+SourceOptions text_column(SourceOptions options, const std::string& column) {
+  options.column = column;
+  options.content = DocumentContent::kText;
+  options.cache_bytes /= 2;
+  return options;
+}
+
+// Questions and answers, in two columns of text of the same files.
+class ParquetPairs final : public DocumentSource {
+ public:
+  ParquetPairs(const std::vector<std::string>& paths, const SourceOptions& options)
+      : questions_(paths, text_column(options, options.column)),
+        answers_(paths, text_column(options, options.answer_column)) {}
+
+  int64_t size() const override { return questions_.size(); }
+  std::vector<DocumentBlock> blocks() const override {
+    std::vector<DocumentBlock> out = questions_.blocks();
+    const std::vector<DocumentBlock> more = answers_.blocks();
+    for (size_t i = 0; i < out.size(); ++i) out[i].bytes += more[i].bytes;
+    return out;
+  }
+  std::string_view text(int64_t i) override { return questions_.text(i); }
+  nlohmann::ordered_json messages(int64_t i) override {
+    return question_and_answer(of(questions_, i), of(answers_, i));
+  }
+  std::string where(int64_t i) const override { return questions_.where(i); }
+
+ private:
+  static std::string of(ParquetSource& column, int64_t i) {
+    const std::string_view text = column.text(i);
+    require_utf8(text, column, i);
+    return std::string(text);
+  }
+
+  ParquetSource questions_;
+  ParquetSource answers_;
+};
+
 }  // namespace
 
 std::unique_ptr<DocumentSource> open_parquet(const std::vector<std::string>& paths, const SourceOptions& options) {
+  if (!options.answer_column.empty()) return std::make_unique<ParquetPairs>(paths, options);
   return std::make_unique<ParquetSource>(paths, options);
 }
 

@@ -19,10 +19,13 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
+constexpr DocumentContent kIds = DocumentContent::kTokenIds;
+constexpr DocumentContent kConversations = DocumentContent::kConversations;
+
 struct Form {
   const char* name;
   const char* path;  // or empty: made from the corpus
-  bool token_ids = false;
+  DocumentContent content = DocumentContent::kText;
   bool peer_rules = false;
   bool shuffle = true;
   int process_count = 1;
@@ -36,11 +39,13 @@ class EveryForm : public testing::TestWithParam<Form> {
   DataOptions options() const {
     const Form& form = GetParam();
     DataOptions options{.path = form.path,
-                        .column = form.token_ids ? "tokens" : "text",
-                        .token_ids = form.token_ids,
+                        .column = form.content == kIds             ? "tokens"
+                                  : form.content == kConversations ? "messages"
+                                                                   : "text",
+                        .content = form.content,
                         .rows = 2,
-                        .length = form.token_ids ? 32 : 2048,
-                        .vocab_size = form.token_ids ? 2000 : kVocab,
+                        .length = form.content == kIds ? 32 : 2048,
+                        .vocab_size = form.content == kIds ? 2000 : kVocab,
                         .peer_rules = form.peer_rules,
                         .shuffle = form.shuffle,
                         .seed = 5,
@@ -112,8 +117,13 @@ INSTANTIATE_TEST_SUITE_P(
                          .peer_rules = true,
                          .shuffle = false,
                          .process_count = 3},
-                    Form{.name = "ids_jsonl", .path = "tests/data/tokens/tokens.jsonl", .token_ids = true},
-                    Form{.name = "ids_parquet", .path = "tests/data/tokens/tokens.parquet", .token_ids = true}),
+                    Form{.name = "ids_jsonl", .path = "tests/data/tokens/tokens.jsonl", .content = kIds},
+                    Form{.name = "conversations_jsonl", .path = "tests/data/sft/sft.jsonl", .content = kConversations},
+                    Form{.name = "conversations_parquet_shared",
+                         .path = "tests/data/sft/sft.parquet",
+                         .content = kConversations,
+                         .process_count = 2},
+                    Form{.name = "ids_parquet", .path = "tests/data/tokens/tokens.parquet", .content = kIds}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST(DocumentStream, PackedJsonlGivesTheBatchesOfTheFileItWasMadeOf) {
@@ -295,7 +305,7 @@ TEST(DocumentStream, ADamagedRecordEndsTheRunOrIsLeftOut) {
 TEST(DocumentStream, AListOfOneIdMoreThanARowIsARowOfTargets) {
   DataOptions options{.path = "tests/data/tokens/tokens.jsonl",
                       .column = "tokens",
-                      .token_ids = true,
+                      .content = kIds,
                       .rows = 3,
                       .length = 16,
                       .vocab_size = 2000,
@@ -323,7 +333,7 @@ TEST(DocumentStream, ATokenIdThatIsNotInTheVocabularyIsAnError) {
   TemporaryFolder folder;
   DataOptions options{.path = folder.write("a.jsonl", "{\"ids\": [1, 2]}\n{\"ids\": [3, 5, 4]}\n{\"ids\": [-1]}\n"),
                       .column = "ids",
-                      .token_ids = true,
+                      .content = kIds,
                       .rows = 2,
                       .length = 4,
                       .vocab_size = 5,

@@ -1,7 +1,9 @@
 // For tests: an encoder without files, and whole streams.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "data/streams.h"
@@ -13,6 +15,17 @@ inline constexpr int32_t kEos = 257;
 inline constexpr int32_t kPad = 258;
 inline constexpr int64_t kVocab = 259;
 
+// A begin of sentence, then every message and an end of sentence behind it; what an assistant says counts.
+inline Document bytes_of_conversation(const nlohmann::ordered_json& messages) {
+  Document out{.ids = {kBos}, .counts = {0}};
+  for (const nlohmann::ordered_json& message : messages) {
+    for (const char c : message.at("content").get<std::string>()) out.ids.push_back(static_cast<unsigned char>(c));
+    out.ids.push_back(kEos);
+    out.counts.resize(out.ids.size(), message.at("role") == "assistant" ? 1 : 0);
+  }
+  return out;
+}
+
 // Bytes as ids.
 inline TextEncoder byte_encoder() {
   return {.encode =
@@ -21,6 +34,7 @@ inline TextEncoder byte_encoder() {
                 for (char c : text) ids.push_back(static_cast<unsigned char>(c));
                 return ids;
               },
+          .encode_conversation = bytes_of_conversation,
           .bos_id = kBos,
           .eos_id = kEos,
           .pad_id = kPad};

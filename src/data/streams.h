@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/batch.h"
+#include "data/document.h"
 #include "data/documents.h"
 
 namespace fathom {
@@ -19,6 +20,9 @@ struct TextEncoder {
   // Ids of a text that is UTF-8, nothing added before or after it; all of them in the vocabulary of the model that eats
   // the batches.
   std::function<std::vector<int32_t>(std::string_view)> encode;
+  // The tokens of a conversation, a list of {"role", "content"}; needed for conversations alone. May be called from
+  // several threads at once. Throws FormatError for one that cannot be written.
+  std::function<Document(const nlohmann::ordered_json&)> encode_conversation = {};
   std::optional<int32_t> bos_id;
   std::optional<int32_t> eos_id;
   std::optional<int32_t> pad_id;
@@ -33,9 +37,11 @@ struct DataOptions {
   // Of a folder only the files of this split are read, when it has splits (data/documents.h); empty for all of it.
   std::string split;
   std::string column = "text";
-  // The column holds lists of token ids (below vocab_size): no encoder is needed, nothing is added to them, and a list
-  // of length + 1 ids is a row of `length` targets.
-  bool token_ids = false;
+  // Token ids (below vocab_size) need no encoder, and a list of length + 1 of them is a row of `length` targets.
+  // Nothing is added to them, nor to conversations.
+  DocumentContent content = DocumentContent::kText;
+  // Of conversations: the column with the answers; empty: `column` holds the messages.
+  std::string answer_column = {};
   // Reads files of any ending as this kind.
   std::optional<DatasetKind> loader;
   // A data set of TensorFlow Datasets below `path` (data/documents.h), and the keys that messages name.
@@ -48,7 +54,7 @@ struct DataOptions {
   // Of the batches of this process; length in tokens.
   int64_t rows = 0;
   int64_t length = 0;
-  int64_t vocab_size = 0;  // of synthetic ids, and of token_ids
+  int64_t vocab_size = 0;  // of synthetic ids, and of token ids
   bool packing = true;
   // The peer's rules: mask_by_value and, for a data set of TensorFlow Datasets, RowForm::kOpenRow (data/packing.h) and
   // without shuffling OrderOptions::interleave (data/order.h).
@@ -75,7 +81,7 @@ std::unique_ptr<BatchStream> open_batches(const DataOptions& options, TextEncode
 std::unique_ptr<BatchStream> open_synthetic(const DataOptions& options);
 
 // Documents in a seeded order, encoded (begin- and end-of-sentence per add_bos and add_eos), cut to `length` with the
-// end-of-sentence kept (to length + 1 as they are where they are token_ids, or of RowForm::kOpenRow), packed, shifted.
+// end-of-sentence kept (to length + 1 as they are where they are token ids, or of RowForm::kOpenRow), packed, shifted.
 // A batch ends with the first document that fits into none of its rows; an epoch's end does not end a batch. The state
 // is the number of the next document, so resuming is exact.
 std::unique_ptr<BatchStream> open_document_stream(const DataOptions& options, TextEncoder encoder);

@@ -122,9 +122,9 @@ TEST_F(DescribedSplit, IsNotBelievedBlindly) {
               ThrowsMessage<FormatError>(HasSubstr("names no splits")));
 }
 
-std::unique_ptr<DocumentSource> open(const std::string& column, bool token_ids = false) {
+std::unique_ptr<DocumentSource> open(const std::string& column, DocumentContent content = DocumentContent::kText) {
   const DatasetFiles files = find_dataset(kRoot, "dataset_path", {.split = "train", .tfds_name = "c4/en"});
-  return open_documents(files, {.column = column, .token_ids = token_ids});
+  return open_documents(files, {.column = column, .content = content});
 }
 
 TEST(TfRecordSource, GivesTheFeatureOfEveryRecordInTheOrderOfTheFiles) {
@@ -142,12 +142,13 @@ TEST(TfRecordSource, AFeatureThatIsNotThereShowsAtOnceAndListsThoseThatAre) {
                   AllOf(HasSubstr("00000-of-00004: record 0: no feature 'content'; the features are: content-length, "
                                   "content-type, text, timestamp, url"),
                         HasSubstr("train_data_columns"))));
-  EXPECT_THAT([] { open("text", true); },
+  EXPECT_THAT([] { open("text", DocumentContent::kTokenIds); },
               ThrowsMessage<FormatError>(HasSubstr("feature 'text' holds bytes, not token ids")));
 }
 
 // A data set of one record with the feature "x".
-std::unique_ptr<DocumentSource> one_record(const TemporaryFolder& folder, const std::string& feature, bool token_ids) {
+std::unique_ptr<DocumentSource> one_record(const TemporaryFolder& folder, const std::string& feature,
+                                           DocumentContent content) {
   ProtoWriter entry, features, example;
   entry.bytes(1, "x").bytes(2, feature);
   features.bytes(1, entry.str());
@@ -156,7 +157,7 @@ std::unique_ptr<DocumentSource> one_record(const TemporaryFolder& folder, const 
   append_tf_record(bytes, example.str());
   const std::string path = folder.write("r", bytes);
   return open_documents({.kind = DatasetKind::kTfds, .shards = {{path, 1, static_cast<int64_t>(bytes.size())}}},
-                        {.column = "x", .token_ids = token_ids});
+                        {.column = "x", .content = content});
 }
 
 TEST(TfRecordSource, AListOfNumbersIsTokenIdsAndAFeatureHoldsOneText) {
@@ -164,14 +165,16 @@ TEST(TfRecordSource, AListOfNumbersIsTokenIdsAndAFeatureHoldsOneText) {
   ProtoWriter numbers, two, none;
   numbers.bytes(3, ProtoWriter().varints(1, std::vector<int64_t>{5, 0, -7, 1 << 20}).str());
   two.bytes(1, ProtoWriter().bytes(1, "a").bytes(1, "b").str());
-  EXPECT_THAT(one_record(folder, numbers.str(), true)->ids(0), testing::ElementsAre(5, 0, -7, 1 << 20));
-  EXPECT_THAT([&] { one_record(folder, numbers.str(), false); },
+  EXPECT_THAT(one_record(folder, numbers.str(), DocumentContent::kTokenIds)->ids(0),
+              testing::ElementsAre(5, 0, -7, 1 << 20));
+  EXPECT_THAT([&] { one_record(folder, numbers.str(), DocumentContent::kText); },
               ThrowsMessage<FormatError>(HasSubstr("feature 'x' holds whole numbers, not text")));
-  EXPECT_THAT([&] { one_record(folder, two.str(), false); },
+  EXPECT_THAT([&] { one_record(folder, two.str(), DocumentContent::kText); },
               ThrowsMessage<FormatError>(HasSubstr("feature 'x' holds 2 values, not one text")));
-  EXPECT_THAT([&] { one_record(folder, "", false); },
+  EXPECT_THAT([&] { one_record(folder, "", DocumentContent::kText); },
               ThrowsMessage<FormatError>(HasSubstr("feature 'x' holds nothing, not text")));
-  EXPECT_THAT([&] { one_record(folder, "\x0a\x7f", false); }, ThrowsMessage<FormatError>(HasSubstr("record 0")));
+  EXPECT_THAT([&] { one_record(folder, "\x0a\x7f", DocumentContent::kText); },
+              ThrowsMessage<FormatError>(HasSubstr("record 0")));
 }
 
 }  // namespace

@@ -21,8 +21,9 @@ class TfRecordSource final : public DocumentSource {
     }
     if (size_ == 0) throw FormatError(shards.at(0).path, "no records");
     // A wrong column shows before anything is compiled.
-    if (options.check_first && options.token_ids) ids(0);
-    if (options.check_first && !options.token_ids) text(0);
+    const bool numbers = options.content == DocumentContent::kTokenIds;
+    if (options.check_first && numbers) ids(0);
+    if (options.check_first && !numbers) text(0);
   }
 
   int64_t size() const override { return size_; }

@@ -21,6 +21,7 @@ constexpr std::string_view kTierDetail = "detail of checkpoints on local disks, 
 constexpr std::string_view kStandalone = "belongs to a tool of the peer";
 constexpr std::string_view kOnlyOnce = "belongs to the peer's reinforcement learning";
 constexpr std::string_view kLora = "adapters are not built";
+constexpr std::string_view kLoraDetail = "a detail of adapters, which are off";
 constexpr std::string_view kQuantizedState = "quantised checkpoints of the peer are not built";
 constexpr std::string_view kConversion = "conversion while loading is not built";
 
@@ -74,12 +75,18 @@ constexpr KeyRow kRows[] = {
     {"lora_input_adapters_path", kString, "", kRefused, kLora},
     {"hf_lora_adapter_path", kString, "", kRefused, kLora},
     {"lora.enable_lora", kBool, "false", kRefused, kLora},
-    {"lora.lora_rank", kInt, "0", kRefused, kLora},
-    {"lora.lora_alpha", kFloat, "0.0", kRefused, kLora},
-    {"lora.lora_module_path", kString, "", kRefused, kLora},
-    {"lora.lora_weight_qtype", kString, "", kRefused, kLora},
-    {"lora.lora_tile_size", kOptInt, "null", kRefused, kLora},
+    {"lora.lora_rank", kInt, "0", kIgnored, kLoraDetail},
+    {"lora.lora_alpha", kFloat, "0.0", kIgnored, kLoraDetail},
+    {"lora.lora_module_path", kString, "", kIgnored, kLoraDetail},
+    {"lora.lora_weight_qtype", kString, "", kIgnored, kLoraDetail},
+    {"lora.lora_tile_size", kOptInt, "null", kIgnored, kLoraDetail},
     {"lora.lora_restore_path", kString, "", kRefused, kLora},
+    {"enable_lora", kBool, "false", kRefused, kLora},
+    {"lora_rank", kInt, "0", kIgnored, kLoraDetail},
+    {"lora_alpha", kFloat, "0.0", kIgnored, kLoraDetail},
+    {"lora_module_path", kString, "", kIgnored, kLoraDetail},
+    {"lora_weight_qtype", kString, "", kIgnored, kLoraDetail},
+    {"lora_tile_size", kOptInt, "null", kIgnored, kLoraDetail},
     {"checkpoint_is_quantized", kBool, "false", kRefused, kQuantizedState},
     {"save_quantized_params_path", kString, "", kRefused, kQuantizedState},
     {"force_unroll", kBool, "false", kRefused, kConversion},

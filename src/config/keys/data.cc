@@ -10,7 +10,6 @@ namespace {
 using enum KeyClass;
 using enum KeyType;
 
-constexpr std::string_view kConversations = "conversations are not built; `verify --only=chat` alone reads templates";
 constexpr std::string_view kSubset = "name the files of a subset by hf_train_files";
 constexpr std::string_view kCorpus = "training a tokenizer belongs to the peer's tools";
 constexpr std::string_view kColocated = "where the peer runs its loader";
@@ -44,15 +43,16 @@ constexpr KeyRow kRows[] = {
      "the same for evaluation; dataset_name unless given"},
     {"hf_path", bind<&Config::hf_path>, "", kBuilt,
      "folder, or data set in the Hub's cache; `parquet`, `json` or `text` with hf_train_files"},
+    {"hf_data_dir", bind<&Config::hf_data_dir>, "", kBuilt, "folder of the data in hf_path"},
     {"hf_train_files", bind<&Config::hf_train_files>, "", kBuilt, "training files"},
     {"hf_eval_files", bind<&Config::hf_eval_files>, "", kBuilt, "evaluation files"},
     {"hf_eval_split", bind<&Config::hf_eval_split>, "", kBuilt, "split for evaluation"},
     {"train_split", bind<&Config::train_split>, "train", kBuilt, "split for training"},
     {"eval_split", bind<&Config::eval_split>, "validation", kBuilt, "split for evaluation"},
     {"train_data_columns", bind<&Config::train_data_columns>, "[text]", kBuilt,
-     "column of the training text; `tokens` with tokenize_train_data=False"},
+     "column of the training text; `tokens` with tokenize_train_data=False, `messages` with use_sft"},
     {"eval_data_columns", bind<&Config::eval_data_columns>, "[text]", kBuilt,
-     "column of the evaluation text; `tokens` with tokenize_eval_data=False"},
+     "column of the evaluation text; `tokens` with tokenize_eval_data=False, `messages` with use_sft"},
     {"tokenize_train_data", bind<&Config::tokenize_train_data>, "true", kBuilt,
      "false: the column holds lists of token ids (JSONL, parquet); no tokenizer is needed, nothing is added to a list"},
     {"tokenize_eval_data", bind<&Config::tokenize_eval_data>, "true", kBuilt, "the same for the evaluation data"},
@@ -74,15 +74,19 @@ constexpr KeyRow kRows[] = {
     {"tokenizer_path", bind<&Config::tokenizer_path>, "", kBuilt,
      "folder with tokenizer.json, or a name in the Hub's cache; when empty the model folder's"},
     {"tokenizer_type", kTokenizerType, "huggingface", kBuilt, "`huggingface`: tokenizer.json"},
-    {"use_sft", bind<&Config::use_sft>, "false", kRefused, "fine-tuning on conversations is not built"},
-    {"sft_train_on_completion_only", bind<&Config::sft_train_on_completion_only>, "false", kRefused,
-     "detail of use_sft, which is not built"},
-    {"use_chat_template", bind<&Config::use_chat_template>, "false", kRefused, kConversations},
-    {"chat_template", bind<&Config::chat_template>, "", kRefused, kConversations},
-    {"chat_template_path", bind<&Config::chat_template_path>, "", kRefused, kConversations},
+    {"use_sft", bind<&Config::use_sft>, "false", kBuilt,
+     "fine-tuning: the data are conversations (JSONL, parquet) in the columns messages, prompt and completion, or "
+     "question and answer"},
+    {"sft_train_on_completion_only", bind<&Config::sft_train_on_completion_only>, "false", kBuilt,
+     "the loss counts what assistants say alone, otherwise every token of a conversation"},
+    {"use_chat_template", kBool, "false", kIgnored,
+     "conversations of use_sft are always written by the template, prompts of decode never"},
+    {"chat_template", bind<&Config::chat_template>, "", kBuilt,
+     "the template of conversations itself, in Jinja; when empty the tokenizer folder's own"},
+    {"chat_template_path", bind<&Config::chat_template_path>, "", kBuilt,
+     "a file with that template, a JSON file that has it as chat_template, or a folder with templates"},
     {"hf_access_token", kString, "", kIgnored, "never printed, logged or written; nothing is downloaded"},
     {"hf_name", kString, "", kRefused, kSubset},
-    {"hf_data_dir", kString, "", kRefused, kSubset},
     {"max_corpus_chars", kInt, "10000000", kIgnored, kCorpus},
     {"colocated_python_data_input", kBool, "false", kIgnored, kColocated},
     {"expansion_factor_real_data", kFloat, "-1.0", kRefused, kPipeline},

@@ -162,7 +162,12 @@ void derive_dataset(Config& c, const DeriveInput& in, std::vector<std::string>& 
   const auto unset = [&](const char* key) { return !is_set(in.settings, key); };
   if (!c.tokenize_train_data && unset("train_data_columns")) c.train_data_columns = {"tokens"};
   if (!c.tokenize_eval_data && unset("eval_data_columns")) c.eval_data_columns = {"tokens"};
+  if (c.use_sft && unset("train_data_columns")) c.train_data_columns = {"messages"};
+  if (c.use_sft && unset("eval_data_columns")) c.eval_data_columns = {"messages"};
   if (c.defaults != DefaultsKind::kMaxtext && unset("eval_dataset_name")) c.eval_dataset_name = c.dataset_name;
+  if (c.use_sft && !unset("dataset_type") && c.dataset_type == DatasetType::kSynthetic) {
+    notices.emplace_back("use_sft=True has no effect: dataset_type=synthetic has no conversations");
+  }
   if (!unset("dataset_type")) return;
   c.dataset_type = DatasetType::kSynthetic;
   if (c.defaults == DefaultsKind::kMaxtext || !in.options.needs_data) return;
@@ -250,12 +255,15 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
   if (!in.options.needs_data) return;
   if (c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !is_loader_name(c.hf_path)) {
     look_up(c.hf_path, "hf_path", HubKind::kDataset);
+    if (!c.hf_data_dir.empty()) need_path("hf_data_dir", join_path(c.hf_path, c.hf_data_dir), problems);
   }
   const bool from_path = c.dataset_type == DatasetType::kFiles || c.dataset_type == DatasetType::kTfds;
   if (from_path && !c.dataset_path.empty()) {
     c.dataset_path = whole_path("dataset_path", c.dataset_path, in, problems);
     need_path("dataset_path", c.dataset_path, problems);
   }
+  c.chat_template_path = whole_path("chat_template_path", c.chat_template_path, in, problems);
+  if (!c.chat_template_path.empty()) need_path("chat_template_path", c.chat_template_path, problems);
   c.hf_train_files = whole_path("hf_train_files", c.hf_train_files, in, problems);
   c.hf_eval_files = whole_path("hf_eval_files", c.hf_eval_files, in, problems);
 }

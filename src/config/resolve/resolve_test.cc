@@ -393,11 +393,6 @@ TEST(Resolve, FindsFilesByThePeersPaths) {
   EXPECT_THAT(refusal(args), HasSubstr("there is no configs/gpu/none.yml"));
 }
 
-TEST(Resolve, RefusesFineTuningWhileItIsNotBuilt) {
-  Args args = {"src/maxtext/configs/post_train/sft.yml", "model_name=deepseek3-tiny"};
-  EXPECT_THAT(refusal(args), AllOf(HasSubstr("use_sft=true is refused"), HasSubstr("sft.yml: line")));
-}
-
 TEST_F(ResolveFiles, IncludesABaseFileBelowTheChild) {
   write("child.yml", "base_config: parent.yml\nsteps: 5\n");
   write("parent.yml", "base_config: base.yml\nsteps: 3\nlog_period: 7\n");
@@ -407,6 +402,56 @@ TEST_F(ResolveFiles, IncludesABaseFileBelowTheChild) {
   EXPECT_EQ(c.adam_b1, 0.9);
   write("parent.yml", "base_config: child.yml\n");
   EXPECT_THAT(refusal({(folder_ / "child.yml").string()}), HasSubstr("includes the file itself"));
+}
+
+// MaxText's own post_train/sft.yml, of two of its revisions.
+TEST_F(ResolveFiles, TakesThePeersFileForFineTuning) {
+  const std::string common =
+      "base_config: base.yml\nuse_sft: True\nuse_tunix_gradient_accumulation: True\n"
+      "sft_train_on_completion_only: True\npacking: True\nlearning_rate: 2.e-5\ndataset_type: hf\n"
+      "hf_path: 'HuggingFaceH4/ultrachat_200k'\ntrain_split: 'train_sft'\nhf_eval_split: 'test_sft'\n"
+      "train_data_columns: ['messages']\neval_data_columns: ['messages']\n";
+  const std::string block = "lora:\n  enable_lora: False\n  lora_rank: 16\n  lora_alpha: 32.0\n";
+  const std::string flat =
+      "enable_lora: False\nlora_rank: 0\nlora_alpha: 0.0\nlora_module_path: \"\"\nlora_weight_qtype: null\n"
+      "lora_tile_size: null\nhf_lora_adapter_path: \"\"\n";
+  for (const std::string& lora : {block, flat}) {
+    const std::string file = write("sft.yml", common + lora);
+    Args args = {file, "model_name=deepseek3-tiny", "hf_path=tests/data/sft/sft.jsonl",
+                 "tokenizer_path=tests/data/tokenizer"};
+    const Config c = resolve(args).config;
+    EXPECT_TRUE(c.use_sft && c.sft_train_on_completion_only);
+    EXPECT_EQ(c.learning_rate, 2e-5);
+    EXPECT_EQ(c.train_data_columns, std::vector<std::string>{"messages"});
+    EXPECT_EQ(c.hf_eval_split, "test_sft");
+    args.emplace_back("gradient_accumulation_steps=2");
+    EXPECT_THAT(refusal(args), HasSubstr("use_tunix_gradient_accumulation=True with gradient_accumulation_steps=2"));
+    args.emplace_back("use_tunix_gradient_accumulation=False");
+    resolve(args);
+  }
+  write("sft.yml", common + "lora: {enable_lora: True, lora_rank: 16}\n");
+  EXPECT_THAT(refusal({(folder_ / "sft.yml").string(), "model_name=deepseek3-tiny"}),
+              HasSubstr("lora.enable_lora=True is refused: adapters are not built"));
+}
+
+TEST(Resolve, FineTuningReadsItsColumnsAndRefusesWhatHasNoConversations) {
+  const auto sft = [](Args more) {
+    Args args = {"base.yml", "model_name=deepseek3-tiny", "use_sft=True", "hf_path=tests/data/sft/ultrachat",
+                 "tokenizer_path=tests/data/tokenizer"};
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
+  };
+  EXPECT_EQ(resolve(sft({})).config.train_data_columns, std::vector<std::string>{"messages"});
+  EXPECT_EQ(resolve(sft({"hf_data_dir=data"})).config.hf_data_dir, "data");
+  EXPECT_THAT(refusal(sft({"hf_data_dir=nowhere"})),
+              HasSubstr("hf_data_dir=tests/data/sft/ultrachat/nowhere: no such"));
+  EXPECT_THAT(refusal(sft({"train_data_columns=[text]"})), HasSubstr("train_data_columns=[text]: use_sft=True reads"));
+  EXPECT_THAT(refusal(sft({"tokenize_train_data=False"})), HasSubstr("tokenize_train_data=False has no meaning"));
+  EXPECT_THAT(refusal(sft({"chat_template_path=none.jinja"})), HasSubstr("chat_template_path=none.jinja: no such"));
+  EXPECT_THAT(refusal(sft({"chat_template=x", "chat_template_path=configs"})), HasSubstr("are both given"));
+  EXPECT_THAT(refusal(sft({"dataset_type=tfds", "dataset_path=tests/data/tfds"})),
+              HasSubstr("use_sft=True reads conversations of hf_path"));
+  EXPECT_THAT(resolve(tiny({"use_sft=True"})).notices, Contains(HasSubstr("use_sft=True has no effect")));
 }
 
 TEST_F(ResolveFiles, NamesTheLineOfAnUnknownKey) {

@@ -1,5 +1,7 @@
 #include "config/resolve/validate.h"
 
+#include <fmt/ranges.h>
+
 #include "base/error.h"
 #include "base/python_regex.h"
 #include "mesh/batch_sizes.h"
@@ -84,14 +86,43 @@ void check_masks(const Config& c, Problems& p) {
 }
 
 void check_loop(const Config& c, Problems& p) {
+  if (c.use_tunix_gradient_accumulation && c.gradient_accumulation_steps > 1) {
+    p.add(
+        "use_tunix_gradient_accumulation=True with gradient_accumulation_steps={}: the mean over micro-batches is not "
+        "built; False takes the mean over tokens, which is what one large batch gives",
+        c.gradient_accumulation_steps);
+  }
   if (!c.profiler.empty() && c.profiler != "xplane" && c.profiler != "nsys") {
     p.add("profiler={}: must be empty, xplane or nsys", c.profiler);
   }
 }
 
-// Text, or token ids, are read from one column.
-void check_columns(std::string_view key, const std::vector<std::string>& columns, Problems& p) {
-  if (columns.size() != 1) p.add("{} names {} columns: pre-training reads one column", key, columns.size());
+using Columns = std::vector<std::string>;
+
+// Text, or token ids, are read from one column; conversations from one, or from two with questions and answers.
+void check_columns(const Config& c, std::string_view key, const Columns& columns, Problems& p) {
+  if (!c.use_sft) {
+    if (columns.size() != 1) p.add("{} names {} columns: pre-training reads one column", key, columns.size());
+    return;
+  }
+  for (const Columns& known : {Columns{"messages"}, Columns{"prompt", "completion"}, Columns{"question", "answer"}}) {
+    if (columns == known) return;
+  }
+  p.add("{}=[{}]: use_sft=True reads [messages], [prompt, completion] or [question, answer]", key,
+        fmt::join(columns, ", "));
+}
+
+void check_conversations(const Config& c, Problems& p) {
+  if (!c.use_sft || c.dataset_type == DatasetType::kSynthetic) return;
+  if (c.dataset_type == DatasetType::kTfds) {
+    p.add("use_sft=True reads conversations of hf_path (dataset_type=hf) or dataset_path (dataset_type=files)");
+  }
+  if (!c.tokenize_train_data || (c.eval_interval > 0 && !c.tokenize_eval_data)) {
+    p.add("use_sft=True writes and encodes conversations: tokenize_train_data=False has no meaning beside it");
+  }
+  if (!c.chat_template.empty() && !c.chat_template_path.empty()) {
+    p.add("chat_template and chat_template_path are both given: one of them is the template");
+  }
 }
 
 void check_evaluation_data(const Config& c, Problems& p) {
@@ -102,7 +133,7 @@ void check_evaluation_data(const Config& c, Problems& p) {
   if (c.dataset_type == DatasetType::kHf && c.hf_eval_split.empty() && c.hf_eval_files.empty()) {
     p.add("eval_interval={} needs evaluation data: give hf_eval_split or hf_eval_files", c.eval_interval);
   }
-  check_columns("eval_data_columns", c.eval_data_columns, p);
+  check_columns(c, "eval_data_columns", c.eval_data_columns, p);
 }
 
 void check_data(const Config& c, Problems& p) {
@@ -112,7 +143,11 @@ void check_data(const Config& c, Problems& p) {
   if (c.dataset_type == DatasetType::kHf && is_loader_name(c.hf_path) && c.hf_train_files.empty()) {
     p.add("hf_path={} names a kind of file: hf_train_files must name the files", c.hf_path);
   }
-  if (c.dataset_type != DatasetType::kSynthetic) check_columns("train_data_columns", c.train_data_columns, p);
+  if (!c.hf_data_dir.empty() && (c.dataset_type != DatasetType::kHf || is_loader_name(c.hf_path))) {
+    p.add("hf_data_dir={} names a folder in the data set of hf_path, which is not read here", c.hf_data_dir);
+  }
+  if (c.dataset_type != DatasetType::kSynthetic) check_columns(c, "train_data_columns", c.train_data_columns, p);
+  check_conversations(c, p);
   if (c.eval_interval > 0) check_evaluation_data(c, p);
 }
 
