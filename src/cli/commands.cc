@@ -16,6 +16,7 @@ namespace {
 
 constexpr FlagSpec kTrainFlags[] = {
     {"dump_batch", "FILE", "write the first batch as safetensors and end: what the model would see"},
+    {"show_example", "", "print the first row with what is trained marked"},
 };
 constexpr FlagSpec kTrainCompileFlags[] = {
     {"program", "NAME", "train (default), init, eval, forward, prefill or decode"},
@@ -143,6 +144,11 @@ constexpr std::string_view kTrainKeys =
     "per_device_batch_size max_target_length gradient_accumulation_steps learning_rate warmup_steps_fraction dtype "
     "remat_policy eval_interval hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism "
     "ici_tensor_parallelism";
+constexpr std::string_view kSftUsage = "[configs/post_train/sft.yml] key=value ...";
+constexpr std::string_view kSftKeys =
+    "model_name load_parameters_path hf_path train_split hf_eval_split hf_data_dir hf_train_files train_data_columns "
+    "sft_train_on_completion_only packing tokenizer_path chat_template_path max_target_length per_device_batch_size "
+    "steps num_epoch learning_rate eval_interval run_name base_output_directory enable_checkpointing hardware";
 constexpr std::string_view kCompileKeys =
     "model_name compile_topology compile_topology_num_slices compiled_trainstep_file per_device_batch_size "
     "max_target_length dtype weight_dtype remat_policy ici_fsdp_parallelism ici_expert_parallelism "
@@ -173,6 +179,10 @@ constexpr std::string_view kLogitCheckerKeys =
 constexpr Command kCommands[] = {
     {"train", run_train, "[configs/base.yml] key=value ...", "pre-train on text, or go on from a Hugging Face folder",
      kTrainFlags, kTrainKeys},
+    {"sft", run_train_sft, kSftUsage, "fine-tune on conversations", kTrainFlags, kSftKeys},
+    {"train_sft", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys},
+    {"train_sft_native", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys},
+    {"train_sft_deprecated", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys},
     {"train_compile", run_train_compile, "[configs/base.yml] compile_topology=v5p-256 key=value ...",
      "compile a program for a machine that is not here: what it costs, whether it fits", kTrainCompileFlags,
      kCompileKeys},
@@ -220,9 +230,7 @@ constexpr Command kCommands[] = {
 };
 
 // The peer's commands that have no place here yet.
-constexpr std::string_view kNotBuilt[] = {
-    "sft",       "train_sft", "train_sft_native", "train_sft_deprecated", "generate_param_only_checkpoint",
-    "train_dpo", "train_rl",  "train_distill"};
+constexpr std::string_view kNotBuilt[] = {"generate_param_only_checkpoint", "train_dpo", "train_rl", "train_distill"};
 
 const Command* find_command(std::string_view name) {
   auto found = std::ranges::find(kCommands, name, &Command::name);

@@ -36,6 +36,7 @@ std::string version_text();
 Config command_config(std::span<const std::string> words, const Environment& environment, ResolveOptions options);
 
 int run_train(const CommandLine& line, const Environment& environment);
+int run_train_sft(const CommandLine& line, const Environment& environment);
 int run_train_compile(const CommandLine& line, const Environment& environment);
 int run_demo(const CommandLine& line, const Environment& environment);
 int run_logit_checker(const CommandLine& line, const Environment& environment);

@@ -104,7 +104,8 @@ std::string completed(const std::string& script, const std::string& words, int a
 TEST(Commands, CompletionKnowsCommandsFlagsAndKeys) {
   TemporaryFolder folder;
   std::string script = folder.write("completion", say({"completion", "bash"}).out);
-  EXPECT_EQ(completed(script, "fathom tra", 1), "train train_compile\n");
+  EXPECT_EQ(completed(script, "fathom tra", 1),
+            "train train_sft train_sft_native train_sft_deprecated train_compile\n");
   EXPECT_EQ(completed(script, "fathom verify --o", 2), "--only=\n");
   EXPECT_THAT(completed(script, "fathom train max_t", 2), HasSubstr("max_target_length="));
   EXPECT_THAT(say({"completion", "zsh"}).out,

@@ -7,15 +7,16 @@
 
 namespace fathom {
 
-int run_train(const CommandLine& line, const Environment& environment) {
-  line.refuse_words();
-  Config config = command_config(line.config, environment, {.found_hardware = default_hardware()});
+namespace {
+
+int train(const CommandLine& line, const Config& config) {
+  const bool show = line.has_bare("show_example");
   if (const std::optional<std::string> file = line.flag("dump_batch")) {
     require_writable("--dump_batch", *file);
-    dump_first_batch(config, *file);
+    dump_first_batch(config, *file, show);
     return 0;
   }
-  Trainer trainer(config);
+  Trainer trainer(config, {.show_example = show});
   try {
     TrainOutcome outcome = run_with_profiler(trainer, config);
     log_info("{} steps done; metrics and configuration are in {}", outcome.steps, config.run_directory);
@@ -24,6 +25,23 @@ int run_train(const CommandLine& line, const Environment& environment) {
     trainer.log_end(e);
     throw;
   }
+}
+
+}  // namespace
+
+int run_train(const CommandLine& line, const Environment& environment) {
+  line.refuse_words();
+  return train(line, command_config(line.config, environment, {.found_hardware = default_hardware()}));
+}
+
+// As the peer's train_sft_native: whatever the file says, the data are conversations and the loss is a mean over
+// tokens.
+int run_train_sft(const CommandLine& line, const Environment& environment) {
+  line.refuse_words();
+  std::vector<std::string> words = line.config;
+  words.insert(words.end(), {"use_sft=True", "use_tunix_gradient_accumulation=False"});
+  const ResolveOptions options{.default_file = "post_train/sft.yml", .found_hardware = default_hardware()};
+  return train(line, command_config(words, environment, options));
 }
 
 }  // namespace fathom

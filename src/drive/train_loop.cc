@@ -8,6 +8,7 @@
 #include "base/listed.h"
 #include "base/log.h"
 #include "base/stop_signals.h"
+#include "drive/example.h"
 #include "drive/memory_check.h"
 #include "drive/summary.h"
 
@@ -45,6 +46,7 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
   share_ = share(sizes_.to_train);
   const RowShare eval_share = share(sizes_.eval);
   data_ = open_training_data(config_, share_, eval_share);
+  if (options.show_example && session_.writes()) show_example();
   const bool samples = !config_.sample_prompt.empty();
   if (samples) sample_prompt_ids(config_, data_.tokenizer.get());  // a mistake is found before the work
   SummaryFacts facts{.parameters = count_params(spec_.model, spec_.table).parameters, .device = session_.description()};
@@ -78,6 +80,12 @@ void Trainer::begin(int64_t parameters) try {
 void Trainer::log_end(const std::exception& error) {
   if (!writes_ || std::exchange(end_logged_, true)) return;
   fathom::log_end(config_, session_.client()->process_index(), error);
+}
+
+void Trainer::show_example() {
+  const std::optional<Batch> batch = data_.train->next();
+  if (batch) print_example(*batch, data_.tokenizer.get());
+  data_.train->restore({});
 }
 
 void Trainer::find_start() {

@@ -29,6 +29,7 @@ struct TrainOutcome {
 struct TrainerOptions {
   bool writes = true;          // the run's folder; without it the metrics are only printed and nothing is saved
   WishExchange exchange = {};  // see StopAgreement
+  bool show_example = false;   // prints the first row that is trained on
 };
 
 class Trainer {
@@ -58,6 +59,8 @@ class Trainer {
   TrainOutcome run_steps(const std::map<int64_t, std::function<void()>>& pauses);
   // The first step can be done: what the run writes begins.
   void begin(int64_t parameters);
+  // Prints the first row of the data.
+  void show_example();
   // What the run goes on from.
   void find_start();
   void make_start();

@@ -42,13 +42,26 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const Config& config) {
   return tokenizer;
 }
 
+TextEncoder encoder_of(const Config& config, const std::shared_ptr<const Tokenizer>& tokenizer) {
+  if (config.use_sft) {
+    // V3.2 comes without a template.
+    const bool v32 = config.model_name.starts_with("deepseek3.2");
+    const auto without = v32 ? ChatFormat::WithoutTemplate::kV32 : ChatFormat::WithoutTemplate::kByModelType;
+    const GivenTemplate given{.path = config.chat_template_path, .text = config.chat_template};
+    return conversation_encoder(tokenizer, ChatFormat::load(config.tokenizer_path, given, without),
+                                config.sft_train_on_completion_only);
+  }
+  TextEncoder encoder = text_encoder(tokenizer);
+  if (config.tokenize_train_data) warn_of_missing_tokens(config, encoder);
+  return encoder;
+}
+
 }  // namespace
 
 TrainingData open_training_data(const Config& config, const RowShare& train, const RowShare& eval) {
   TrainingData out{.tokenizer = load_tokenizer(config), .train = nullptr, .eval = nullptr};
   TextEncoder encoder;
-  if (out.tokenizer != nullptr) encoder = text_encoder(out.tokenizer);
-  if (out.tokenizer != nullptr && config.tokenize_train_data) warn_of_missing_tokens(config, encoder);
+  if (out.tokenizer != nullptr) encoder = encoder_of(config, out.tokenizer);
   out.train = std::make_unique<Prefetcher>(open_batches(train_data_options(config, part_of(train)), encoder));
   if (config.eval_interval <= 0) return out;
   out.eval = open_batches(eval_data_options(config, part_of(eval)), encoder);
