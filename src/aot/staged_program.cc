@@ -64,10 +64,13 @@ Staged decoding_program(const Config& config, ProgramKind kind, const StateSpec&
   const DecodeShape shape = decode_shape(spec, {.prompts = prompts_at_once(config, devices),
                                                 .longest = config.max_prefill_predict_length,
                                                 .length = config.max_target_length,
-                                                .piece = prefill_piece(config)});
+                                                .piece = prefill_piece(config),
+                                                .drafts = state.model.prediction_layers > 0});
   const auto rows = static_cast<double>(shape.cache.rows);
   if (kind == ProgramKind::kDecode) {
-    return {decode_step(config, spec, shape.cache), flops_of_last(state.model, shape.cache.length) * rows};
+    const double flops = flops_of_last(state.model, shape.cache.length) * rows;
+    if (shape.cache.predicts) return {draft_step(config, spec, shape.cache), 2 * flops};
+    return {decode_step(config, spec, shape.cache), flops};
   }
   const BatchShape piece{shape.cache.rows, shape.piece};
   const double flops = train_flops_per_token(state.model, shape.piece * shape.pieces).total() / 3 * tokens_of(piece);

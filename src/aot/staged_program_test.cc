@@ -85,6 +85,12 @@ TEST(Stage, DecodingHasARowForEachPromptAndACacheForItsTokens) {
   EXPECT_NEAR(step.needed_flops, (of_token.weights + 2 * of_token.attention) / 3 * 2, of_token.attention);
 }
 
+TEST(Stage, DecodingWithDraftsTakesTwoTokensOfARow) {
+  const StagedProgram step = staged(ProgramKind::kDecode, {"mtp_num_layers=1"});
+  EXPECT_EQ(step.name, "draft_step");
+  EXPECT_EQ(size_of(step, "s"), 2);
+}
+
 TEST(Stage, LongPromptsComeInPieces) {
   const StagedProgram piece = staged(
       ProgramKind::kPrefill, {"max_prefill_predict_length=40", "use_chunked_prefill=true", "prefill_chunk_size=16"});

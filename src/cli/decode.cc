@@ -55,7 +55,7 @@ DecodeFlags read_flags(const CommandLine& line) {
 Config decode_config(const CommandLine& line, const Environment& environment, bool needs_tokenizer) {
   ResolveOptions options{.needs_data = false, .needs_tokenizer = needs_tokenizer, .found_hardware = default_hardware()};
   Config config = split_for_decoding(command_config(words_with_weights(line, environment), environment, options));
-  config.mtp_num_layers = config.decode_draft == DecodeDraft::kMtp ? 1 : 0;
+  config.mtp_num_layers = drafting_modules(config);
   if (config.mtp_num_layers > 0 && prediction_modules(config.load_parameters_path) == 0) {
     throw ConfigError(fmt::format(
         "decode_draft=mtp: {} holds no module for multi-token prediction to guess tokens with; leave the key "
@@ -143,7 +143,7 @@ void log_times(const Generator& generator, uint64_t seed) {
 GeneratorOptions options_for(const Config& config, const std::vector<Prompt>& prompts, int64_t at_once, uint64_t seed) {
   GeneratorOptions out{.prompts = at_once,
                        .piece = prefill_piece(config),
-                       .draft = config.decode_draft == DecodeDraft::kMtp,
+                       .draft = config.mtp_num_layers > 0,
                        .sampling = sampling_of(config, seed)};
   for (const Prompt& prompt : prompts) {
     out.longest = std::max(out.longest, std::ssize(prompt.ids));

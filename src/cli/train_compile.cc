@@ -67,7 +67,7 @@ Request parse(const CommandLine& line, const Environment& environment) {
   out.config = command_config(words, environment, {.needs_data = false});
   if (decodes(out.kind)) {
     out.config = split_for_decoding(std::move(out.config));
-    out.config.mtp_num_layers = 0;  // of no use there
+    out.config.mtp_num_layers = drafting_modules(out.config);
   }
   const std::string& file = out.config.compiled_trainstep_file;
   if (!file.empty() && (out.kind != ProgramKind::kTrain || !out.compile)) {

@@ -59,10 +59,10 @@ Generator::Generator(const Session& session, const Config& config, const StateSp
     : session_(session), spec_(decode_spec(config, spec)), options_(options) {
   const DecodeShape shape = decode_shape(spec_, {.prompts = options.prompts,
                                                  .longest = options.longest,
-                                                 .length = options.length + (options.draft ? 1 : 0),
-                                                 .piece = options.piece});
+                                                 .length = options.length,
+                                                 .piece = options.piece,
+                                                 .drafts = options.draft});
   shape_ = shape.cache;
-  shape_.predicts = options.draft;
   piece_ = shape.piece;
   const bool logits = options.sampling.strategy != DecodeStrategy::kGreedy;
   PrefillOptions piece{.length = piece_, .first = true, .logits = logits};

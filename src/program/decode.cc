@@ -55,6 +55,8 @@ std::vector<std::string> axes_of(const std::vector<AxisRule>& rules, std::string
 
 }  // namespace
 
+int64_t drafting_modules(const Config& config) { return config.decode_draft == DecodeDraft::kMtp ? 1 : 0; }
+
 Config split_for_decoding(Config config) {
   std::vector<AxisRule>& rules = config.logical_axis_rules;
   const std::vector<std::string> of_heads = axes_of(rules, "q_heads");
@@ -84,9 +86,11 @@ int64_t prefill_piece(const Config& config) {
 
 DecodeShape decode_shape(const StateSpec& spec, const DecodeSizes& sizes) {
   const int64_t parts = spec.partition ? spec.partition->devices(spec.partition->activation_axes("b")) : 1;
-  DecodeShape out{.cache = {.rows = filled(sizes.prompts, parts)}, .piece = piece_for(sizes)};
+  DecodeShape out{.cache = {.rows = filled(sizes.prompts, parts), .predicts = sizes.drafts},
+                  .piece = piece_for(sizes)};
   out.pieces = (sizes.longest + out.piece - 1) / out.piece;
-  out.cache.length = std::max(sizes.length, out.pieces * out.piece);
+  // A guess stands behind the last token.
+  out.cache.length = std::max(sizes.length + (sizes.drafts ? 1 : 0), out.pieces * out.piece);
   return out;
 }
 

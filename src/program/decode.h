@@ -8,6 +8,9 @@
 
 namespace fathom {
 
+// How many modules for multi-token prediction decoding takes.
+int64_t drafting_modules(const Config& config);
+
 // The configuration with rules by which decoding splits parameters: the narrow projections and the router, which
 // training repeats on the devices that split heads, are split along the hidden state there, as their input is.
 Config split_for_decoding(Config config);
@@ -21,6 +24,7 @@ struct DecodeSizes {
   int64_t longest = 1;  // tokens of a prompt
   int64_t length = 1;   // of a prompt and what follows it
   int64_t piece = 0;    // of a prompt, which longer ones are taken in; 0: kPrefillPiece
+  bool drafts = false;  // whether a module for prediction guesses tokens
 };
 
 // Up to so many tokens a prompt is taken in one piece.
