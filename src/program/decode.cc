@@ -86,8 +86,7 @@ int64_t prefill_piece(const Config& config) {
 
 DecodeShape decode_shape(const StateSpec& spec, const DecodeSizes& sizes) {
   const int64_t parts = spec.partition ? spec.partition->devices(spec.partition->activation_axes("b")) : 1;
-  DecodeShape out{.cache = {.rows = filled(sizes.prompts, parts), .predicts = sizes.drafts},
-                  .piece = piece_for(sizes)};
+  DecodeShape out{.cache = {.rows = filled(sizes.prompts, parts), .predicts = sizes.drafts}, .piece = piece_for(sizes)};
   out.pieces = (sizes.longest + out.piece - 1) / out.piece;
   // A guess stands behind the last token.
   out.cache.length = std::max(sizes.length + (sizes.drafts ? 1 : 0), out.pieces * out.piece);
