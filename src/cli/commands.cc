@@ -156,18 +156,16 @@ constexpr std::string_view kCompileKeys =
 constexpr std::string_view kDecodeKeys =
     "model_name load_parameters_path tokenizer_path prompt add_bos max_prefill_predict_length max_target_length "
     "decode_sampling_strategy decode_sampling_temperature decode_sampling_top_k decode_sampling_nucleus_p "
-    "autoregressive_decode_assert scan_layers per_device_batch_size dtype weight_dtype hardware cpu_device_count "
-    "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
+    "quantize_weights decode_draft autoregressive_decode_assert scan_layers per_device_batch_size dtype weight_dtype "
+    "hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kChatKeys =
     "model_name load_parameters_path tokenizer_path max_target_length decode_sampling_strategy "
-    "decode_sampling_temperature decode_sampling_top_k decode_sampling_nucleus_p scan_layers dtype weight_dtype "
-    "hardware "
-    "cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
+    "decode_sampling_temperature decode_sampling_top_k decode_sampling_nucleus_p quantize_weights scan_layers dtype "
+    "weight_dtype hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kMmluKeys =
     "model_name load_parameters_path mmlu_path num_shots tokenizer_path add_bos max_target_length "
-    "per_device_batch_size "
-    "scan_layers dtype weight_dtype matmul_precision hardware cpu_device_count ici_fsdp_parallelism "
-    "ici_expert_parallelism ici_tensor_parallelism";
+    "per_device_batch_size quantize_weights scan_layers dtype weight_dtype matmul_precision hardware cpu_device_count "
+    "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kVerifyKeys =
     "hardware cpu_device_count kernels attention sparse_matmul "
     "ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
