@@ -44,9 +44,9 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const Config& config) {
 
 TextEncoder encoder_of(const Config& config, const std::shared_ptr<const Tokenizer>& tokenizer) {
   if (config.use_sft) {
-    // V3.2 comes without a template.
-    const bool v32 = config.model_name.starts_with("deepseek3.2");
-    const auto without = v32 ? ChatFormat::WithoutTemplate::kV32 : ChatFormat::WithoutTemplate::kByModelType;
+    // V3.2, the release with an indexer, comes without a template.
+    using enum ChatFormat::WithoutTemplate;
+    const ChatFormat::WithoutTemplate without = config.use_indexer ? kV32 : kByModelType;
     const GivenTemplate given{.path = config.chat_template_path, .text = config.chat_template};
     return conversation_encoder(tokenizer, ChatFormat::load(config.tokenizer_path, given, without),
                                 config.sft_train_on_completion_only);

@@ -42,7 +42,7 @@ constexpr KeyRow kRows[] = {
     {"eval_dataset_name", bind<&Config::eval_dataset_name>, "c4/en:3.1.0", kBuilt,
      "the same for evaluation; dataset_name unless given"},
     {"hf_path", bind<&Config::hf_path>, "", kBuilt,
-     "folder, or data set in the Hub's cache; `parquet`, `json` or `text` with hf_train_files"},
+     "file, folder, or data set in the Hub's cache; `parquet`, `json` or `text` with hf_train_files"},
     {"hf_data_dir", bind<&Config::hf_data_dir>, "", kBuilt, "folder of the data in hf_path"},
     {"hf_train_files", bind<&Config::hf_train_files>, "", kBuilt, "training files"},
     {"hf_eval_files", bind<&Config::hf_eval_files>, "", kBuilt, "evaluation files"},
