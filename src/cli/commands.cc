@@ -159,7 +159,7 @@ constexpr std::string_view kDecodeKeys =
     "quantize_weights decode_draft autoregressive_decode_assert scan_layers per_device_batch_size dtype weight_dtype "
     "hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kChatKeys =
-    "model_name load_parameters_path tokenizer_path max_target_length decode_sampling_strategy "
+    "model_name load_parameters_path tokenizer_path chat_template_path max_target_length decode_sampling_strategy "
     "decode_sampling_temperature decode_sampling_top_k decode_sampling_nucleus_p quantize_weights scan_layers dtype "
     "weight_dtype hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kMmluKeys =

@@ -9,6 +9,7 @@
 #include "data/config_options.h"
 #include "data/prefetch.h"
 #include "data/text_encoder.h"
+#include "decode/conversation.h"
 
 namespace fathom {
 namespace {
@@ -44,12 +45,7 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const Config& config) {
 
 TextEncoder encoder_of(const Config& config, const std::shared_ptr<const Tokenizer>& tokenizer) {
   if (config.use_sft) {
-    // V3.2, the release with an indexer, comes without a template.
-    using enum ChatFormat::WithoutTemplate;
-    const ChatFormat::WithoutTemplate without = config.use_indexer ? kV32 : kByModelType;
-    const GivenTemplate given{.path = config.chat_template_path, .text = config.chat_template};
-    return conversation_encoder(tokenizer, ChatFormat::load(config.tokenizer_path, given, without),
-                                config.sft_train_on_completion_only);
+    return conversation_encoder(tokenizer, chat_format_of(config), config.sft_train_on_completion_only);
   }
   TextEncoder encoder = text_encoder(tokenizer);
   if (config.tokenize_train_data) warn_of_missing_tokens(config, encoder);

@@ -135,6 +135,9 @@ TEST(Chat, WithoutATemplateOrOfOneThatCannotThinkSaysSo) {
   const Outcome none = run(chat_words({"tokenizer_path=" + folder.path()}), "Hi\n");
   EXPECT_EQ(none.exit_code, 2);
   EXPECT_THAT(none.err, HasSubstr("chat_template_path"));
+  const Outcome given =
+      run(chat_words({"tokenizer_path=" + folder.path(), "chat_template_path=tests/data/chat/v2"}), "Hi\n");
+  EXPECT_EQ(given.exit_code, 0) << given.err;
   EXPECT_THAT(run(chat_words({"--thinking"}), "").err, HasSubstr("takes no notice of it"));
 }
 

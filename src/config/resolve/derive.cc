@@ -252,6 +252,7 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
   if (!c.load_parameters_path.empty()) look_up(c.load_parameters_path, "load_parameters_path", HubKind::kModel);
   if (!c.load_full_state_path.empty()) look_up(c.load_full_state_path, "load_full_state_path", HubKind::kModel);
   if (!c.mmlu_path.empty()) look_up(c.mmlu_path, "mmlu_path", HubKind::kDataset);
+  c.chat_template_path = whole_path("chat_template_path", c.chat_template_path, in, problems);
   if (!in.options.needs_data) return;
   if (c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !is_loader_name(c.hf_path)) {
     look_up(c.hf_path, "hf_path", HubKind::kDataset);
@@ -262,7 +263,6 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
     c.dataset_path = whole_path("dataset_path", c.dataset_path, in, problems);
     need_path("dataset_path", c.dataset_path, problems);
   }
-  c.chat_template_path = whole_path("chat_template_path", c.chat_template_path, in, problems);
   if (!c.chat_template_path.empty()) need_path("chat_template_path", c.chat_template_path, problems);
   c.hf_train_files = whole_path("hf_train_files", c.hf_train_files, in, problems);
   c.hf_eval_files = whole_path("hf_eval_files", c.hf_eval_files, in, problems);
