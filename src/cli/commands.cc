@@ -116,6 +116,9 @@ constexpr FlagSpec kInspectFlags[] = {
     {"json", "", "print one JSON object"},
     {"diff", "", "compare two: names, types, shapes, bytes; exit code 1 where they differ"},
 };
+constexpr FlagSpec kReportFlags[] = {
+    {"output", "FILE", "where the page goes, RUN/report.html unless given"},
+};
 constexpr FlagSpec kDemoFlags[] = {
     {"prompt", "TEXT", "what to complete; the key `prompt` unless given"},
     {"tokens", "N", "tokens to make, 48 unless given"},
@@ -222,6 +225,8 @@ constexpr Command kCommands[] = {
      "write weights as a Hugging Face folder", kToHuggingFaceFlags, kConvertKeys},
     {"inspect", run_inspect, "PATH | --diff A B",
      "list what a checkpoint holds (Hugging Face, a .safetensors file, Orbax), from its headers", kInspectFlags},
+    {"report", run_report, "RUN", "show a run as one HTML page: losses, speed, load of experts, evaluation, keys",
+     kReportFlags},
     {"keys", run_keys, "[WORD ...]",
      "print the configuration keys, all or those that match, with type, default and class"},
     {"completion", run_completion, "bash|zsh",

@@ -51,6 +51,7 @@ int run_convert_scanned(const CommandLine& line, const Environment& environment)
 int run_convert_unscanned(const CommandLine& line, const Environment& environment);
 int run_to_hugging_face(const CommandLine& line, const Environment& environment);
 int run_inspect(const CommandLine& line, const Environment& environment);
+int run_report(const CommandLine& line, const Environment& environment);
 int run_keys(const CommandLine& line, const Environment& environment);
 int run_completion(const CommandLine& line, const Environment& environment);
 int run_dequantize(const CommandLine& line, const Environment& environment);

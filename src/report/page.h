@@ -1,0 +1,13 @@
+// A run as one HTML page that needs nothing else: no script, no file, no address.
+#pragma once
+
+#include <string>
+
+#include "report/run.h"
+
+namespace fathom {
+
+// The same run gives the same bytes.
+std::string report_page(const Run& run);
+
+}  // namespace fathom
