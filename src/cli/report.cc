@@ -22,7 +22,7 @@ int run_report(const CommandLine& line, const Environment&) {
   const std::string& folder = line.words[0];
   const std::string output = line.flag("output").value_or(join_path(folder, "report.html"));
   Waiting waiting("reading " + folder);
-  const Run run = read_run(folder);
+  const RunData run = read_run(folder);
   if (!is_remote(output)) require_writable("--output", output);
   const std::string page = report_page(run);
   file_store(output).write_atomically(output, page);

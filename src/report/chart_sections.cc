@@ -46,7 +46,7 @@ std::vector<ChartLine> lines_of(const RunScalars& scalars, const ChartRow& row, 
   return out;
 }
 
-void add_chart(SectionText& section, const Run& run, const ChartRow& row) {
+void add_chart(SectionText& section, const RunData& run, const ChartRow& row) {
   std::vector<ChartLine> lines = lines_of(run.scalars, row, section.zero);
   if (lines.empty()) return;
   section.figures += chart_html({.title = row.title,
@@ -69,7 +69,7 @@ std::string section_html(std::string_view title, const SectionText& section, con
 }
 
 // What a section says or shows beside its charts.
-std::string beside(std::string_view title, const Run& run) {
+std::string beside(std::string_view title, const RunData& run) {
   if (title == kEvaluation) {
     const std::string table = evaluation_table(run.scalars);
     return table.empty() ? "<p class=\"note\">The run was not evaluated (eval_interval).</p>\n" : table;
@@ -87,7 +87,7 @@ std::string beside(std::string_view title, const Run& run) {
 }
 
 // Scalars that no row draws.
-std::string other_section(const Run& run) {
+std::string other_section(const RunData& run) {
   std::set<std::string_view> drawn;
   for (const ChartSection& section : chart_rows()) {
     for (const ChartRow& row : section.charts) {
@@ -110,7 +110,7 @@ std::string other_section(const Run& run) {
 
 }  // namespace
 
-std::string chart_sections(const Run& run) {
+std::string chart_sections(const RunData& run) {
   std::string out;
   for (const ChartSection& rows : chart_rows()) {
     SectionText section;

@@ -10,13 +10,14 @@ TEST(Html, WhatHasAMeaningInHtmlBecomesText) {
             "&lt;script&gt;alert(&#39;a &amp; &quot;b&quot;&#39;)&lt;/script&gt;");
 }
 
-TEST(Html, OtherTextStaysAsItIs) { EXPECT_EQ(html("Stra\xC3\x9F"
-                                                  "e \xE6\xB7\xB1\t1\n"),
-                                             "Stra\xC3\x9F"
-                                             "e \xE6\xB7\xB1\t1\n"); }
+TEST(Html, OtherTextStaysAsItIs) {
+  const std::string text = "\xC3\x9F \xE6\xB7\xB1\t1\n";  // two letters of other scripts
+  EXPECT_EQ(html(text), text);
+}
 
 TEST(Html, BytesThatAreNoTextAreReplaced) {
-  EXPECT_EQ(html("a\xFF<\x01\xC3"), "a\xEF\xBF\xBD&lt;\xEF\xBF\xBD\xEF\xBF\xBD");
+  const std::string replaced = "\xEF\xBF\xBD";
+  EXPECT_EQ(html("a\xFF<\x01\xC3"), "a" + replaced + "&lt;" + replaced + replaced);
 }
 
 }  // namespace

@@ -130,16 +130,23 @@ std::optional<int64_t> reach_of(const ChartLine& line) {
 std::string how_drawn(const LineChart& chart) {
   for (const ChartLine& line : chart.lines) {
     if (line.points) continue;
-    const int64_t width = line.series->bucket_steps();
+    const bool thinned = line.series->size() > std::ssize(line.series->buckets());
+    const int64_t width = thinned ? line.series->bucket_steps() : 1;
     const std::optional<int64_t> reach = reach_of(line);
     if (width == 1 && !reach) continue;
-    std::string out = width == 1 ? "Thin: each step."
+    std::string out = width == 1 ? "Thin: each value."
                                  : fmt::format("{} least to greatest of every {} steps.", reach ? "Thin:" : "From",
                                                count_text(width));
-    if (reach) out += fmt::format(" Thick: mean of up to {} steps.", count_text((2 * *reach + 1) * width));
+    if (reach)
+      out += fmt::format(" Thick: mean of up to {} steps.", count_text((2 * *reach + 1) * line.series->bucket_steps()));
     return out;
   }
   return "";
+}
+
+std::string axis_note(const LineChart& chart) {
+  if (chart.log_from == 0) return "The axis is logarithmic.";
+  return fmt::format("The axis is logarithmic; what is below {} stands at its foot.", number_text(chart.log_from));
 }
 
 std::string value_cell(const StepValue& value) {
@@ -204,6 +211,7 @@ std::pair<double, double> extent(const LineChart& chart) {
 Scale value_scale(const LineChart& chart) {
   auto [least, greatest] = extent(chart);
   if (least > greatest) return {};
+  if (chart.log_from > 0) return log_scale(chart.log_from, std::max(greatest, 10 * chart.log_from));
   if (chart.log_if_wide && least > 0 && greatest / least >= kWide) return log_scale(least, greatest);
   if (chart.from_zero) least = std::min(least, 0.0);
   return linear_scale(least, greatest, kValueTicks);
@@ -258,7 +266,7 @@ std::string chart_html(const LineChart& chart, int64_t first, int64_t last) {
   }
   for (size_t i = 0; i < chart.lines.size(); ++i) draw_line(plot, chart.lines[i], i, axes);
   std::string note = how_drawn(chart);
-  if (axes.y.logarithmic) note += std::string(note.empty() ? "" : " ") + "The axis is logarithmic.";
+  if (axes.y.logarithmic) note += std::string(note.empty() ? "" : " ") + axis_note(chart);
   plot.below = legend(chart);
   if (!note.empty()) plot.below += fmt::format("<p class=\"note\">{}</p>\n", html(note));
   return plot_html(plot);

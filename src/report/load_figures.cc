@@ -68,22 +68,25 @@ std::string experts_at_the_end(const RunLoads& loads, const std::string& title) 
   return heat_map_html(map);
 }
 
-int64_t last_step(const Run& run, const RunLoads& loads) { return std::max(run.scalars.last_step, loads.last_step); }
+int64_t last_step(const RunData& run, const RunLoads& loads) {
+  return std::max(run.scalars.last_step, loads.last_step);
+}
 
-std::string spread_over_time(const Run& run, const RunLoads& loads) {
+std::string spread_over_time(const RunData& run, const RunLoads& loads) {
   return chart_html(
       {.title = "Loads of all experts",
        .unit = "tokens over the layer's mean; 1 is an even share",
        .bands = {{.name = "from the smallest to the largest", .low = &loads.smallest, .high = &loads.largest},
                  {.name = "the middle 80 % of the experts", .low = &loads.lower, .high = &loads.upper}},
        .lines = {{.name = "median", .series = &loads.median}},
+       .log_from = 0.1,
        .wide = true},
       run.scalars.first_step, last_step(run, loads));
 }
 
 }  // namespace
 
-std::string load_figures(const Run& run, const RunLoads& loads) {
+std::string load_figures(const RunData& run, const RunLoads& loads) {
   std::string out;
   if (loads.idle.greatest().value > 0) {
     out += chart_html({.title = "Experts without a token",

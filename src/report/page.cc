@@ -37,7 +37,7 @@ std::string loss_tile(std::string_view name, const Series* loss) {
   return tile(name, number_text(loss->last().value), least);
 }
 
-std::string tiles(const Run& run) {
+std::string tiles(const RunData& run) {
   const RunScalars& scalars = run.scalars;
   std::string planned = setting(run.settings, "steps");
   if (int64_t steps = 0; parse_int(planned, steps)) planned = count_text(steps);
@@ -50,13 +50,13 @@ std::string tiles(const Run& run) {
   const Series *tokens = scalars.find("perf/per_device_tokens"), *seconds = scalars.find("perf/step_time_seconds");
   if (tokens != nullptr && seconds != nullptr && seconds->sum() > 0) {
     out += tile("Tokens/s a device", number_text(tokens->sum() / seconds->sum()), "mean over all steps");
-    out += tile("Tokens a device", number_text(tokens->sum()), "padding included");
+    out += tile("Tokens a device", tick_text(tokens->sum(), 0), "padding included");
     out += tile("Time in steps", duration_text(seconds->sum()), "evaluation left aside");
   }
   return out + "</dl>\n";
 }
 
-std::string heading(const Run& run) {
+std::string heading(const RunData& run) {
   std::string sub;
   for (const char* key : {"model_name", "hardware", "dtype"}) {
     const std::string value = setting(run.settings, key);
@@ -70,7 +70,7 @@ std::string heading(const Run& run) {
 
 }  // namespace
 
-std::string report_page(const Run& run) {
+std::string report_page(const RunData& run) {
   return fmt::format(
              "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
              "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n"

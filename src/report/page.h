@@ -8,6 +8,6 @@
 namespace fathom {
 
 // The same run gives the same bytes.
-std::string report_page(const Run& run);
+std::string report_page(const RunData& run);
 
 }  // namespace fathom

@@ -92,6 +92,11 @@ th { text-align: left; font-weight: 500; }
 .scroll { overflow-x: auto; }
 details { margin: .8rem 0; }
 summary { cursor: pointer; font-weight: 500; }
+@media (max-width: 480px) {
+  body { padding: 8px; }
+  .card { padding: 8px; }
+  .plot { padding-right: 8px; }
+}
 footer { margin-top: 2rem; color: var(--soft); font-size: .8rem; }
 )css";
 

@@ -31,7 +31,7 @@ constexpr size_t kListed = 6;  // runs that an error names
 
 bool is_file(const std::string& path) { return file_store(path).kind(path) == PathKind::kFile; }
 
-void read_settings(Run& run) {
+void read_settings(RunData& run) {
   const std::string path = join_path(run.folder, "config.yml");
   if (!is_file(path)) {
     run.notes.emplace_back("config.yml is not there: the page has no configuration.");
@@ -45,7 +45,7 @@ void read_settings(Run& run) {
   if (const std::string name = setting(run.settings, "run_name"); !name.empty()) run.name = name;
 }
 
-void note_scalars(Run& run) {
+void note_scalars(RunData& run) {
   if (run.scalars.cut) {
     run.notes.emplace_back(
         "metrics.jsonl ends within a record, which is left out: the run is going on, or was killed.");
@@ -65,10 +65,10 @@ void note_scalars(Run& run) {
 
 }  // namespace
 
-Run read_run(const std::string& folder) {
+RunData read_run(const std::string& folder) {
   const std::string metrics = join_path(folder, "metrics.jsonl"), loads = join_path(folder, "expert_load.jsonl");
   if (!is_file(metrics)) fail_no_run(folder);
-  Run run{.name = std::string(base_name(folder)), .folder = folder, .scalars = read_scalars(metrics)};
+  RunData run{.name = std::string(base_name(folder)), .folder = folder, .scalars = read_scalars(metrics)};
   note_scalars(run);
   read_settings(run);
   if (is_file(loads)) run.loads = read_loads(loads);

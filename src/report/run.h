@@ -11,7 +11,7 @@
 
 namespace fathom {
 
-struct Run {
+struct RunData {
   std::string name;
   std::string folder;
   RunScalars scalars;
@@ -21,6 +21,6 @@ struct Run {
 };
 
 // Throws ConfigError when the folder is not a run's, FormatError when a file in it is not what a run writes.
-Run read_run(const std::string& folder);
+RunData read_run(const std::string& folder);
 
 }  // namespace fathom

@@ -28,7 +28,7 @@ std::string table(const std::vector<Setting>& settings, bool differing) {
 
 }  // namespace
 
-std::string settings_section(const Run& run) {
+std::string settings_section(const RunData& run) {
   if (run.settings.empty()) return "";
   const auto differing = std::ranges::count_if(run.settings, &Setting::differs);
   return fmt::format(

@@ -189,6 +189,8 @@ def training(server):
     need(b"run_name: run" in server.get("runs/run/config.yml"), "config.yml")
     events = [k for k in server.keys("runs/run/tensorboard/")]
     need(len(events) == 1 and len(server.get(events[0])) > 1000, "TensorBoard", events)
+    b.fathom("report", b.path("runs/run"))
+    need(server.get("runs/run/report.html").endswith(b"</html>\n"), "the report is not whole")
 
     said = b.error(*train_words(b))
     need("s3://bucket/runs/run/metrics.jsonl holds the metrics of another run" in said.replace("gs://", "s3://"), said)
