@@ -123,7 +123,7 @@ std::string path(std::string_view classes, const std::string& d) {
 std::optional<int64_t> reach_of(const ChartLine& line) {
   const std::span<const Bucket> all = line.series->buckets();
   if (!line.smooth || all.size() < kSmoothed) return std::nullopt;
-  return std::max<int64_t>(2, (all.back().index + 1) / kWindows / 2);
+  return std::max<int64_t>(3, (all.back().index + 1) / kWindows / 2);
 }
 
 // What a thin and a thick line are, where that is not plain.

@@ -30,7 +30,8 @@ struct LineChart {
   std::vector<ChartBand> bands = {};
   std::vector<ChartLine> lines = {};  // at most 4
   bool log_if_wide = false;           // a logarithmic axis where the values span decades
-  bool from_zero = false;             // the axis begins at 0, if no value is below it
+  double log_from = 0;     // above 0: the axis is logarithmic and begins here; what is less stands at its foot
+  bool from_zero = false;  // the axis begins at 0, if no value is below it
   bool wide = false;
 };
 

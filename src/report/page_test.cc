@@ -45,7 +45,7 @@ TEST(ReportPage, NamesOfTheRunAreText) {
   run.name = run.folder = attack;
   run.notes = {attack};
   run.settings = {{.key = attack, .value = attack, .default_value = attack, .known = false},
-                  {.key = "model_name", .value = "'" + attack + "'", .default_value = ""}};
+                  {.key = "model_name", .value = attack, .plain = attack}};
   const std::string page = report_page(run);
   EXPECT_THAT(page, Not(HasSubstr("<script")));
   EXPECT_THAT(page, Not(HasSubstr("<img")));

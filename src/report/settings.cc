@@ -9,7 +9,7 @@ namespace fathom {
 namespace {
 
 Setting setting_of(const RawField& field) {
-  Setting out{.key = field.name, .value = flow_text(field.value)};
+  Setting out{.key = field.name, .value = flow_text(field.value), .plain = field.value.text};
   const KeyRow* row = find_key(field.name);
   out.known = row != nullptr;
   if (row == nullptr) return out;
@@ -36,9 +36,7 @@ std::vector<Setting> settings_of(const std::string& text, const std::string& pat
 
 std::string setting(const std::vector<Setting>& settings, const std::string& key) {
   const auto at = std::ranges::find(settings, key, &Setting::key);
-  if (at == settings.end()) return {};
-  const RawValue value = parse_yaml(at->value, key);
-  return value.kind == RawValue::Kind::kScalar ? value.text : at->value;
+  return at == settings.end() ? "" : at->plain;
 }
 
 }  // namespace fathom
