@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/weights_folder.h"
+#include "data/config_options.h"
 #include "decode/conversation.h"
 #include "runtime/plugin_search.h"
 
@@ -167,12 +168,13 @@ class Chat {
 };
 
 // Says so where a format writes the same text whether the model is to think or not.
-void check_thinking(const ChatFormat& format) {
+void check_thinking(const ChatFormat& format, const std::string& folder) {
   const nlohmann::ordered_json messages = {{{"role", "user"}, {"content", "?"}}};
   auto text = [&](bool thinking) {
     return format.text(messages, {.add_generation_prompt = true, .thinking = thinking});
   };
-  if (text(true) == text(false)) log_warning("--thinking: the conversation template takes no notice of it");
+  if (text(true) == text(false))
+    log_warning("--thinking: the conversation template of {} takes no notice of it", folder);
 }
 
 void log_rates(const GeneratorTimes& times) {
@@ -192,8 +194,8 @@ int run_chat(const CommandLine& line, const Environment& environment) {
   Config config = command_config(words_with_weights(line, environment), environment, options);
   config.mtp_num_layers = 0;  // of no use here
   const auto tokenizer = Tokenizer::load(config.tokenizer_path);
-  const auto format = chat_format_of(config);
-  if (thinks) check_thinking(*format);
+  const auto format = chat_format(config);
+  if (thinks) check_thinking(*format, config.tokenizer_path);
 
   const Session session(config);
   if (session.client()->process_count() > 1)

@@ -83,6 +83,12 @@ DataOptions train_data_options(const Config& config, const BatchShare& share) {
   return options;
 }
 
+std::shared_ptr<const ChatFormat> chat_format(const Config& config) {
+  using enum ChatFormat::WithoutTemplate;
+  const GivenTemplate given{.path = config.chat_template_path, .text = config.chat_template};
+  return ChatFormat::load(config.tokenizer_path, given, config.use_indexer ? kV32 : kByModelType);
+}
+
 DataOptions eval_data_options(const Config& config, const BatchShare& share) {
   DataOptions options = common_options(config, share);
   options.shuffle = false;

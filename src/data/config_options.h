@@ -1,6 +1,9 @@
 // The data keys of a configuration as options of a stream.
 #pragma once
 
+#include <memory>
+
+#include "chat/chat_format.h"
 #include "config/config.h"
 #include "data/streams.h"
 
@@ -20,5 +23,9 @@ DataOptions train_data_options(const Config& config, const BatchShare& share);
 // it), otherwise the training data itself
 // (said in a warning). Not shuffled, once through, at most eval_steps batches.
 DataOptions eval_data_options(const Config& config, const BatchShare& share);
+
+// The format of conversations: of chat_template or chat_template_path, else of the tokenizer's folder. V3.2, the
+// release with an indexer, needs no template.
+std::shared_ptr<const ChatFormat> chat_format(const Config& config);
 
 }  // namespace fathom

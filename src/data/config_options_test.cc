@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 #include "base/temporary_folder.h"
 
@@ -32,6 +34,25 @@ TEST(ConfigOptions, TrainingTakesItsKeysAndItsShare) {
   EXPECT_EQ(options.num_epoch, 3);
   EXPECT_EQ(options.process_index, 1);
   EXPECT_TRUE(options.shuffle);
+}
+
+TEST(ConfigOptions, TheTemplateOfConversationsIsTheOneGivenElseTheFoldersElseV32s) {
+  const nlohmann::ordered_json messages = {{{"role", "user"}, {"content", "a"}}};
+  Config config;
+  config.tokenizer_path = "tests/data/chat/v2";
+  EXPECT_THAT(chat_format(config)->text(messages, {}), testing::EndsWith("User: a\n\n"));
+  config.chat_template = "{{ messages[0].role }}";
+  EXPECT_EQ(chat_format(config)->text(messages, {}), "user");
+  TemporaryFolder folder;
+  config.chat_template.clear();
+  config.chat_template_path = folder.write("t.jinja", "{{ messages[0].content }}");
+  EXPECT_EQ(chat_format(config)->text(messages, {}), "a");
+  config.chat_template_path.clear();
+  config.tokenizer_path = folder.path();
+  EXPECT_THAT([&] { chat_format(config); },
+              testing::ThrowsMessage<ConfigError>(testing::HasSubstr("give one with chat_template_path")));
+  config.use_indexer = true;
+  EXPECT_THAT(chat_format(config)->text(messages, {}), testing::HasSubstr("<｜User｜>a<｜Assistant｜>"));
 }
 
 TEST(ConfigOptions, PaddingOfTheLastBatchIsAskedForEach) {

@@ -33,14 +33,6 @@ nlohmann::ordered_json as_json(const std::vector<ChatMessage>& messages) {
 
 }  // namespace
 
-std::shared_ptr<const ChatFormat> chat_format_of(const Config& config) {
-  // V3.2, the release with an indexer, comes without a template.
-  using enum ChatFormat::WithoutTemplate;
-  const ChatFormat::WithoutTemplate without = config.use_indexer ? kV32 : kByModelType;
-  const GivenTemplate given{.path = config.chat_template_path, .text = config.chat_template};
-  return ChatFormat::load(config.tokenizer_path, given, without);
-}
-
 Conversation::Conversation(const Session& session, const Config& config, const StateSpec& spec, State& state,
                            const ChatFormat& format, const Tokenizer& tokenizer, ConversationOptions options)
     : state_(state),

@@ -14,10 +14,6 @@
 
 namespace fathom {
 
-// How the configuration's conversations are written: by chat_template_path or chat_template, else by the tokenizer
-// folder's own template; those of V3.2, which has none, by its format. Throws as ChatFormat::load does.
-std::shared_ptr<const ChatFormat> chat_format_of(const Config& config);
-
 struct ConversationOptions {
   std::string system;                  // the first message; empty: none
   std::optional<bool> thinking;        // as ChatOptions has it

@@ -9,7 +9,6 @@
 #include "data/config_options.h"
 #include "data/prefetch.h"
 #include "data/text_encoder.h"
-#include "decode/conversation.h"
 
 namespace fathom {
 namespace {
@@ -45,7 +44,7 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const Config& config) {
 
 TextEncoder encoder_of(const Config& config, const std::shared_ptr<const Tokenizer>& tokenizer) {
   if (config.use_sft) {
-    return conversation_encoder(tokenizer, chat_format_of(config), config.sft_train_on_completion_only);
+    return conversation_encoder(tokenizer, chat_format(config), config.sft_train_on_completion_only);
   }
   TextEncoder encoder = text_encoder(tokenizer);
   if (config.tokenize_train_data) warn_of_missing_tokens(config, encoder);
