@@ -176,15 +176,14 @@ Value call(const KernelCall& k, const TensorType& result) {
   return reshape(custom_call(k.rows.graph(), call, operands)[0], result.shape);
 }
 
-// `arrays`: operands in front of the weight that must be of a float type too.
-bool has_kernel(const LoweringContext& c, size_t arrays, size_t weight, std::string& reason) {
-  if (c.operands().size() > weight + 1) return takes_kernel(c, abi::kGemvInt8, arrays, reason);
-  return takes_kernel(c, abi::kGemv, arrays, reason) &&
-         takes_kernel(c.target(), abi::kGemv, {c.operands()[weight]}, 1, reason);
+// Whether there is a kernel for rows (operand 0) and weight, which is operand `weight` and perhaps the next one.
+bool has_kernel(const LoweringContext& c, size_t weight, std::string& reason) {
+  if (c.operands().size() > weight + 1) return takes_kernel(c, abi::kGemvInt8, 1, reason);
+  return takes_kernel(c.target(), abi::kGemv, {c.operands()[0], c.operands()[weight]}, 2, reason);
 }
 
 std::vector<Value> kernel(LoweringContext& c, std::string& reason) {
-  if (!has_kernel(c, 1, 1, reason)) return {};
+  if (!has_kernel(c, 1, reason)) return {};
   const Layout layout(c.node().attr<FusedAttrs>());
   Value x = c.operands()[0];
   const Shape& w = c.operands()[1].shape();
@@ -246,7 +245,7 @@ std::vector<Value> reference_indexed(const std::vector<Value>& in, const FusedAt
 }
 
 std::vector<Value> kernel_indexed(LoweringContext& c, std::string& reason) {
-  if (!has_kernel(c, 1, 2, reason)) return {};
+  if (!has_kernel(c, 2, reason)) return {};
   const std::vector<Value>& in = c.operands();
   const Shape& w = in[2].shape();
   const Axis rows{"r", in[1].shape().elements()};
