@@ -41,12 +41,11 @@ class Grouping {
     for (const LengthClass& c : classes) rows_before_.push_back(rows_before_.back() + std::ssize(c.rows));
   }
 
-  std::vector<size_t> best(int64_t tokens) {
-    constexpr size_t kMostGroups = 8;
+  std::vector<size_t> best(int64_t tokens, size_t most) {
     const size_t count = classes_.size();
     std::vector<int64_t> places(count + 1, std::numeric_limits<int64_t>::max());  // of the first j classes
     places[0] = 0;
-    for (size_t groups = 1; groups <= std::min(kMostGroups, count); ++groups) {
+    for (size_t groups = 1; groups <= std::min(most, count); ++groups) {
       places = with_one_more(places);
       if (static_cast<double>(places[count] - tokens) <= 0.1 * static_cast<double>(places[count])) break;
     }
@@ -126,7 +125,7 @@ std::vector<RowBatch> batches_by_length(std::span<const int64_t> lengths, const 
   const std::vector<LengthClass> classes = length_classes(lengths, limits.shortest);
   int64_t tokens = 0;
   for (const int64_t length : lengths) tokens += length;
-  const std::vector<size_t> firsts = Grouping(classes).best(tokens);
+  const std::vector<size_t> firsts = Grouping(classes).best(tokens, limits.lengths);
   std::vector<RowBatch> out;
   size_t end = classes.size();
   for (size_t group = firsts.size(); group-- > 0;) {

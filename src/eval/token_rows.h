@@ -20,6 +20,7 @@ NamedArrays upload_rows(const Session& session, const StateSpec& spec, const Bat
 struct RowBatchLimits {
   int64_t tokens = 0;    // of a batch, filling included; one row may have more
   int64_t shortest = 1;  // no batch's rows are shorter
+  size_t lengths = 8;    // that rows are filled up to, at most
 };
 
 struct RowBatch {

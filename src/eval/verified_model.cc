@@ -222,7 +222,8 @@ void VerifiedModel::run_forward(std::span<const std::vector<int32_t>> rows) {
 }
 
 std::vector<std::vector<float>> VerifiedModel::last_logits(const std::vector<TokenRow>& rows) {
-  constexpr int64_t kTokens = 16384;  // of a launch
+  // Of a launch. Rows of one length: small models take less time than their programs.
+  const RowBatchLimits limits{.tokens = 32768, .shortest = shortest_, .lengths = 1};
   TokenRows missing;
   std::vector<int64_t> lengths;
   for (const TokenRow& row : rows) {
@@ -232,7 +233,7 @@ std::vector<std::vector<float>> VerifiedModel::last_logits(const std::vector<Tok
     lengths.push_back(std::ssize(row.tokens));
   }
   LastLogits program(session_, config_, spec_, state());
-  for (const RowBatch& batch : batches_by_length(lengths, spec_, {.tokens = kTokens, .shortest = shortest_})) {
+  for (const RowBatch& batch : batches_by_length(lengths, spec_, limits)) {
     TokenRows own;
     for (const size_t i : batch.rows) own.push_back(missing[i]);
     const HostArray logits = program.of(batch.shape, own);
