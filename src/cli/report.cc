@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/one_line.h"
 #include "base/remote_path.h"
 #include "base/waiting.h"
 #include "cli/commands.h"
@@ -21,12 +22,14 @@ int run_report(const CommandLine& line, const Environment&) {
   }
   const std::string& folder = line.words[0];
   const std::string output = line.flag("output").value_or(join_path(folder, "report.html"));
+  // Of a folder that is not there, read_run says more.
+  if (!is_remote(output) && file_store(folder).kind(folder) == PathKind::kFolder) require_writable("--output", output);
   Waiting waiting("reading " + folder);
   const RunData run = read_run(folder);
-  if (!is_remote(output)) require_writable("--output", output);
   const std::string page = report_page(run);
   file_store(output).write_atomically(output, page);
-  fmt::print("report: {} steps of {} in {} ({} bytes)\n", run.scalars.records, run.name, output, page.size());
+  fmt::print("report: {} {} of {} in {} ({} bytes)\n", run.scalars.records, run.scalars.records == 1 ? "step" : "steps",
+             on_one_line(run.name), output, page.size());
   return 0;
 }
 

@@ -137,7 +137,7 @@ TEST(ReportPage, KeysThatDifferStandBeforeAll) {
   run.settings = {{.key = "a_key", .value = "1", .default_value = "1"},
                   {.key = "b_key", .value = "2", .default_value = "1"}};
   const std::string page = report_page(run);
-  EXPECT_THAT(page, HasSubstr("1 keys differ"));
+  EXPECT_THAT(page, HasSubstr("differ from the defaults: 1<"));
   EXPECT_LT(page.find("<tr><th scope=\"row\">b_key</th><td>2</td><td>1</td></tr>"),
             page.find("<tr><th scope=\"row\">a_key</th><td>1</td></tr>"));
 }

@@ -32,8 +32,8 @@ std::string settings_section(const RunData& run) {
   if (run.settings.empty()) return "";
   const auto differing = std::ranges::count_if(run.settings, &Setting::differs);
   return fmt::format(
-      "<section>\n<h2>Configuration</h2>\n<details open><summary>{} keys differ from the "
-      "defaults</summary>\n{}</details>\n"
+      "<section>\n<h2>Configuration</h2>\n<details open><summary>Keys that differ from the "
+      "defaults: {}</summary>\n{}</details>\n"
       "<details><summary>All {} keys</summary>\n{}</details>\n</section>\n",
       differing, table(run.settings, true), run.settings.size(), table(run.settings, false));
 }
