@@ -7,6 +7,9 @@ build=${BUILD:-build/release}
 echo "# load before: $(cut -d' ' -f1-3 /proc/loadavg); other work on the machine makes every figure below smaller"
 echo "# kernels at the sizes of the bench model"
 for kernels in kernels attention selected optimizer; do "$build/bin/${kernels}_bench"; done
+echo "# decoding beside reading memory, a prompt beside the forward pass"
+/usr/bin/python3 bench/decode_bench.py "$build" --weights=bfloat16,int8
+"$build/bin/prefill_bench"
 echo "# a Hugging Face folder into arrays"
 "$build/bin/load_bench"
 echo "# an Orbax folder written, beside copying"
