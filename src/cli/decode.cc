@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -45,6 +46,9 @@ DecodeFlags read_flags(const CommandLine& line) {
   if (file && ids) throw ConfigError("--prompts and --prompt_ids exclude each other");
   if (output && !file) throw ConfigError("--output: is for the completions of --prompts=FILE");
   if (output) require_writable("--output", *output);
+  if (std::error_code none; output && std::filesystem::equivalent(*output, *file, none)) {
+    throw ConfigError("--output=" + *output + ": is the file of the prompts");
+  }
   out.many = file.has_value();
   out.output = output.value_or("");
   if (file) out.requests = read_requests(*file);

@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/commands.h"
@@ -13,6 +15,9 @@ int train(const CommandLine& line, const Config& config) {
   const bool show = line.has_bare("show_example");
   if (const std::optional<std::string> file = line.flag("dump_batch")) {
     require_writable("--dump_batch", *file);
+    if (std::filesystem::exists(*file) && !std::filesystem::is_regular_file(*file)) {
+      throw ConfigError("--dump_batch=" + *file + ": is no regular file");
+    }
     dump_first_batch(config, *file, show);
     return 0;
   }

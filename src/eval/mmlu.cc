@@ -1,12 +1,14 @@
 #include "eval/mmlu.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/parallel_for.h"
 #include "base/remote_path.h"
@@ -27,6 +29,17 @@ std::vector<Tokens> encoded_prompts(const ChoiceQuestions& questions, const Conf
     const auto asked = static_cast<size_t>(i);
     out[asked] = prompt_ids(tokenizer, config, "mmlu_path", choice_prompt(questions, asked, config.num_shots));
   });
+  return out;
+}
+
+// Of each question what its score depends on beside the weights.
+std::vector<std::string> asked_of(const std::vector<Tokens>& prompts, const Config& config) {
+  const std::string numbers =
+      fmt::format("{} {} {}", name(config.dtype), name(config.weight_dtype), static_cast<int>(config.quantize_weights));
+  std::vector<std::string> out;
+  for (const Tokens& prompt : prompts) {
+    out.push_back(hash_of(fmt::format("{} {}", numbers, fmt::join(prompt, " "))).substr(0, 16));
+  }
   return out;
 }
 
@@ -195,12 +208,15 @@ std::vector<ChoiceScore> run_mmlu(const Config& config, const std::string& outpu
   const ChoiceQuestions questions = read_choice_questions(config.mmlu_path, "mmlu_path");
   const auto count = std::ssize(questions.test);
   log_info("{} questions, {} for examples; num_shots={}", count, questions.dev.size(), config.num_shots);
-  ScoreFile file(output, {.model = whole_path(config.load_parameters_path), .shots = config.num_shots}, questions.test);
+  const auto tokenizer = Tokenizer::load(config.tokenizer_path);
+  const std::vector<Tokens> prompts = encoded_prompts(questions, config, *tokenizer);
+  ScoreFile file(
+      output,
+      {.model = whole_path(config.load_parameters_path), .shots = config.num_shots, .asked = asked_of(prompts, config)},
+      questions.test);
   if (file.size() > 0) log_info("{} of {} questions are scored in {}", file.size(), count, output);
   if (file.size() < count) {
-    const auto tokenizer = Tokenizer::load(config.tokenizer_path);
     const LetterTokens letters(*tokenizer);
-    const std::vector<Tokens> prompts = encoded_prompts(questions, config, *tokenizer);
     size_t behind = 0;
     for (const Tokens& beginning : letters.beginnings()) behind = std::max(behind, beginning.size());
     check_prompts(prompts, config, behind);

@@ -67,6 +67,12 @@ void ScoreFile::take(int64_t number, std::string_view line, const std::vector<Ch
     throw std::invalid_argument(fmt::format("question {} is another one in mmlu_path", score.index));
   }
   const int64_t index = score.index;
+  if (!run_.asked.empty() && object.value("asked", "") != run_.asked[static_cast<size_t>(index)]) {
+    throw std::invalid_argument(
+        fmt::format("question {} was asked with another prompt, or of other types of numbers (dtype, weight_dtype, "
+                    "quantize_weights)",
+                    index));
+  }
   if (!scores_.emplace(index, std::move(score)).second) {
     throw FormatError(path_, fmt::format("line {}: question {} is there twice", number, index));
   }
@@ -76,6 +82,7 @@ std::string ScoreFile::line(const ChoiceScore& score) const {
   nlohmann::ordered_json out = {{"subject", score.subject},   {"index", score.index},   {"shots", score.shots},
                                 {"logprobs", score.logprobs}, {"choice", score.choice}, {"answer", score.answer},
                                 {"model", run_.model}};
+  if (!run_.asked.empty()) out["asked"] = run_.asked[static_cast<size_t>(score.index)];
   return out.dump() + "\n";
 }
 

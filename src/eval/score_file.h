@@ -18,6 +18,9 @@ class ScoreFile {
   struct Run {
     std::string model;  // the folder of the weights
     int64_t shots = 0;
+    // Of each question what else its score depends on, as a text to compare: the prompt, the types of numbers. Empty:
+    // that is not looked at.
+    std::vector<std::string> asked = {};
   };
 
   // Reads what is in the file, if it is there: a last line that is cut short is dropped. An empty path keeps the scores

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <regex>
 
 #include "base/file.h"
@@ -244,6 +245,19 @@ TEST(Decode, SaysWhatIsWrongBeforeAnythingIsLoaded) {
       HasSubstr("deepseek_v2/hf holds no module for multi-token prediction"));
   EXPECT_THAT(refusal({"model_name=deepseek3-tiny", "tokenizer_path=" + kModel}),
               HasSubstr("no weights: give load_parameters_path=FOLDER"));
+}
+
+TEST(Decode, RefusesToWriteOverItsPrompts) {
+  TemporaryFolder folder;
+  const std::string file = folder.write("p.jsonl", R"({"prompt_ids": [1, 2]})");
+  const Outcome refused = decode({"load_parameters_path=" + kModel, "--ids", "--prompts=" + file, "--output=" + file});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("is the file of the prompts"));
+}
+
+TEST(Results, ThatCannotBeWrittenAreAFault) {
+  const std::string command = std::string(std::getenv("FATHOM_BINARY")) + " keys >/dev/full 2>/dev/null";
+  EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 1);
 }
 
 }  // namespace

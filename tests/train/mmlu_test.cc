@@ -68,6 +68,11 @@ TEST(Mmlu, GivesTheReferencesScoresAndGoesOnWhereItEnded) {
   const Outcome other = mmlu({"load_parameters_path=tests/data/deepseek_v2/hf", "--output=" + output});
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_THAT(other.err, HasSubstr("score of another model"));
+  for (const char* key : {"dtype=bfloat16", "add_bos=false"}) {
+    const Outcome changed = mmlu({words[0], words[1], key});
+    EXPECT_EQ(changed.exit_code, 2) << key;
+    EXPECT_THAT(changed.err, HasSubstr("another prompt, or of other types of numbers")) << key;
+  }
   EXPECT_EQ(read_file(output), scores);
 }
 

@@ -17,7 +17,10 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of a file's size is an error with a name
   try {
     fathom::require_stack(argv);
-    return fathom::run_command(std::vector<std::string>(argv + 1, argv + argc), fathom::process_environment());
+    const int code =
+        fathom::run_command(std::vector<std::string>(argv + 1, argv + argc), fathom::process_environment());
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    throw fathom::RuntimeFault("stdout cannot be written: a part of the results is lost");
   } catch (const fathom::Error& e) {
     fathom::log_line(fathom::LogLevel::kError, fathom::ending_text(e));
     return e.exit_code();
