@@ -44,9 +44,18 @@ int run_train(const CommandLine& line, const Environment& environment) {
 int run_train_sft(const CommandLine& line, const Environment& environment) {
   line.refuse_words();
   std::vector<std::string> words = line.config;
+  for (const std::string& word : words) {
+    if (word == "use_sft=False" || word == "use_sft=false") {
+      throw ConfigError(word + ": sft trains on conversations; `fathom train` trains on text");
+    }
+  }
   words.insert(words.end(), {"use_sft=True", "use_tunix_gradient_accumulation=False"});
   const ResolveOptions options{.default_file = "post_train/sft.yml", .found_hardware = default_hardware()};
-  return train(line, command_config(words, environment, options));
+  const Config config = command_config(words, environment, options);
+  if (!config.sft_train_on_completion_only) {
+    log_warning("sft_train_on_completion_only=False: what users say is trained too, not the answers alone");
+  }
+  return train(line, config);
 }
 
 }  // namespace fathom

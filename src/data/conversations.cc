@@ -136,6 +136,9 @@ std::string conversation_mistake(const Json& messages, const std::string& column
     mistake = role_mistake(*role, before, i);
     if (!mistake.empty()) return mistake;
     if (text_field(message, "content", i, mistake) == nullptr) return mistake;
+    if (const auto calls = message.find("tool_calls"); calls != message.end() && !calls->empty()) {
+      return fmt::format("messages[{}] calls tools (tool_calls); such conversations are not trained on", i);
+    }
     before = *role;
   }
   if (before == "assistant") return "";

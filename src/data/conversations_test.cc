@@ -218,6 +218,12 @@ TEST(Conversations, OtherMistakesAreNamedToo) {
   EXPECT_EQ(mistake(R"([{"role": 1, "content": "a"}])"), "messages[0].role is a number; a text is needed");
   EXPECT_EQ(mistake(R"([{"role": "assistant", "content": "a"}])"),
             "messages[0] is an assistant message; one of the user must precede it");
+  EXPECT_EQ(mistake(R"([{"role": "user", "content": "a"},
+                        {"role": "assistant", "content": "b", "tool_calls": [{"id": "1"}]}])"),
+            "messages[1] calls tools (tool_calls); such conversations are not trained on");
+  EXPECT_EQ(mistake(R"([{"role": "user", "content": "a", "tool_calls": null},
+                        {"role": "assistant", "content": "b", "tool_calls": []}])"),
+            "");
   EXPECT_EQ(mistake(R"([{"role": "system", "content": "s"}])"),
             "the conversation ends with a system message; nothing would be trained on it");
   EXPECT_EQ(mistake(R"([{"role": "user", "content": "a"}, {"role": "assistant", "content": ""},
