@@ -1,6 +1,6 @@
 """Decoding beside reading as many bytes, in turns.
 
-Makes a Hugging Face folder of DeepSeek-V2-Lite's true shapes with `--layers` layers and random numbers (4.6 billion
+Makes a Hugging Face folder of DeepSeek-V2-Lite's true shapes with `--layers` layers and random numbers (4.5 billion
 parameters with 8 layers, 9 GB in bfloat16) in `--folder`, then runs in each round `fathom decode` for each kind of
 weights, and bin/memory_rate_bench. `share` is what decoding reads a second (weights that a token meets, each once), as
 a part of what all cores read adding up an array. Prints one JSON object a round and the medians.
@@ -81,7 +81,7 @@ def write_shard(path, shapes, block):
                 file.write(ones * shape[0])
                 continue
             left = 2 * elements(shape)
-            start = 2 * (os.getpid() * 7919 + file.tell()) % (len(block) // 2) // 2 * 2
+            start = file.tell() * 7919 % (len(block) // 2) // 2 * 2
             while left > 0:
                 left -= file.write(block[start : start + min(left, len(block) - start)])
                 start = 0

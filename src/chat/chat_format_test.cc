@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "../tests/support/json_lines.h"
 #include "base/error.h"
 #include "base/temporary_folder.h"
 
@@ -19,14 +19,6 @@ using testing::HasSubstr;
 using Without = ChatFormat::WithoutTemplate;
 
 const std::string kTokenizer = "tests/data/tokenizer";
-
-std::vector<Json> read_lines(const std::string& path) {
-  std::ifstream in(path);
-  EXPECT_TRUE(in) << path;
-  std::vector<Json> rows;
-  for (std::string line; std::getline(in, line);) rows.push_back(Json::parse(line));
-  return rows;
-}
 
 // All messages of a row; how many of them are its context.
 Json messages_of(const Json& row, ChatOptions& options) {
@@ -43,7 +35,7 @@ Json messages_of(const Json& row, ChatOptions& options) {
 void expect_goldens(const std::string& file, const std::string& folder, const std::string& tokenizer_folder) {
   const auto format = ChatFormat::load(folder, Without::kV32);
   const auto tokenizer = Tokenizer::load(tokenizer_folder);
-  const std::vector<Json> rows = read_lines(file);
+  const std::vector<Json> rows = read_json_lines(file);
   EXPECT_GE(rows.size(), 16U);
   for (const Json& row : rows) {
     ChatOptions options;
@@ -84,7 +76,7 @@ INSTANTIATE_TEST_SUITE_P(Folders, ChatGoldens,
 
 TEST(DeepSeekV32, ToolsAreDescribedBetweenWhatIsKnown) {
   const auto format = ChatFormat::load("tests/data/chat/v32", Without::kV32);
-  for (const Json& row : read_lines("tests/data/chat/v32/tools.jsonl")) {
+  for (const Json& row : read_json_lines("tests/data/chat/v32/tools.jsonl")) {
     ChatOptions options;
     const Json messages = messages_of(row, options);
     const std::string text = format->text(messages, options);

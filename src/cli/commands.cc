@@ -180,7 +180,8 @@ constexpr std::string_view kLogitCheckerKeys =
 constexpr Command kCommands[] = {
     {"train", run_train, "[configs/base.yml] key=value ...", "pre-train on text, or go on from a Hugging Face folder",
      kTrainFlags, kTrainKeys},
-    {"sft", run_train_sft, kSftUsage, "fine-tune on conversations: train with configs/post_train/sft.yml", kTrainFlags,
+    {"sft", run_train_sft, kSftUsage,
+     "fine-tune on conversations: train with configs/post_train/sft.yml, which sets keys of data and loss", kTrainFlags,
      kSftKeys},
     {"train_sft", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys},
     {"train_sft_native", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys},

@@ -50,7 +50,7 @@ std::string command_help(const Command& command) {
     for (const FlagSpec& flag : command.flags) out += fmt::format("  {:<{}}  {}\n", written(flag), width, flag.help);
   }
   if (!command.keys.empty()) {
-    out += "\nkeys that matter most, with their defaults (fathom keys prints all):\n";
+    out += "\nkeys that matter most, with their values in configs/base.yml (fathom keys prints all):\n";
     std::istringstream keys{std::string(command.keys)};
     for (std::string key; keys >> key;) {
       const KeyRow& row = *find_key(key);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
@@ -44,14 +45,13 @@ int run_train(const CommandLine& line, const Environment& environment) {
 int run_train_sft(const CommandLine& line, const Environment& environment) {
   line.refuse_words();
   std::vector<std::string> words = line.config;
-  for (const std::string& word : words) {
-    if (word == "use_sft=False" || word == "use_sft=false") {
-      throw ConfigError(word + ": sft trains on conversations; `fathom train` trains on text");
-    }
-  }
-  words.insert(words.end(), {"use_sft=True", "use_tunix_gradient_accumulation=False"});
+  words.emplace_back("use_tunix_gradient_accumulation=False");
+  // In front of the user's own keys, so that what they say is seen.
+  const auto first_key = std::ranges::find_if(words, [](const auto& word) { return word.find('=') != word.npos; });
+  words.insert(first_key, "use_sft=True");
   const ResolveOptions options{.default_file = "post_train/sft.yml", .found_hardware = default_hardware()};
   const Config config = command_config(words, environment, options);
+  if (!config.use_sft) throw ConfigError("use_sft=False: sft trains on conversations; `fathom train` trains on text");
   if (!config.sft_train_on_completion_only) {
     log_warning("sft_train_on_completion_only=False: what users say is trained too, not the answers alone");
   }

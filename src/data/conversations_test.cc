@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "../tests/support/json_lines.h"
 #include "base/error.h"
 #include "base/temporary_folder.h"
 #include "data/stream_testing.h"
@@ -23,14 +24,6 @@ using testing::Not;
 using testing::ThrowsMessage;
 
 const std::string kSft = "tests/data/sft/";
-
-std::vector<Json> read_lines(const std::string& path) {
-  std::ifstream in(path);
-  EXPECT_TRUE(in) << path;
-  std::vector<Json> rows;
-  for (std::string line; std::getline(in, line);) rows.push_back(Json::parse(line));
-  return rows;
-}
 
 // The wheel's tokenizer.json (7.5 MB) is not kept in the tree.
 std::string tokenizer_folder(const std::string& name) {
@@ -99,7 +92,7 @@ TEST_P(ConversationGoldens, EveryRowHasItsIdsAndWhatIsTrained) {
   const std::string name = GetParam();
   const TextEncoder encoder = fathom::encoder(name);
   int checked = 0;
-  for (const Json& expected : read_lines(kSft + "rows.jsonl")) {
+  for (const Json& expected : read_json_lines(kSft + "rows.jsonl")) {
     if (expected["tokenizer"] != name) continue;
     SCOPED_TRACE(expected["file"].get<std::string>() + " " + expected["index"].dump());
     const DataOptions options = options_of(expected["file"]);
@@ -122,7 +115,7 @@ TEST_P(ConversationGoldens, EveryPackedBatchIsTheSame) {
   const TextEncoder encoder = fathom::encoder(name);
   std::unique_ptr<BatchStream> stream;
   std::optional<Batch> batch;
-  for (const Json& expected : read_lines(kSft + "packed.jsonl")) {
+  for (const Json& expected : read_json_lines(kSft + "packed.jsonl")) {
     if (expected["tokenizer"] != name) continue;
     const int64_t index = expected["row"];
     SCOPED_TRACE(expected["length"].dump() + " " + expected["batch"].dump() + " " + expected["row"].dump());

@@ -31,8 +31,6 @@ Value best_token(const StateSpec& spec, const Weights& weights, Value normed) {
   return argmax(logits_head(spec.model, weights.logits, normed), "v");
 }
 
-int64_t filled(int64_t size, int64_t parts) { return (size + parts - 1) / parts * parts; }
-
 // Tokens of a prefill. In one piece: a power of two, so that there are few programs and the compile cache has them. In
 // several: equal ones, so that the cache needs little more room than the prompt.
 int64_t piece_for(const DecodeSizes& sizes) {
@@ -40,7 +38,8 @@ int64_t piece_for(const DecodeSizes& sizes) {
   const int64_t most = sizes.piece > 0 ? sizes.piece : kPrefillPiece;
   const int64_t pieces = (sizes.longest + most - 1) / most;
   const auto whole = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(sizes.longest, kStep))));
-  return std::min(pieces == 1 ? whole : filled((sizes.longest + pieces - 1) / pieces, kStep), most);
+  const int64_t equal = (sizes.longest + pieces - 1) / pieces;
+  return std::min(pieces == 1 ? whole : (equal + kStep - 1) / kStep * kStep, most);
 }
 
 bool splits_rows(const AxisRule& rule) {
@@ -85,8 +84,8 @@ int64_t prefill_piece(const Config& config) {
 }
 
 DecodeShape decode_shape(const StateSpec& spec, const DecodeSizes& sizes) {
-  const int64_t parts = spec.partition ? spec.partition->devices(spec.partition->activation_axes("b")) : 1;
-  DecodeShape out{.cache = {.rows = filled(sizes.prompts, parts), .predicts = sizes.drafts}, .piece = piece_for(sizes)};
+  DecodeShape out{.cache = {.rows = filled_for_mesh(spec, {sizes.prompts, 1}).rows, .predicts = sizes.drafts},
+                  .piece = piece_for(sizes)};
   out.pieces = (sizes.longest + out.piece - 1) / out.piece;
   // A guess stands behind the last token.
   out.cache.length = std::max(sizes.length + (sizes.drafts ? 1 : 0), out.pieces * out.piece);

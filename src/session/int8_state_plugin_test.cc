@@ -54,6 +54,15 @@ void expect_same_weights(const std::string& scan) {
 TEST(Int8State, HoldsTheMatricesOfStackedLayers) { expect_same_weights("scan_layers=true"); }
 TEST(Int8State, HoldsTheMatricesOfLayersOneByOne) { expect_same_weights("scan_layers=false"); }
 
+TEST(Int8State, IsRefusedWhereAMatrixIsMissing) {
+  EXPECT_THAT(
+      [] {
+        Loaded({"load_parameters_path=tests/data/deepseek_v2/hf", "mtp_num_layers=1",
+                "init_missing_parameters=['.*mtp_block.*']", "quantize_weights=int8"});
+      },
+      testing::ThrowsMessage<ConfigError>(testing::HasSubstr("is not there; quantize_weights=int8")));
+}
+
 TEST(Int8State, IsRefusedOnAMesh) {
   EXPECT_THAT(
       [] {

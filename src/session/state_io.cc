@@ -6,6 +6,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "base/error.h"
 #include "base/listed.h"
 #include "base/log.h"
 #include "convert/conversion.h"
@@ -171,6 +172,10 @@ std::vector<size_t> load_parameters(const Session& session, const Config& config
   for (size_t i : entries) {
     const StateEntry& entry = spec.entries[i];
     if (missing.contains(entry.array)) {
+      if (entry.is_int8()) {
+        throw ConfigError(fmt::format("{}: {} is not there; quantize_weights=int8 is for weights that all are", folder,
+                                      spec.array_name(entry)));
+      }
       out.push_back(i);
       names.push_back(spec.array_name(entry));
       continue;

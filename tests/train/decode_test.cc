@@ -20,12 +20,6 @@ using testing::Not;
 
 const std::string kModel = "tests/data/deepseek_v3/hf";
 
-Outcome run_command(const Words& words) {
-  Process process(words);
-  const int code = process.wait();
-  return {.exit_code = code, .out = process.out(), .err = process.err()};
-}
-
 // With 32 new tokens; `words` may replace keys.
 Outcome decode(const Words& words) {
   Words all = {"decode",
@@ -38,7 +32,7 @@ Outcome decode(const Words& words) {
                "max_prefill_predict_length=16",
                "max_target_length=48"};
   all.insert(all.end(), words.begin(), words.end());
-  return run_command(all);
+  return run(all);
 }
 
 struct Reference {
@@ -80,11 +74,11 @@ Words command_of_the_page(const std::string& folder, const std::string& prompt) 
 TEST(Decode, OfThePagesCommandOnAnUnscannedCheckpointIsTheReferencesText) {
   TemporaryFolder folder;
   const Outcome converted =
-      run_command({"convert_deepseek_family_unscanned_ckpt", "--base_model_path", kModel, "--maxtext_model_path",
-                   folder.path(), "--model_size", "auto", "--save_dtype", "float32"});
+      run({"convert_deepseek_family_unscanned_ckpt", "--base_model_path", kModel, "--maxtext_model_path", folder.path(),
+           "--model_size", "auto", "--save_dtype", "float32"});
   ASSERT_EQ(converted.exit_code, 0) << converted.err;
   const Reference want = references()[0];
-  const Outcome got = run_command(command_of_the_page(folder.path(), want.prompt));
+  const Outcome got = run(command_of_the_page(folder.path(), want.prompt));
   EXPECT_EQ(got.exit_code, 0) << got.err;
   EXPECT_EQ(got.out, line_of(want));
   EXPECT_THAT(got.err, AllOf(HasSubstr("first token after "), HasSubstr("seed 1234"), Not(HasSubstr("secret"))));
@@ -132,16 +126,16 @@ TEST(Decode, TakesTheNewestStepOfARun) {
   const Outcome by_name = decode({"base_output_directory=" + folder.path(), "run_name=run", "prompt=" + want.prompt});
   EXPECT_EQ(by_name.out, line_of(want)) << by_name.err;
   // The file names the weights that the run began with.
-  const Outcome by_file = run_command({"decode", folder / "run/config.yml", "max_prefill_predict_length=16",
-                                       "max_target_length=48", "prompt=" + want.prompt});
+  const Outcome by_file = run({"decode", folder / "run/config.yml", "max_prefill_predict_length=16",
+                               "max_target_length=48", "prompt=" + want.prompt});
   EXPECT_EQ(by_file.out, line_of(want)) << by_file.err;
   EXPECT_THAT(by_file.err, HasSubstr("newest step, " + (folder / "run/checkpoints/0")));
 }
 
 TEST(Decode, OfAFloat8FolderIsThatOfItsWeightsInBfloat16) {
   TemporaryFolder folder;
-  const Outcome converted = run_command({"deepseek_fp8_to_bf16", "--input-fp8-hf-path=tests/data/deepseek_v3/hf_fp8",
-                                         "--output-bf16-hf-path=" + (folder / "bf16")});
+  const Outcome converted = run({"deepseek_fp8_to_bf16", "--input-fp8-hf-path=tests/data/deepseek_v3/hf_fp8",
+                                 "--output-bf16-hf-path=" + (folder / "bf16")});
   ASSERT_EQ(converted.exit_code, 0) << converted.err;
   auto ids = [&](const std::string& weights) {
     return decode({"load_parameters_path=" + weights, "weight_dtype=bfloat16", "--prompt_ids=0,451,223", "--ids",

@@ -124,6 +124,14 @@ TEST(FineTuning, MistakesAreSaidBeforeAnythingIsCompiled) {
   EXPECT_EQ(null.exit_code, 2);
   EXPECT_THAT(null.err,
               AllOf(HasSubstr("content_null.jsonl:7: messages[1].content is null"), Not(HasSubstr("compiling"))));
+  const Outcome text = mistake({"hf_path=tests/data/sft/sft.jsonl", "use_sft=no"}, folder.path());
+  EXPECT_EQ(text.exit_code, 2);
+  EXPECT_THAT(text.err, HasSubstr("use_sft=False: sft trains on conversations"));
+  const Outcome all = mistake({"hf_train_files=tests/data/sft/sft.jsonl", "sft_train_on_completion_only=False",
+                               "--dump_batch=" + (folder / "all")},
+                              folder.path());
+  EXPECT_EQ(all.exit_code, 0) << all.err;
+  EXPECT_THAT(all.err, HasSubstr("what users say is trained too"));
   const std::string tokenizer = folder / "tokenizer";
   fs::create_directory(tokenizer);
   fs::copy("tests/data/tokenizer/tokenizer.json", tokenizer);

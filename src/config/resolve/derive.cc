@@ -254,7 +254,10 @@ void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
   if (!c.mmlu_path.empty()) look_up(c.mmlu_path, "mmlu_path", HubKind::kDataset);
   c.chat_template_path = whole_path("chat_template_path", c.chat_template_path, in, problems);
   if (!in.options.needs_data) return;
-  if (c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !is_loader_name(c.hf_path)) {
+  const bool of_hub = c.dataset_type == DatasetType::kHf && !c.hf_path.empty() && !is_loader_name(c.hf_path);
+  // What hf_train_files names is read in its place, and an evaluation may still read its split.
+  const bool evaluates = c.eval_interval > 0 && c.hf_eval_files.empty();
+  if (of_hub && (c.hf_train_files.empty() || evaluates)) {
     look_up(c.hf_path, "hf_path", HubKind::kDataset);
     if (!c.hf_data_dir.empty()) need_path("hf_data_dir", join_path(c.hf_path, c.hf_data_dir), problems);
   }

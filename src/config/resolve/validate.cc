@@ -139,7 +139,9 @@ void check_evaluation_data(const Config& c, Problems& p) {
 void check_data(const Config& c, Problems& p) {
   const bool from_path = c.dataset_type == DatasetType::kFiles || c.dataset_type == DatasetType::kTfds;
   if (from_path && c.dataset_path.empty()) p.add("dataset_type={} needs dataset_path", name_of(c.dataset_type));
-  if (c.dataset_type == DatasetType::kHf && c.hf_path.empty()) p.add("dataset_type=hf needs hf_path");
+  if (c.dataset_type == DatasetType::kHf && c.hf_path.empty() && c.hf_train_files.empty()) {
+    p.add("dataset_type=hf needs hf_path or hf_train_files");
+  }
   if (c.dataset_type == DatasetType::kHf && is_loader_name(c.hf_path) && c.hf_train_files.empty()) {
     p.add("hf_path={} names a kind of file: hf_train_files must name the files", c.hf_path);
   }
