@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
+#include <string>
+#include <thread>
 
 #include "base/error.h"
 #include "runtime/key_value_callbacks.h"
@@ -18,6 +21,30 @@ Device device_of(const Plugin& plugin, PJRT_Device* handle) {
   FATHOM_PJRT(plugin, PJRT_Device_GetDescription, args);
   return {describe(plugin, args.device_description), handle};
 }
+
+// XLA:CPU runs all devices on pools of a thread for each core or device, whichever are more, and a device that waits in
+// a collective keeps its thread. One device can wait in several at once, behind a loop, in it, and in a loop inside:
+// when the threads are used up like that, those that all wait for get none. While this lives the plugin gives each
+// device one for every level and one to work, unless the user has said how many there are.
+class RoomToWait {
+ public:
+  explicit RoomToWait(int devices) {
+    if (devices < 2 || std::getenv(kOwn) != nullptr || std::getenv("NPROC") != nullptr) return;
+    setenv(kOwn,
+           std::to_string(std::max<int>(std::thread::hardware_concurrency(), kThreadsPerDevice * devices)).c_str(), 1);
+    set_ = true;
+  }
+  ~RoomToWait() {
+    if (set_) unsetenv(kOwn);
+  }
+  RoomToWait(const RoomToWait&) = delete;
+  RoomToWait& operator=(const RoomToWait&) = delete;
+
+ private:
+  static constexpr const char* kOwn = "PJRT_NPROC";  // read when a client is made
+  static constexpr int kThreadsPerDevice = 4;
+  bool set_ = false;
+};
 
 }  // namespace
 
@@ -38,6 +65,7 @@ std::shared_ptr<const Client> Client::create(const Plugin& plugin, const ClientO
     callbacks = std::make_unique<KeyValueCallbacks>(options.key_values);
     callbacks->fill(args);
   }
+  RoomToWait room(options.cpu_device_count.value_or(1));
   FATHOM_PJRT(plugin, PJRT_Client_Create, args);
   std::shared_ptr<Client> client(new Client(plugin, args.client, std::move(callbacks)));
   client->read_platform();

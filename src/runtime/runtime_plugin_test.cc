@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <numeric>
 #include <thread>
 
@@ -108,6 +110,25 @@ TEST_P(RuntimeTest, ClientListsItsDevices) {
     EXPECT_EQ(four->devices()[static_cast<size_t>(i)].id, i);
     EXPECT_EQ(four->devices()[static_cast<size_t>(i)].process_index, 0);
   }
+}
+
+int threads_of_this_process() {
+  auto tasks = std::filesystem::directory_iterator("/proc/self/task");
+  return static_cast<int>(std::distance(begin(tasks), end(tasks)));
+}
+
+// With a thread a device, or a core, all of them can wait in collectives for devices that have none left.
+TEST_P(RuntimeTest, DevicesHaveThreadsToWaitIn) {
+  const int before = threads_of_this_process();
+  auto eight = cpu_client(GetParam(), 8);
+  EXPECT_GE(threads_of_this_process() - before, 4 * 8);
+  EXPECT_EQ(std::getenv("PJRT_NPROC"), nullptr);
+  setenv("PJRT_NPROC", "3", 1);
+  const int between = threads_of_this_process();
+  auto as_said = cpu_client(GetParam(), 8);
+  EXPECT_LT(threads_of_this_process() - between, 4 * 8);
+  EXPECT_STREQ(std::getenv("PJRT_NPROC"), "3");
+  unsetenv("PJRT_NPROC");
 }
 
 // Only allocators with a limit of their own tell it: a GPU's (tests/gpu), not the CPU's.
