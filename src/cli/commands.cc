@@ -147,6 +147,7 @@ constexpr std::string_view kTrainKeys =
     "per_device_batch_size max_target_length gradient_accumulation_steps learning_rate warmup_steps_fraction dtype "
     "remat_policy eval_interval hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism "
     "ici_tensor_parallelism";
+constexpr std::string_view kSftConfig = "configs/post_train/sft.yml";
 constexpr std::string_view kSftUsage = "[configs/post_train/sft.yml] key=value ...";
 constexpr std::string_view kSftKeys =
     "model_name load_parameters_path hf_path train_split hf_eval_split hf_data_dir hf_train_files train_data_columns "
@@ -182,10 +183,10 @@ constexpr Command kCommands[] = {
      kTrainFlags, kTrainKeys},
     {"sft", run_train_sft, kSftUsage,
      "fine-tune on conversations: train with configs/post_train/sft.yml, which sets keys of data and loss", kTrainFlags,
-     kSftKeys},
-    {"train_sft", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys},
-    {"train_sft_native", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys},
-    {"train_sft_deprecated", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys},
+     kSftKeys, kSftConfig},
+    {"train_sft", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys, kSftConfig},
+    {"train_sft_native", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys, kSftConfig},
+    {"train_sft_deprecated", run_train_sft, kSftUsage, "another name of sft", kTrainFlags, kSftKeys, kSftConfig},
     {"train_compile", run_train_compile, "[configs/base.yml] compile_topology=v5p-256 key=value ...",
      "compile a program for a machine that is not here: what it costs, whether it fits", kTrainCompileFlags,
      kCompileKeys},

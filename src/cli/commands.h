@@ -10,13 +10,16 @@
 
 namespace fathom {
 
+inline constexpr std::string_view kBaseConfig = "configs/base.yml";
+
 struct Command {
   std::string_view name;
   int (*run)(const CommandLine&, const Environment&);
   std::string_view usage;  // what stands behind the name
   std::string_view help;
   std::span<const FlagSpec> flags = {};
-  std::string_view keys = {};  // those that matter most to it, separated by spaces
+  std::string_view keys = {};             // those that matter most to it, separated by spaces
+  std::string_view config = kBaseConfig;  // the configuration file where none is named
 };
 
 // All commands, in the order of the help.

@@ -2,12 +2,9 @@
 
 #include <gmock/gmock.h>
 
-#include <array>
-#include <cstdio>
 #include <sstream>
 
 #include "base/error.h"
-#include "base/temporary_folder.h"
 #include "config/keys/keys.h"
 
 namespace fathom {
@@ -61,7 +58,12 @@ TEST(Commands, EveryCommandExplainsItsFlagsAndKeys) {
     std::istringstream keys{std::string(c.keys)};
     for (std::string key; keys >> key;) EXPECT_NE(find_key(key), nullptr) << name << " names " << key;
   }
-  EXPECT_THAT(say({"train", "--help"}).out, HasSubstr("max_target_length (2048): "));
+  EXPECT_THAT(say({"train", "--help"}).out,
+              AllOf(HasSubstr("with their values in configs/base.yml"), HasSubstr("max_target_length (2048): ")));
+  EXPECT_THAT(say({"train_sft", "--help"}).out,
+              AllOf(HasSubstr("with their values in configs/post_train/sft.yml"),
+                    HasSubstr("\n  train_data_columns ([messages]): "), HasSubstr("\n  learning_rate (2.0e-5): "),
+                    HasSubstr("\n  sft_train_on_completion_only (true): "), HasSubstr("max_target_length (2048): ")));
 }
 
 TEST(Commands, NamesTheNearestOfAnUnknownOne) {
@@ -89,28 +91,19 @@ TEST(Commands, KeysPrintsTheRowsThatMatch) {
   EXPECT_THAT(refusal({"keys", "qqqq"}), HasSubstr("no key matches qqqq"));
 }
 
-// What a shell makes of the words before the cursor.
-std::string completed(const std::string& script, const std::string& words, int at) {
-  std::string command = "bash -c 'source " + script + "; COMP_WORDS=(" + words + "); COMP_CWORD=" + std::to_string(at) +
-                        "; _fathom; echo ${COMPREPLY[@]}' 2> /dev/null";
-  FILE* pipe = popen(command.c_str(), "r");
-  std::array<char, 4096> buffer;
-  std::string out;
-  while (size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), n);
-  pclose(pipe);
-  return out;
-}
-
-TEST(Commands, CompletionKnowsCommandsFlagsAndKeys) {
-  TemporaryFolder folder;
-  std::string script = folder.write("completion", say({"completion", "bash"}).out);
-  EXPECT_EQ(completed(script, "fathom tra", 1),
-            "train train_sft train_sft_native train_sft_deprecated train_compile\n");
-  EXPECT_EQ(completed(script, "fathom verify --o", 2), "--only=\n");
-  EXPECT_THAT(completed(script, "fathom train max_t", 2), HasSubstr("max_target_length="));
-  EXPECT_THAT(say({"completion", "zsh"}).out,
-              AllOf(HasSubstr("list='--help --only="), HasSubstr("max_target_length="), HasSubstr("compadd -S ''"),
-                    HasSubstr("\ncompdef _fathom fathom\n")));
+// What a Tab makes of a line is tried in real shells (tests/completion).
+TEST(Commands, CompletionKnowsCommandsFlagsKeysAndTheirValues) {
+  const std::string bash = say({"completion", "bash"}).out, zsh = say({"completion", "zsh"}).out;
+  EXPECT_THAT(bash, HasSubstr("\ncomplete -o bashdefault -o default -F _fathom fathom\n"));
+  EXPECT_THAT(zsh, HasSubstr("\ncompdef _fathom fathom\n"));
+  for (const std::string& script : {bash, zsh}) {
+    for (const Command& c : commands()) {
+      EXPECT_THAT(script, HasSubstr("\n    " + std::string(c.name) + ") flags='--help"));
+      for (const FlagSpec& flag : c.flags) EXPECT_THAT(script, HasSubstr(" --" + std::string(flag.name)));
+    }
+    EXPECT_THAT(script, AllOf(HasSubstr(" max_target_length="), HasSubstr("hardware) list='cpu tpu gpu' ;;"),
+                              HasSubstr("scan) list='true false both' ;;"), HasSubstr("words='bash zsh' ;;")));
+  }
   EXPECT_THAT(refusal({"completion", "fish"}), HasSubstr("fathom completion bash|zsh"));
 }
 

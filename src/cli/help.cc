@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/commit.h"
 #include "config/keys/keys.h"
+#include "config/resolve/layers.h"
 #include "runtime/api_version.h"
 #include "runtime/plugin_search.h"
 
@@ -19,9 +20,19 @@ std::string written(const FlagSpec& flag) {
   return fmt::format("--{}{}{}", flag.name, flag.value.empty() ? "" : "=", flag.value);
 }
 
-std::string shown_default(const KeyRow& row) {
-  if (row.default_text.empty()) return "empty";
-  return row.default_text.size() <= 40 ? std::string(row.default_text) : "see fathom keys";
+// What the command's configuration file says of keys in the place of the table (base.yml says what the table does).
+Layer values_of_file(std::string_view file) {
+  if (file == kBaseConfig) return {};
+  const std::string root = find_project_root();
+  Problems problems;
+  return file_layers(locate_config_file(std::string(file), root), root, {}, problems).own;
+}
+
+std::string shown_value(const KeyRow& row, const Layer& file) {
+  const auto setting = file.find(row.name);
+  const std::string text = setting == file.end() ? std::string(row.default_text) : flow_text(setting->second.raw);
+  if (text.empty()) return "empty";
+  return text.size() <= 40 ? text : "see fathom keys";
 }
 
 }  // namespace
@@ -36,6 +47,7 @@ std::string general_help() {
   out +=
       "\nfathom COMMAND --help says more of one, fathom keys WORD of configuration keys, fathom --version what is\n"
       "installed. A dotted module path stands for its last part: maxtext.trainers.pre_train.train is train.\n"
+      "--flag value is --flag=value; dashes and underscores in a flag's name are the same.\n"
       "Exit codes: 0 done, 1 a fault or a failed check, 2 a user's mistake, 128 + signal after a clean stop.\n";
   return out;
 }
@@ -50,11 +62,12 @@ std::string command_help(const Command& command) {
     for (const FlagSpec& flag : command.flags) out += fmt::format("  {:<{}}  {}\n", written(flag), width, flag.help);
   }
   if (!command.keys.empty()) {
-    out += "\nkeys that matter most, with their values in configs/base.yml (fathom keys prints all):\n";
+    out += fmt::format("\nkeys that matter most, with their values in {} (fathom keys prints all):\n", command.config);
+    const Layer file = values_of_file(command.config);
     std::istringstream keys{std::string(command.keys)};
     for (std::string key; keys >> key;) {
       const KeyRow& row = *find_key(key);
-      out += fmt::format("  {} ({}): {}\n", row.name, shown_default(row), row.help);
+      out += fmt::format("  {} ({}): {}\n", row.name, shown_value(row, file), row.help);
     }
   }
   return out;
