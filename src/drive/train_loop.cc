@@ -18,6 +18,14 @@ namespace {
 // Seconds. Completions are told by threads of the plugin, which may come late: two may seem to be one.
 constexpr double kShortestStep = 1e-6;
 
+// See StepMetrics.
+std::optional<double> device_memory_gb(const Client& client) {
+  std::optional<int64_t> most;
+  for (const Device* device : client.addressable_devices()) most = std::max(most, client.peak_memory(*device));
+  if (!most) return std::nullopt;
+  return static_cast<double>(*most) * 1e-9;
+}
+
 }  // namespace
 
 Trainer::Trainer(const Config& config, const TrainerOptions& options)
@@ -154,7 +162,8 @@ void Trainer::settle() {
       .tokens_per_device = tokens,
       .total_weights = report.targets,
       .values = report.scalars,
-      .load = {spec_.model.dense_layers, spec_.model.experts, std::move(report.expert_load)}};
+      .load = {spec_.model.dense_layers, spec_.model.experts, std::move(report.expert_load)},
+      .device_memory_gb = device_memory_gb(*session_.client())};
   last_done_ = std::max(last_done_, report.done);
   watch_->ended(m.seconds);
   if (m.total_weights == 0) log_once(LogLevel::kWarning, "a batch had no target that counts: its step learned nothing");

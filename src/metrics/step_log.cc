@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <limits>
-#include <optional>
 #include <stdexcept>
 
 namespace fathom {
@@ -95,6 +94,7 @@ std::vector<Scalar> scalars(const StepMetrics& m) {
                          {"perf/per_device_tflops_per_sec", m.tflops()},
                          {"perf/per_device_tokens", m.tokens_per_device},
                          {"perf/per_device_tokens_per_sec", m.tokens_per_second()}});
+  if (m.device_memory_gb) out.push_back({"perf/device_memory_gb", *m.device_memory_gb});
   return out;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,6 +40,9 @@ struct StepMetrics {
   // Those that the step has; what is derived from them, and total_weights, is not among them.
   NamedNumbers<float> values;
   ExpertLoad load = {};  // of a model with experts
+  // The most that was in use at once so far on the fullest device of this process, 1e9 bytes; nothing where the plugin
+  // does not tell.
+  std::optional<double> device_memory_gb = {};
 
   double tflops() const { return seconds > 0 ? tflop_per_device / seconds : 0; }
   double tokens_per_second() const { return seconds > 0 ? tokens_per_device / seconds : 0; }

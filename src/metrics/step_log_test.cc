@@ -84,6 +84,9 @@ TEST(StepLog, ScalarsHaveThePeersNames) {
                                    "perf/per_device_tokens_per_sec"}));
   m.values["moe_lb_loss"] = 0;
   EXPECT_EQ(scalars(m).size(), plain.size() + 1);
+  m.device_memory_gb = 2.5;
+  EXPECT_EQ(names(scalars(m)).back(), "perf/device_memory_gb");
+  EXPECT_EQ(std::get<double>(scalars(m).back().value), 2.5);
 
   EvalMetrics e{.seconds = 1, .batches = 1, .counts = {{"targets", 1}}, .sums = {{"lm_loss", 1}, {"z_loss", 0}}};
   EXPECT_THAT(names(scalars(e)),

@@ -46,6 +46,19 @@ class RoomToWait {
   bool set_ = false;
 };
 
+// Nothing where the plugin has none, as the CPU's.
+std::optional<PJRT_Device_MemoryStats_Args> memory_stats(const Plugin& plugin, const Device& device) {
+  PJRT_Device_MemoryStats_Args args{};
+  args.device = device.handle;
+  try {
+    FATHOM_PJRT(plugin, PJRT_Device_MemoryStats, args);
+  } catch (const PjrtError& error) {
+    if (error.code() == PjrtCode::kUnimplemented) return std::nullopt;
+    throw;
+  }
+  return args;
+}
+
 }  // namespace
 
 std::shared_ptr<const Client> Client::create(const Plugin& plugin, const ClientOptions& options) {
@@ -123,16 +136,16 @@ int Client::slice_count() const {
 }
 
 std::optional<int64_t> Client::memory_limit(const Device& device) const {
-  PJRT_Device_MemoryStats_Args args{};
-  args.device = device.handle;
-  try {
-    FATHOM_PJRT(plugin_, PJRT_Device_MemoryStats, args);
-  } catch (const PjrtError& error) {
-    if (error.code() == PjrtCode::kUnimplemented) return std::nullopt;
-    throw;
-  }
-  if (!args.bytes_limit_is_set || args.bytes_limit <= 0) return std::nullopt;
-  return args.bytes_limit;
+  const auto stats = memory_stats(plugin_, device);
+  if (!stats || !stats->bytes_limit_is_set || stats->bytes_limit <= 0) return std::nullopt;
+  return stats->bytes_limit;
+}
+
+std::optional<int64_t> Client::peak_memory(const Device& device) const {
+  const auto stats = memory_stats(plugin_, device);
+  if (!stats) return std::nullopt;
+  const int64_t bytes = stats->peak_bytes_in_use_is_set ? stats->peak_bytes_in_use : stats->bytes_in_use;
+  return bytes > 0 ? std::optional(bytes) : std::nullopt;
 }
 
 const Device& Client::device(const PJRT_Device* handle) const {

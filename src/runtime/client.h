@@ -63,6 +63,9 @@ class Client : public std::enable_shared_from_this<Client> {
   const Device& device(const PJRT_Device* handle) const;
   // Bytes of an own device that programs may use, as its allocator says; nothing where the plugin does not say.
   std::optional<int64_t> memory_limit(const Device& device) const;
+  // The most bytes of an own device that were in use at once so far, in use now where the plugin does not keep the
+  // most; nothing where it says neither.
+  std::optional<int64_t> peak_memory(const Device& device) const;
 
  private:
   Client(const Plugin& plugin, PJRT_Client* handle, std::unique_ptr<KeyValueCallbacks> callbacks);

@@ -131,9 +131,10 @@ TEST_P(RuntimeTest, DevicesHaveThreadsToWaitIn) {
   unsetenv("PJRT_NPROC");
 }
 
-// Only allocators with a limit of their own tell it: a GPU's (tests/gpu), not the CPU's.
-TEST_P(RuntimeTest, MemoryLimitIsNothingWhereThePluginHasNone) {
+// Only allocators with books of their own tell it: a GPU's (tests/gpu), not the CPU's.
+TEST_P(RuntimeTest, MemoryIsNothingWhereThePluginHasNone) {
   EXPECT_EQ(client_->memory_limit(first_device()), std::nullopt);
+  EXPECT_EQ(client_->peak_memory(first_device()), std::nullopt);
 }
 
 TEST_P(RuntimeTest, NoDevicesAreRefused) {

@@ -38,6 +38,7 @@ TEST_F(Gpu, IsFoundByItselfAndLearnsInBfloat16) {
   ASSERT_EQ(losses.size(), 8u) << run.outcome().err;
   EXPECT_THAT(run.outcome().err, HasSubstr("devices    cuda x "));
   EXPECT_LT(losses.back(), losses.front() - 0.1);
+  EXPECT_GT(run.metrics().back().at("perf/device_memory_gb").get<double>(), 0);
 }
 
 TEST_F(Gpu, RunEndsAfterAWholeStepWhenTold) {
