@@ -171,6 +171,28 @@ def records(server, key):
     return [json.loads(line) for line in server.get(key).splitlines()]
 
 
+def report(server):
+    """The page of a run on a bucket is that of the same run on a disk, wherever it goes."""
+    b = Bench(server)
+    b.fathom("report", b.path("runs/run"))
+    page = server.get("runs/run/report.html")
+    need(page.endswith(b"</html>\n"), "the report is not whole")
+    b.fathom("report", b.path("runs/run"), f"--output={b.path('pages/of/run.html')}")
+    need(server.get("pages/of/run.html") == page, "another place, another report")
+    with tempfile.TemporaryDirectory() as local:
+        folder = pathlib.Path(local, "run")
+        folder.mkdir()
+        for name in ("metrics.jsonl", "expert_load.jsonl", "config.yml"):
+            (folder / name).write_bytes(server.get(f"runs/run/{name}"))
+        b.fathom("report", folder)
+        of_copy = (folder / "report.html").read_bytes()
+    # A page says of which folder it is.
+    need(of_copy.replace(str(folder).encode(), b.path("runs/run").encode()) == page, "the report of a local copy differs")
+    said = b.error(FATHOM, "report", b.path("runs"))
+    need("bucket/runs/run" in said, "the runs of a folder are not named:", said)
+    need("bucket/gone" in b.error(FATHOM, "report", b.path("gone")), "a run that is not there")
+
+
 def training(server):
     """Data, weights, config.json, tokenizer, run folder and copy of the metrics on a bucket."""
     b = Bench(server)
@@ -189,8 +211,7 @@ def training(server):
     need(b"run_name: run" in server.get("runs/run/config.yml"), "config.yml")
     events = [k for k in server.keys("runs/run/tensorboard/")]
     need(len(events) == 1 and len(server.get(events[0])) > 1000, "TensorBoard", events)
-    b.fathom("report", b.path("runs/run"))
-    need(server.get("runs/run/report.html").endswith(b"</html>\n"), "the report is not whole")
+    report(server)
 
     said = b.error(*train_words(b))
     need("s3://bucket/runs/run/metrics.jsonl holds the metrics of another run" in said.replace("gs://", "s3://"), said)
