@@ -1,4 +1,5 @@
-"""Checks the pages (*.md) outside tests/data: lines of at most 120 columns, tables apart, and links that lead to a file.
+"""Checks the pages (*.md) outside tests/data: lines of at most 120 columns, tables apart, and links that lead to a file
+and, behind a `#`, to a heading of it.
 
 Usage: pages.py [ROOT]. Prints `path:line: what is wrong` for each breach; exit 1 if there is one.
 """
@@ -7,8 +8,20 @@ import re
 import sys
 
 COLUMNS = 120
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 SKIPPED = {"build", ".venv", ".venv-orbax", ".venv-buckets", "peers-env", ".git", "data"}
+
+
+def anchors(page):
+    """What links call the headings of a page, as GitHub does."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+            for heading in HEADING.findall(page.read_text(encoding="utf-8"))}
+
+
+def leads_nowhere(page, target, anchor):
+    file = page.parent / target if target else page
+    return not file.exists() or bool(anchor) and anchor not in anchors(file)
 
 
 def breaches(root):
@@ -19,9 +32,9 @@ def breaches(root):
         for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
             if len(line) > COLUMNS and not line.startswith("|"):
                 yield f"{name}:{number}: {len(line)} columns"
-            for target in LINK.findall(line):
-                if "://" not in target and not (page.parent / target).exists():
-                    yield f"{name}:{number}: {target} is not there"
+            for target, anchor in LINK.findall(line):
+                if "://" not in target and leads_nowhere(page, target, anchor):
+                    yield f"{name}:{number}: {target}{anchor and '#' + anchor} is not there"
 
 
 def main(args):
