@@ -74,7 +74,11 @@ V3 = {"model_name=deepseek3-671b": "model_name=auto"}
 TINY = {"model_name=deepseek3-671b":
         "model_name=deepseek3-mini override_model_config=True base_num_decoder_layers=2"}
 V2 = {"model_name=deepseek2-16b": "model_name=auto"}
-V32 = {"model_name=deepseek3.2-671b": f"model_name=auto load_parameters_path={DATA}/deepseek_v32/hf"}
+# The small V3 with an indexer, for all blocks of V3.2: each of its two programs is compiled once.
+INDEXER = "use_indexer=True indexer_n_heads=4 indexer_head_dim=16 indexer_topk=8"
+V32 = {"model_name=deepseek3.2-671b": f"model_name=auto {INDEXER}"}
+NEW_INDEXER = {"model_name=deepseek3.2-671b":
+               f"""model_name=auto {INDEXER} load_parameters_path=$V31 init_missing_parameters="['.*indexer.*']" """}
 LENGTH = {"max_target_length=1024": "max_target_length=64"}
 LONGER = {"max_target_length=4096": "max_target_length=64"}
 FSDP = {"ici_fsdp_parallelism=128": "ici_fsdp_parallelism=2"}
@@ -124,21 +128,18 @@ TABLE = [
                                "max_target_length=1024": "max_target_length=128"},
           made=["out/matmul_supervised_fine_tuning/checkpoints/4/items"], says=STEP, after=[SCANNED],
           pod="train_sft_deprecated"),
-    Entry("run_name=indexer_dense_warmup", swaps=HERE | V32 | LONGER | FSDP,
+    Entry("run_name=indexer_dense_warmup", swaps=HERE | NEW_INDEXER | LONGER | FSDP,
           made=["out/indexer_dense_warmup/metrics.jsonl"],
           says=r"completed step: 4, .*lm_loss: 0.000, .*indexer_loss: [0-9.]+", pod="train"),
-    Entry("run_name=indexer_sparse_training", swaps=HERE | V32 | LONGER | FSDP,
+    Entry("run_name=indexer_sparse_training", swaps=HERE | NEW_INDEXER | LONGER | FSDP,
           made=["out/indexer_sparse_training/metrics.jsonl"],
           says=r"completed step: 4, .*lm_loss: [1-9].*indexer_loss: [0-9.]+", pod="train"),
-    # The small V3 has no indexer; its config.json has no size of one either.
-    Entry("init_missing_parameters",
-          swaps=HERE | LONGER | FSDP | {
-              "model_name=deepseek3.2-671b":
-                  "model_name=auto use_indexer=True indexer_n_heads=4 indexer_head_dim=16 indexer_topk=8",
-              "steps=15000": "steps=3", "steps=1000 ": "steps=3 "},
-          places={"checkpoints/999/": "checkpoints/2/"},
-          made=["out/warmup/checkpoints/2/items", "out/sparse/checkpoints/2/items"],
-          says=r"lm_loss: 0.000(.|\n)*completed step: 2, .*lm_loss: [1-9]", pod="train"),
+    Entry("load_parameters_path=${V31?}",
+          swaps=HERE | V32 | LONGER | FSDP | {"steps=15000": "steps=5", "steps=1000 ": "steps=5 "},
+          places={"checkpoints/999/": "checkpoints/4/"},
+          made=["out/warmup/checkpoints/4/items", "out/sparse/checkpoints/4/items"],
+          says=r"lm_loss: 0.000(.|\n)*completed step: 4, .*lm_loss: [1-9]",
+          after=["run_name=indexer_dense_warmup", "run_name=indexer_sparse_training"], pod="train"),
     # What weights are good for.
     Entry("fathom decode",
           swaps=HERE | V3 | {"ici_tensor_parallelism=128": "ici_tensor_parallelism=2",
