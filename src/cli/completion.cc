@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "config/keys/keys.h"
+#include "config/resolve/layers.h"
 
 namespace fathom {
 namespace {
@@ -54,6 +55,10 @@ std::string alternatives(std::string_view usage) {
 std::string values_of(const KeyRow& row) {
   if (row.type == KeyType::kBool) return "true false";
   std::string out;
+  if (row.name == "model_name") {
+    for (const std::string& name : names_of("models", find_project_root())) append(out, name);
+    return out + " auto default";
+  }
   if (row.type != KeyType::kChoice) return out;
   for (std::string_view choice : row.binding->choices()) {
     if (!choice.empty()) append(out, choice);

@@ -25,6 +25,7 @@ CASES = [
     # Behind `=` stand the values of a key, or files; never keys.
     ("fathom train hardware=g", "fathom train hardware=gpu |"),
     ("fathom train hardware=max_target_l", "fathom train hardware=max_target_l|"),
+    ("fathom train model_name=deepseek3.", "fathom train model_name=deepseek3.2-671b |"),
     ("fathom train enable_checkpointing=f", "fathom train enable_checkpointing=false |"),
     ("fathom verify folder --scan=b", "fathom verify folder --scan=both |"),
     ("fathom train dataset_path=text_of", "fathom train dataset_path=text_of_run.txt |"),
