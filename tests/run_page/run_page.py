@@ -90,7 +90,7 @@ SCANNED, UNSCANNED = "export SCANNED_CKPT_PATH", "export UNSCANNED_CKPT_PATH"
 
 TABLE = [
     Entry("./run build",
-          swaps={"./run build": "true", "$PWD/build/release": "$(dirname $FATHOM)"},
+          swaps={"./run build": "true", "./run setup tpu": "true", "$PWD/build/release": "$(dirname $FATHOM)"},
           says=r"^fathom \d"),
     Entry("export BASE_OUTPUT_DIRECTORY=",
           swaps={"gs://my-bucket/deepseek": "$TEST/out", "gs://my-bucket/text": f"{DATA}/data/corpus.txt",
