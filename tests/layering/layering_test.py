@@ -1,9 +1,10 @@
-"""The layering check must see each kind of breach: it is run on small trees that have one, and on one that has none."""
+"""The checks of layers and pages must see each kind of breach: they are run on trees that have one, and on others."""
 import pathlib
 import tempfile
 import unittest
 
 import layering
+import pages
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "ARCHITECTURE.md").read_text()
 
@@ -93,6 +94,27 @@ class Tables(unittest.TestCase):
         for page in ("no table", PAGE.replace("| nn, config, ", "| nn, konfig, "), PAGE.replace("| foreign headers |", "| headers |")):
             with self.assertRaises(layering.TableError):
                 check(page=page)
+
+
+def page_breaches(text):
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        (root / "other.md").write_text("# Other\n\n## What: it `is`, in short\n")
+        (root / "page.md").write_text(text)
+        return list(pages.breaches(root))
+
+
+class Pages(unittest.TestCase):
+    def test_links_to_files_and_headings_that_are_there_pass(self):
+        links = "[x](other.md) [x](other.md#what-it-is-in-short) [x](#a-b) [x](https://x/y#z)"
+        self.assertEqual(page_breaches(f"# A b\n{links}\n"), [])
+
+    def test_a_link_to_nowhere_and_a_long_line_name_the_line(self):
+        for text, what in (("\n[x](gone.md)\n", "page.md:2: gone.md is"), ("[x](other.md#is)\n", "page.md:1: other.md#is is"),
+                           ("[x](#gone)\n", "page.md:1: #gone is"), ("x" * 121 + "\n", "page.md:1: 121 columns")):
+            found = page_breaches(text)
+            self.assertEqual(len(found), 1, found)
+            self.assertIn(what, found[0])
 
 
 if __name__ == "__main__":
