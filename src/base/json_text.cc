@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 
@@ -18,6 +19,34 @@ size_t string_end(std::string_view text, size_t begin) {
     if (escapes % 2 == 0) return end;
   }
   return std::string_view::npos;
+}
+
+// Without "[json.exception.NAME.NUMBER] ".
+std::string_view without_name(std::string_view text) {
+  constexpr std::string_view kEnd = "] ";
+  const size_t end = text.starts_with("[json.exception.") ? text.find(kEnd) : std::string_view::npos;
+  return end == std::string_view::npos ? text : text.substr(end + kEnd.size());
+}
+
+// The reason alone of "parse error at line 1, column 9: syntax error while parsing value - REASON; last read: '...'".
+std::string_view reason_of(std::string_view text) {
+  text = text.substr(0, text.find("; last read: '"));
+  for (const std::string_view before : {": ", " - "}) {
+    const size_t end = text.find(before);
+    if (end != std::string_view::npos) text.remove_prefix(end + before.size());
+  }
+  return text;
+}
+
+// "type must be string, but is null", "key 'model' not found", "number overflow parsing '1e999'".
+std::string value_mistake(std::string_view text) {
+  constexpr std::string_view kType = "type must be ", kKey = "key ", kMissing = " not found",
+                             kRange = "number overflow";
+  if (text.starts_with(kType)) return fmt::format("a value {}", text.substr(std::string_view("type ").size()));
+  if (text.starts_with(kKey) && text.ends_with(kMissing)) {
+    return fmt::format("there is no {}", text.substr(kKey.size(), text.size() - kKey.size() - kMissing.size()));
+  }
+  return fmt::format("{}{}", text.starts_with(kRange) ? "not JSON: " : "", text);
 }
 
 }  // namespace
@@ -50,6 +79,27 @@ void for_each_json_line(const std::string& path, std::string_view text,
     }
     f(number, line);
   }
+}
+
+JsonMistake json_mistake(const std::exception& error) {
+  const std::string_view text = without_name(error.what());
+  const auto* syntax = dynamic_cast<const nlohmann::json::parse_error*>(&error);
+  if (syntax == nullptr) return {value_mistake(text), std::nullopt};
+  // The library counts the bytes that it has read.
+  return {fmt::format("not JSON: {}", reason_of(text)), std::max<size_t>(syntax->byte, 1) - 1};
+}
+
+std::string json_line_mistake(const std::exception& error) {
+  constexpr std::string_view kNoJson = "not JSON: ";
+  const JsonMistake mistake = json_mistake(error);
+  if (!mistake.place) return mistake.text;
+  return fmt::format("{}at column {}: {}", kNoJson, *mistake.place + 1, mistake.text.substr(kNoJson.size()));
+}
+
+void throw_json_mistake(const std::string& path, const std::exception& error, int64_t offset) {
+  const JsonMistake mistake = json_mistake(error);
+  if (!mistake.place) throw FormatError(path, mistake.text);
+  throw FormatError(path, offset + static_cast<int64_t>(*mistake.place), mistake.text);
 }
 
 }  // namespace fathom

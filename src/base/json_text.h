@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,5 +23,16 @@ size_t find_deep_json(std::string_view text, int depth = kMaxJsonDepth);
 // FormatError of `path` for a line that is too deep.
 void for_each_json_line(const std::string& path, std::string_view text,
                         const std::function<void(int64_t number, std::string_view line)>& f);
+
+// What an error of nlohmann's parser or of its values says, without the library's own names.
+struct JsonMistake {
+  std::string text;             // "not JSON: invalid literal", "there is no 'model'", "a value must be a number"
+  std::optional<size_t> place;  // of the first byte that is not JSON
+};
+JsonMistake json_mistake(const std::exception& error);
+// The same about one line: "not JSON: at column 3: invalid literal".
+std::string json_line_mistake(const std::exception& error);
+// The same about a file whose JSON text begins `offset` bytes from its beginning: a FormatError with the place.
+[[noreturn]] void throw_json_mistake(const std::string& path, const std::exception& error, int64_t offset = 0);
 
 }  // namespace fathom

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
+
+#include "base/error.h"
 
 namespace fathom {
 namespace {
@@ -14,6 +17,42 @@ TEST(DeepJson, BracketsInStringsOpenNothing) {
   EXPECT_EQ(find_deep_json(std::string(1000, '[')), 100u);
   EXPECT_EQ(find_deep_json("\"\\"), std::string::npos);
   EXPECT_EQ(find_deep_json("]]]["), std::string::npos);
+}
+
+template <class F>
+std::string mistake_of(const F& f) {
+  try {
+    f();
+  } catch (const nlohmann::json::exception& e) {
+    return json_line_mistake(e);
+  }
+  return "nothing";
+}
+std::string mistake_in(const std::string& text) {
+  return mistake_of([&] { return nlohmann::json::parse(text); });
+}
+
+TEST(JsonMistake, SaysWhatIsWrongWithoutTheLibrarysNames) {
+  EXPECT_EQ(mistake_in(R"({"text": x})"), "not JSON: at column 10: invalid literal");
+  EXPECT_EQ(mistake_in(R"({"a": 1)"), "not JSON: at column 8: unexpected end of input; expected '}'");
+  EXPECT_EQ(mistake_in(R"({"a - b: c": "d)"), "not JSON: at column 16: invalid string: missing closing quote");
+  EXPECT_EQ(mistake_in("[1e999]"), "not JSON: number overflow parsing '1e999'");
+  const nlohmann::json value = {{"a", nullptr}};
+  EXPECT_EQ(mistake_of([&] { return value.at("a").get<std::string>(); }), "a value must be string, but is null");
+  EXPECT_EQ(mistake_of([&] { return value.at("b"); }), "there is no 'b'");
+}
+
+TEST(JsonMistake, OfAFileHasItsPlace) {
+  try {
+    FAIL() << nlohmann::json::parse("{]");
+  } catch (const nlohmann::json::exception& e) {
+    try {
+      throw_json_mistake("f.json", e, 8);
+    } catch (const FormatError& error) {
+      EXPECT_EQ(error.offset(), 9);
+      EXPECT_EQ(error.what(), std::string("f.json: at byte 9: not JSON: unexpected ']'; expected string literal"));
+    }
+  }
 }
 
 }  // namespace

@@ -39,11 +39,8 @@ Json parse_json(const JsonPlace& place, std::string_view text) {
   };
   try {
     return Json::parse(text, check);
-  } catch (const Json::parse_error& e) {
-    throw FormatError(place.path, place.offset + static_cast<int64_t>(std::max<size_t>(e.byte, 1)) - 1,
-                      std::string("not valid JSON: ") + e.what());
   } catch (const Json::exception& e) {
-    throw FormatError(place.path, place.offset, std::string("not valid JSON: ") + e.what());
+    throw_json_mistake(place.path, e, place.offset);
   }
 }
 

@@ -99,11 +99,9 @@ class Header {
     };
     try {
       return Json::parse(text_, check);
-    } catch (const Json::parse_error& e) {
-      fail_at(kLengthBytes + static_cast<int64_t>(e.byte) - 1,
-              std::string("the header is not valid JSON: ") + e.what());
     } catch (const Json::exception& e) {
-      fail_at(kLengthBytes, std::string("the header is not valid JSON: ") + e.what());
+      const JsonMistake mistake = json_mistake(e);
+      fail_at(kLengthBytes + static_cast<int64_t>(mistake.place.value_or(0)), "the header is " + mistake.text);
     }
   }
 

@@ -105,10 +105,8 @@ ShardIndex read_shard_index(const std::string& path) {
     }
     root.erase("weight_map");
     index.metadata = root.dump();
-  } catch (const Json::parse_error& e) {
-    throw FormatError(path, static_cast<int64_t>(e.byte), std::string("not valid JSON: ") + e.what());
   } catch (const Json::exception& e) {
-    throw FormatError(path, std::string("not valid JSON: ") + e.what());
+    throw_json_mistake(path, e);
   }
   return index;
 }

@@ -94,7 +94,7 @@ TEST_F(ShardedCopy, SecondModelInTheFolderIsRefused) {
 
 TEST_F(ShardedCopy, BadIndexIsRefused) {
   for (const auto& [text, what] :
-       std::map<std::string, std::string>{{"{", "not valid JSON"},
+       std::map<std::string, std::string>{{"{", "not JSON"},
                                           {"[]", "no object \"weight_map\""},
                                           {R"({"weight_map": 3})", "no object \"weight_map\""},
                                           {R"({"weight_map": {"a": 3}})", "the file of tensor 'a' is not a string"},

@@ -105,10 +105,8 @@ std::string changed_config(const std::string& path, std::string_view text, const
       }
     }
     return changed ? config.dump(2) + "\n" : std::string(text);
-  } catch (const Json::parse_error& e) {
-    throw FormatError(path, static_cast<int64_t>(e.byte), std::string("not valid JSON: ") + e.what());
   } catch (const Json::exception& e) {
-    throw FormatError(path, std::string("not valid JSON: ") + e.what());
+    throw_json_mistake(path, e);
   }
 }
 

@@ -51,7 +51,7 @@ DataState DataState::parse(std::string_view json, const std::string& path) {
     }
     return state;
   } catch (const nlohmann::json::exception& e) {
-    throw FormatError(path, std::string("not a saved data position: ") + e.what());
+    throw FormatError(path, "not a saved data position: " + json_mistake(e).text);
   }
 }
 

@@ -170,13 +170,7 @@ class JsonlSource final : public DocumentSource {
     try {
       return Json::parse(record);
     } catch (const json::exception& e) {
-      // The library's text begins with its own name of the error, "[...] ", and for a parse error with a line number
-      // within the record, always 1.
-      const auto* parse = dynamic_cast<const json::parse_error*>(&e);
-      std::string_view reason = e.what();
-      std::string_view head = parse ? ": " : "] ";
-      reason.remove_prefix(std::min(reason.find(head), reason.size() - head.size()) + head.size());
-      fail(i, fmt::format("not JSON: {}{}", parse ? fmt::format("at column {}: ", parse->byte) : "", reason));
+      fail(i, json_line_mistake(e));
     }
   }
 

@@ -70,7 +70,7 @@ ChoiceQuestion question_at(const std::string& path, const std::string& place, co
   try {
     return make();
   } catch (const json::exception& e) {
-    throw FormatError(path, fmt::format("{}: {}", place, e.what()));
+    throw FormatError(path, fmt::format("{}: {}", place, json_line_mistake(e)));
   } catch (const std::invalid_argument& e) {
     throw FormatError(path, fmt::format("{}: {}", place, e.what()));
   }

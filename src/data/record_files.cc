@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 
+#include "base/counted.h"
 #include "base/error.h"
 #include "base/remote_path.h"
 #include "base/tf_record.h"
@@ -19,7 +20,7 @@ constexpr int64_t kLongSearch = 10000;            // records
 constexpr int64_t kMaxRecord = int64_t{1} << 31;  // bytes
 constexpr int64_t kFraming = static_cast<int64_t>(kTfRecordHead + kTfRecordTail);
 
-std::string count(int64_t records) { return fmt::format("{} record{}", records, records == 1 ? "" : "s"); }
+std::string count(int64_t records) { return counted(records, "record"); }
 
 }  // namespace
 

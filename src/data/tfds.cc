@@ -110,7 +110,7 @@ json read_info(const std::string& path) {
   try {
     return json::parse(text);
   } catch (const json::exception& e) {
-    throw FormatError(path, std::string("not JSON: ") + e.what());
+    throw_json_mistake(path, e);
   }
 }
 

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <span>
 
+#include "base/counted.h"
 #include "base/error.h"
+#include "base/terminal.h"
 
 namespace fathom {
 namespace {
@@ -59,10 +60,9 @@ class ExampleRow {
 std::string example_text(const Batch& batch, const Tokenizer& tokenizer) {
   const ExampleRow row(batch, tokenizer);
   const int32_t documents = row.documents();
-  std::string out = fmt::format(
-      "the first row: {} document{}, {} of {} places filled, {} targets; what is trained stands in "
-      "\u27e6\u27e7\n",
-      documents, documents == 1 ? "" : "s", row.filled(), batch.length, row.trained());
+  std::string out =
+      fmt::format("the first row: {}, {} of {} places filled, {}; what is trained stands in \u27e6\u27e7\n",
+                  counted(documents, "document"), row.filled(), batch.length, counted(row.trained(), "target"));
   for (int32_t number = 1; number <= documents; ++number) {
     out += fmt::format("--- document {}\n{}\n", number, row.document(number));
   }
@@ -71,8 +71,7 @@ std::string example_text(const Batch& batch, const Tokenizer& tokenizer) {
 
 void print_example(const Batch& batch, const Tokenizer* tokenizer) {
   if (tokenizer == nullptr) throw ConfigError("--show_example: the data are numbers; tokenizer_path gives them words");
-  std::fputs(example_text(batch, *tokenizer).c_str(), stdout);
-  std::fflush(stdout);
+  print_untrusted(example_text(batch, *tokenizer));
 }
 
 }  // namespace fathom

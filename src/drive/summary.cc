@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/counted.h"
 #include "mesh/batch_sizes.h"
 
 namespace fathom {
@@ -44,8 +45,7 @@ std::string data_text(const Config& c) {
 
 std::string batch_text(const Config& c, const DeviceMesh& mesh) {
   BatchSizes batch = resolve_batch(c, mesh.devices());
-  std::string out =
-      fmt::format("{} row{} of {} tokens a step", batch.to_train, batch.to_train == 1 ? "" : "s", c.max_target_length);
+  std::string out = fmt::format("{} of {} tokens a step", counted(batch.to_train, "row"), c.max_target_length);
   if (c.gradient_accumulation_steps > 1) out += fmt::format(", in {} micro-batches", c.gradient_accumulation_steps);
   return out;
 }
@@ -86,7 +86,7 @@ std::string indexer_text(const Config& c) {
 // Nothing without modules for multi-token prediction.
 std::string prediction_text(const Config& c) {
   if (c.mtp_num_layers == 0) return {};
-  return fmt::format("{} module{}, loss of weight {}, variant {}", c.mtp_num_layers, c.mtp_num_layers == 1 ? "" : "s",
+  return fmt::format("{}, loss of weight {}, variant {}", counted(c.mtp_num_layers, "module"),
                      c.mtp_loss_scaling_factor, name_of(c.mtp_variant));
 }
 

@@ -74,9 +74,9 @@ void for_each_line(const std::string& path, F f) {
     try {
       f(number, line);
     } catch (const json::out_of_range& e) {
-      throw IncompleteReference(path, fmt::format("line {}: {}", number, e.what()));
+      throw IncompleteReference(path, fmt::format("line {}: {}", number, json_line_mistake(e)));
     } catch (const json::exception& e) {
-      throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
+      throw FormatError(path, fmt::format("line {}: {}", number, json_line_mistake(e)));
     } catch (const NoMatrix& e) {
       throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
     }
@@ -109,7 +109,7 @@ T typed(const json& value, const std::string& path, std::string_view key) {
   try {
     return value.get<T>();
   } catch (const json::exception& e) {
-    throw FormatError(path, fmt::format("{}: {}", key, e.what()));
+    throw FormatError(path, fmt::format("{}: {}", key, json_mistake(e).text));
   }
 }
 
@@ -359,7 +359,7 @@ TrainingFile read_training_file(const std::string& path) {
     if (!file.is_object()) throw FormatError(path, "not a JSON object");
     return TrainingReader(file, path).read();
   } catch (const json::exception& e) {
-    throw FormatError(path, e.what());
+    throw_json_mistake(path, e);
   }
 }
 
@@ -382,7 +382,7 @@ std::vector<IndexerStage> read_indexer_file(const std::string& path) {
       take("grad_norms", s.gradient_norms);
     }
   } catch (const json::exception& e) {
-    throw FormatError(path, e.what());
+    throw_json_mistake(path, e);
   }
   return out;
 }
@@ -406,7 +406,7 @@ std::vector<DecodedPrompt> read_decoded_prompts(const std::string& path) {
       out.push_back({.prompt = std::move(prompt), .tokens = ids("tokens")});
     }
   } catch (const json::exception& e) {
-    throw FormatError(path, e.what());
+    throw_json_mistake(path, e);
   }
   if (out.empty()) throw IncompleteReference(path, "there are no prompts");
   return out;
@@ -433,7 +433,7 @@ PredictionFile read_prediction_file(const std::string& path) {
       }
     }
   } catch (const json::exception& e) {
-    throw FormatError(path, e.what());
+    throw_json_mistake(path, e);
   }
   if (!(out.weight > 0)) throw IncompleteReference(path, "weight is missing, or not above 0");
   return out;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "eval/checks.h"
 #include "eval/choice_scores.h"
 
@@ -40,7 +41,7 @@ ScoredPrompt read_line(const std::string& path, int64_t number, std::string_view
     take("choice", out.choice);
     take("margin", out.margin);
   } catch (const json::exception& e) {
-    throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
+    throw FormatError(path, fmt::format("line {}: {}", number, json_line_mistake(e)));
   }
   if (out.row.tokens.empty()) throw IncompleteReference(path, fmt::format("line {}: no tokens", number));
   if (std::ranges::any_of(out.row.tokens, [](int32_t id) { return id < 0; })) {

@@ -86,13 +86,9 @@ json read_json(const std::string& path, std::vector<std::string>& keys) {
       if (depth == 1 && event == json::parse_event_t::key) keys.push_back(value.get<std::string>());
       return true;
     });
-  } catch (const json::parse_error& error) {
-    throw_not_json(path, error.byte, error.what());
+  } catch (const json::exception& error) {
+    throw_json_mistake(path, error);
   }
-}
-
-void throw_not_json(const std::string& path, size_t bytes_read, const std::string& what) {
-  throw FormatError(path, bytes_read == 0 ? 0 : static_cast<int64_t>(bytes_read) - 1, "is not JSON: " + what);
 }
 
 }  // namespace fathom

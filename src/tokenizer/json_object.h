@@ -44,7 +44,5 @@ std::string read_whole(const std::string& path, int64_t most);
 // The JSON of a whole file of at most 64 MiB; `keys` takes the names of its object in their order. Throws FormatError
 // with the offset of a syntax error.
 nlohmann::json read_json(const std::string& path, std::vector<std::string>& keys);
-// Throws that FormatError; `bytes_read` are the bytes up to the fault, as the parser counts them.
-[[noreturn]] void throw_not_json(const std::string& path, size_t bytes_read, const std::string& what);
 
 }  // namespace fathom

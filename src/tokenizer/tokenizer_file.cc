@@ -49,8 +49,8 @@ class Reader {
     auto callback = [this](int depth, json::parse_event_t event, json& value) { return keep(depth, event, value); };
     try {
       return json::parse(text, callback);
-    } catch (const json::parse_error& error) {
-      throw_not_json(path_, error.byte, error.what());
+    } catch (const json::exception& error) {
+      throw_json_mistake(path_, error);
     }
   }
 

@@ -195,7 +195,7 @@ TEST(TokenizerErrors, BrokenJsonIsReportedWithItsPlace) {
     Tokenizer::load(folder.path());
     FAIL() << "no error";
   } catch (const FormatError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("tokenizer.json: at byte 28: is not JSON"));
+    EXPECT_THAT(error.what(), HasSubstr("tokenizer.json: at byte 28: not JSON"));
   }
 }
 

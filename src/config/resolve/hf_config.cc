@@ -489,16 +489,14 @@ Layer hf_model_layer(const std::string& json_text, const std::string& origin, Pr
   }
   try {
     root = json::parse(json_text);
-  } catch (const json::parse_error& e) {
-    throw FormatError(origin, static_cast<int64_t>(e.byte), "not JSON");
-  } catch (const json::out_of_range&) {
-    throw FormatError(origin, "a number is too large");
+  } catch (const json::exception& e) {
+    throw_json_mistake(origin, e);
   }
   if (!root.is_object()) throw FormatError(origin, "not a JSON object");
   try {
     return Reader(root, origin, problems).read();
   } catch (const json::type_error& e) {
-    throw FormatError(origin, std::string("a field of the wrong type: ") + e.what());
+    throw FormatError(origin, "a field of the wrong type: " + json_mistake(e).text);
   }
 }
 
