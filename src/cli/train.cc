@@ -49,7 +49,7 @@ int run_train_sft(const CommandLine& line, const Environment& environment) {
   // In front of the user's own keys, so that what they say is seen.
   const auto first_key = std::ranges::find_if(words, [](const auto& word) { return word.find('=') != word.npos; });
   words.insert(first_key, "use_sft=True");
-  const ResolveOptions options{.default_file = "post_train/sft.yml", .found_hardware = default_hardware()};
+  const ResolveOptions options{.default_file = std::string(kSftConfig), .found_hardware = default_hardware()};
   const Config config = command_config(words, environment, options);
   if (!config.use_sft) throw ConfigError("use_sft=False: sft trains on conversations; `fathom train` trains on text");
   if (!config.sft_train_on_completion_only) {

@@ -1,5 +1,7 @@
 #include "data/config_options.h"
 
+#include <fmt/ranges.h>
+
 #include <optional>
 
 #include "base/log.h"
@@ -89,6 +91,11 @@ std::shared_ptr<const ChatFormat> chat_format(const Config& config) {
   return ChatFormat::load(config.tokenizer_path, given, config.use_indexer ? kV32 : kByModelType);
 }
 
+// An evaluation on what is trained on must not pass in silence.
+void warn_of_training_data(const std::string& key, const std::string& value) {
+  log_warning("{}={}: is what is trained on; the evaluation says nothing of other data", key, value);
+}
+
 DataOptions eval_data_options(const Config& config, const BatchShare& share) {
   DataOptions options = common_options(config, share);
   options.shuffle = false;
@@ -98,6 +105,7 @@ DataOptions eval_data_options(const Config& config, const BatchShare& share) {
   if (options.synthetic) return options;
   set_columns(config, config.eval_data_columns, config.tokenize_eval_data, options);
   if (!config.hf_eval_files.empty()) {
+    if (config.hf_eval_files == options.path) warn_of_training_data("hf_eval_files", config.hf_eval_files);
     options.path = config.hf_eval_files;
     options.path_key = "hf_eval_files";
     options.split.clear();
@@ -107,15 +115,21 @@ DataOptions eval_data_options(const Config& config, const BatchShare& share) {
   }
   bool hf = config.dataset_type == DatasetType::kHf;
   std::string split = hf && !config.hf_eval_split.empty() ? config.hf_eval_split : config.eval_split;
+  const bool of_training = options.tfds_name.empty() || options.tfds_name == config.eval_dataset_name;
   if (!options.tfds_name.empty()) options.tfds_name = config.eval_dataset_name;
   options.tfds_name_key = "eval_dataset_name";
   options.split_key = "eval_split";
   if (is_tfds(options) || has_split(options.path, split)) {
+    if (split == options.split && of_training) {
+      warn_of_training_data(hf && !config.hf_eval_split.empty() ? "hf_eval_split" : "eval_split", split);
+    }
     options.split = split;
   } else {
+    const std::vector<std::string> there = splits_of(options.path);
     log_warning(
-        "no evaluation data is named (hf_eval_files) and {}={} has no split '{}': evaluating on the training data",
-        options.path_key, options.path, split);
+        "no evaluation data is named (hf_eval_files) and {}={} has no split '{}'{}: evaluating on the training data",
+        options.path_key, options.path, split,
+        there.empty() ? "" : fmt::format(" (it has {})", fmt::join(there, ", ")));
   }
   return options;
 }

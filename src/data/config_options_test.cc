@@ -84,6 +84,26 @@ TEST(ConfigOptions, EvaluationPrefersItsFilesThenTheSplitThenTheTrainingData) {
   EXPECT_EQ(eval_data_options(config, {.rows = 1}).path, "elsewhere");
 }
 
+TEST(ConfigOptions, AnEvaluationOnWhatIsTrainedOnIsSaid) {
+  TemporaryFolder folder;
+  folder.write("train/a.txt", "x");
+  folder.write("validation/a.txt", "x");
+  Config config = file_config(folder.path());
+  auto said = [&] {
+    testing::internal::CaptureStderr();
+    eval_data_options(config, {.rows = 1});
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(said(), "");
+  config.eval_split = "train";
+  EXPECT_THAT(said(), testing::HasSubstr("eval_split=train: is what is trained on"));
+  config.eval_split = "test";
+  EXPECT_THAT(said(),
+              testing::HasSubstr("has no split 'test' (it has train, validation): evaluating on the training data"));
+  config.hf_eval_files = folder.path();
+  EXPECT_THAT(said(), testing::HasSubstr("is what is trained on"));
+}
+
 TEST(ConfigOptions, HfNamesAPathOrAKindOfFile) {
   Config config = file_config("");
   config.dataset_type = DatasetType::kHf;

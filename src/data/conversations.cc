@@ -96,25 +96,43 @@ Document encoded(const DocumentSource& source, int64_t i, const Json& messages, 
 // Conversations that are in memory at a time.
 constexpr int64_t kRead = 256;
 
-// Conversations [begin, begin + count) as tokens; nothing for one that is left out.
-std::vector<std::optional<Document>> read_some(DocumentSource& source, int64_t begin, int64_t count,
-                                               const std::string& column, const TextEncoder& encoder, bool skip_bad) {
+// A conversation as tokens, or what is wrong with one that is left out.
+struct ReadConversation {
+  std::optional<Document> document;
+  std::string mistake;
+};
+
+// Conversations [begin, begin + count).
+std::vector<ReadConversation> read_some(DocumentSource& source, int64_t begin, int64_t count,
+                                        const TextEncoder& encoder, const ConversationCounting& counting) {
   std::vector<std::optional<Json>> messages(static_cast<size_t>(count));
-  std::vector<std::optional<Document>> out(messages.size());
-  const auto try_to = [&](const auto& read) {
-    if (!skip_bad) return read();
+  std::vector<ReadConversation> out(messages.size());
+  const auto try_to = [&](size_t at, const auto& read) {
+    if (!counting.skip_bad) return read();
     try {
       read();
-    } catch (const FormatError&) {
+    } catch (const FormatError& e) {
+      out[at].mistake = e.what();
     }
   };
   for (int64_t i = 0; i < count; ++i) {
-    try_to([&] { messages[static_cast<size_t>(i)] = checked_messages(source, begin + i, column); });
+    const auto at = static_cast<size_t>(i);
+    try_to(at, [&] { messages[at] = checked_messages(source, begin + i, counting.column); });
   }
   parallel_for(count, [&](int64_t i) {
     const auto at = static_cast<size_t>(i);
-    if (messages[at]) try_to([&] { out[at] = encoded(source, begin + i, *messages[at], encoder); });
+    if (messages[at]) try_to(at, [&] { out[at].document = encoded(source, begin + i, *messages[at], encoder); });
   });
+  return out;
+}
+
+// Of the tokens that are learnt those that are no target by their value.
+int64_t masked_tokens(const Document& document, const TextEncoder& encoder) {
+  int64_t out = 0;
+  for (size_t i = 1; i < document.ids.size(); ++i) {
+    const bool masked = document.ids[i] == encoder.pad_id || document.ids[i] == encoder.bos_id;
+    out += masked && (document.counts.empty() || document.counts[i] == 1) ? 1 : 0;
+  }
   return out;
 }
 
@@ -155,29 +173,30 @@ int64_t learnt_tokens(const Document& document) {
   return std::count(document.counts.begin() + 1, document.counts.end(), 1);
 }
 
-ConversationCounts count_conversations(DocumentSource& source, const std::string& column, const TextEncoder& encoder,
-                                       int64_t length, bool skip_bad) {
+ConversationCounts count_conversations(DocumentSource& source, const TextEncoder& encoder,
+                                       const ConversationCounting& counting) {
   const Waiting waiting("reading all conversations");
   ConversationCounts out;
   out.conversations = source.size();
   out.lengths.resize(static_cast<size_t>(out.conversations));
   for (int64_t begin = 0; begin < out.conversations; begin += kRead) {
     const int64_t count = std::min(kRead, out.conversations - begin);
-    std::vector<std::optional<Document>> some = read_some(source, begin, count, column, encoder, skip_bad);
+    std::vector<ReadConversation> some = read_some(source, begin, count, encoder, counting);
     for (size_t i = 0; i < some.size(); ++i) {
-      if (!some[i]) {
-        ++out.unreadable;
+      if (!some[i].document) {
+        if (++out.unreadable == 1) out.first_unreadable = some[i].mistake;
         continue;
       }
-      if (some[i]->cut(length)) ++out.cut;
-      const int64_t learnt = learnt_tokens(*some[i]);
+      Document& document = *some[i].document;
+      if (document.cut(counting.length)) ++out.cut;
+      const int64_t learnt = learnt_tokens(document);
       if (learnt == 0) {
         ++out.unlearnt;
         continue;
       }
-      out.learnt += learnt;
-      out.tokens += static_cast<int64_t>(some[i]->ids.size());
-      out.lengths[static_cast<size_t>(begin) + i] = static_cast<int32_t>(some[i]->ids.size());
+      out.learnt += learnt - (counting.mask_by_value ? masked_tokens(document, encoder) : 0);
+      out.tokens += static_cast<int64_t>(document.ids.size());
+      out.lengths[static_cast<size_t>(begin) + i] = static_cast<int32_t>(document.ids.size());
     }
   }
   return out;

@@ -28,7 +28,8 @@ int64_t learnt_tokens(const Document& document);
 // All conversations of a data set, each cut to a row.
 struct ConversationCounts {
   int64_t conversations = 0;
-  int64_t unreadable = 0;  // left out, where that is asked for
+  int64_t unreadable = 0;        // left out, where that is asked for
+  std::string first_unreadable;  // what is wrong with the first of them
   int64_t cut = 0;
   int64_t unlearnt = 0;  // without a token that is learnt: left out
   int64_t tokens = 0;    // of those that are not left out
@@ -36,10 +37,18 @@ struct ConversationCounts {
   std::vector<int32_t> lengths;  // tokens of each; 0 for one that is left out
 };
 
+// How conversations are counted.
+struct ConversationCounting {
+  std::string column;          // as read_conversation() takes it
+  int64_t length = 0;          // tokens of a row
+  bool skip_bad = false;       // those that cannot be read are left out
+  bool mask_by_value = false;  // as PackingOptions has it: targets that are padding or begin-of-sentence do not count
+};
+
 // Reads and encodes all of them, on all cores; says when it takes long. Throws the first mistake in the order of the
 // files, unless `skip_bad`.
-ConversationCounts count_conversations(DocumentSource& source, const std::string& column, const TextEncoder& encoder,
-                                       int64_t length, bool skip_bad);
+ConversationCounts count_conversations(DocumentSource& source, const TextEncoder& encoder,
+                                       const ConversationCounting& counting);
 
 // Tokens per place of the rows that an epoch makes of documents of these lengths; of a batch that is not complete only
 // the rows that hold something count.

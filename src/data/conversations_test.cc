@@ -279,6 +279,31 @@ TEST_F(ManyConversations, TheLineCountsThoseCutThoseWithoutATrainedTokenAndHowFu
   EXPECT_FALSE(stream_->next());
 }
 
+// The peer masks targets that are the padding token, which with DeepSeek's tokenizers is the end of sentence.
+TEST_F(ManyConversations, TheTrainedTokensThatAreSaidAreThoseOfTheBatches) {
+  encoder_.pad_id = encoder_.eos_id;
+  for (const bool peer : {false, true}) {
+    options_.peer_rules = peer;
+    const std::string text = said(line(2, 3) + line(1, 9) + line(1, 1));
+    int64_t trained = 0;
+    while (const std::optional<Batch> batch = stream_->next()) trained += batch->weights();
+    EXPECT_EQ(trained, peer ? 13 : 16);
+    EXPECT_THAT(text, HasSubstr(fmt::format("; {} of ", trained)));
+  }
+}
+
+TEST_F(ManyConversations, ThoseLeftOutAreCountedOnce) {
+  options_.skip_bad_records = true;
+  const std::string text = said(line(1, 1) + "{\"messages\": []}\n" + line(1, 1) + "x\n");
+  EXPECT_THAT(text, AllOf(HasSubstr("a.jsonl:2: the conversation is empty: left out (skip_bad_records)"),
+                          HasSubstr("2 that cannot be read (left out)")));
+  testing::internal::CaptureStderr();
+  while (stream_->next()) {
+  }
+  stream_.reset();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(ManyConversations, WithoutAnyTrainedTokenTheLengthIsToBlame) {
   options_.length = 10;
   EXPECT_THAT([&] { said(line(20, 2) + line(30, 2)); },

@@ -1,6 +1,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "base/counted.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "data/conversations.h"
@@ -61,9 +62,7 @@ class DocumentStream final : public BatchStream {
   std::string first_bad_;  // what was wrong with the first of them
 };
 
-std::string documents(int64_t count) { return fmt::format("{} document{}", count, count == 1 ? "" : "s"); }
-std::string tokens(int64_t count) { return fmt::format("{} token{}", count, count == 1 ? "" : "s"); }
-std::string rows(int64_t count) { return fmt::format("{} row{}", count, count == 1 ? "" : "s"); }
+std::string documents(int64_t count) { return counted(count, "document"); }
 
 PackingOptions packing_options(const DataOptions& options, const TextEncoder& encoder, RowForm form) {
   return {.form = form,
@@ -109,7 +108,7 @@ DocumentStream::DocumentStream(const DataOptions& options, TextEncoder encoder)
 }
 
 DocumentStream::~DocumentStream() {
-  if (bad_.empty()) return;
+  if (bad_.empty() || options_.content == DocumentContent::kConversations) return;
   log_warning("{}={}: {} of {} could not be read and {} left out (skip_bad_records); the first: {}", options_.path_key,
               options_.path, bad_.size(), documents(source_->size()), bad_.size() == 1 ? "was" : "were", first_bad_);
 }
@@ -161,8 +160,11 @@ OrderOptions DocumentStream::order_options() const {
 
 void DocumentStream::survey_conversations() {
   warned_of_cut_ = true;  // they are counted here
-  const ConversationCounts counts =
-      count_conversations(*source_, options_.column, encoder_, options_.length, options_.skip_bad_records);
+  const ConversationCounts counts = count_conversations(*source_, encoder_,
+                                                        {.column = options_.column,
+                                                         .length = options_.length,
+                                                         .skip_bad = options_.skip_bad_records,
+                                                         .mask_by_value = options_.peer_rules});
   const bool split = has_split(options_.path, options_.split);
   const std::string data = fmt::format("{}={}{}", options_.path_key, options_.path,
                                        split ? fmt::format(" ({})", options_.split) : std::string());
@@ -173,12 +175,15 @@ void DocumentStream::survey_conversations() {
                     data, counts.conversations, options_.length));
   }
   if (options_.process_index != 0) return;
+  if (counts.unreadable > 0) {
+    log_warning("{}: left out (skip_bad_records); so is every conversation that cannot be read",
+                counts.first_unreadable);
+  }
   const double filling =
       row_filling(counts.lengths, EpochOrder(blocks_, order_options(), 0), packing_options(options_, encoder_, form_));
   log_info(
       "conversations: {} in {}; {} cut to max_target_length={}, {} without a trained token (left out){}; {} of {} "
-      "tokens "
-      "trained; rows {:.1f} % full",
+      "tokens trained; rows {:.1f} % full",
       counts.conversations, data, counts.cut, options_.length, counts.unlearnt,
       counts.unreadable > 0 ? fmt::format(", {} that cannot be read (left out)", counts.unreadable) : "", counts.learnt,
       counts.tokens, 100 * filling);
@@ -246,8 +251,9 @@ std::optional<Document> DocumentStream::read_or_skip(int64_t document) {
   try {
     return read(document);
   } catch (const FormatError& e) {
-    if (bad_.empty()) {
-      first_bad_ = e.what();
+    if (bad_.empty()) first_bad_ = e.what();
+    // Of conversations the survey has said it.
+    if (bad_.empty() && options_.content != DocumentContent::kConversations) {
       log_warning("{}: left out (skip_bad_records); so is every record that cannot be read, counted at the end",
                   first_bad_);
     }
@@ -293,23 +299,25 @@ void DocumentStream::encode(int64_t document) {
 }
 
 void DocumentStream::too_little_data() const {
-  throw ConfigError(
-      fmt::format("{}={}: {} with {}{} {} not make one batch of {} of {}: raise num_epoch, use more data, set "
-                  "generate_padding_batch_train=True (generate_padding_batch_eval), or lower per_device_batch_size or "
-                  "max_target_length",
-                  options_.path_key, options_.path, documents(source_->size()), tokens(tokens_),
-                  bad_.empty() ? "" : fmt::format(" ({} could not be read: {})", bad_.size(), first_bad_),
-                  source_->size() == 1 ? "does" : "do", rows(options_.rows), tokens(options_.length)));
+  throw ConfigError(fmt::format(
+      "{}={}: {} with {}{} {} not make one batch of {} of {}: raise num_epoch, use more data, set "
+      "generate_padding_batch_train=True (generate_padding_batch_eval), or lower per_device_batch_size or "
+      "max_target_length",
+      options_.path_key, options_.path, documents(source_->size()), counted(tokens_, "token"),
+      bad_.empty() ? "" : fmt::format(" ({} could not be read: {})", bad_.size(), first_bad_),
+      source_->size() == 1 ? "does" : "do", counted(options_.rows, "row"), counted(options_.length, "token")));
 }
 
 std::string DocumentStream::end_message() const {
   if (options_.max_batches >= 0 && state_.batches >= options_.max_batches) {
-    return fmt::format("{}={}: {} batches were asked for", options_.path_key, options_.path, options_.max_batches);
+    return fmt::format("{}={}: {} {} asked for", options_.path_key, options_.path,
+                       counted(options_.max_batches, "batch", "batches"), options_.max_batches == 1 ? "was" : "were");
   }
   return fmt::format(
-      "{}={}: {} been used {} after {} batches; raise num_epoch to go on", options_.path_key, options_.path,
+      "{}={}: {} been used {} after {}; raise num_epoch to go on", options_.path_key, options_.path,
       source_->size() == 1 ? "its 1 document has" : fmt::format("all {} documents have", source_->size()),
-      options_.num_epoch == 1 ? "once" : fmt::format("{} times", options_.num_epoch), state_.batches);
+      options_.num_epoch == 1 ? "once" : fmt::format("{} times", options_.num_epoch),
+      counted(state_.batches, "batch", "batches"));
 }
 
 }  // namespace

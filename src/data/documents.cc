@@ -8,6 +8,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <regex>
+#include <set>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -79,6 +81,29 @@ std::optional<std::string> split_path(const std::string& folder, const std::stri
     if (!entry.is_folder && of_split && kind_of_name(entry.name)) return join_path(folder, split + "[-_.]*");
   }
   return data_folder ? split_path(*data_folder, split) : std::nullopt;
+}
+
+// The split that a file or folder looks like a part of, or nothing: "test" of "test-00000-of-00002.parquet" and of
+// "test.jsonl", the folder "train_sft".
+std::string split_of_name(std::string_view name, bool is_folder) {
+  constexpr std::string_view kUsual[] = {"train", "validation", "valid", "val", "dev", "test", "eval"};
+  if (!is_folder && !kind_of_name(name)) return "";
+  static const std::regex shard("(.+)-[0-9]{5}-of-[0-9]{5}\\..*");
+  std::cmatch found;
+  if (!is_folder && std::regex_match(name.begin(), name.end(), found, shard)) return found[1];
+  const std::string_view stem = is_folder ? name : name.substr(0, name.find_first_of("-."));
+  const std::string_view word = stem.substr(0, stem.find('_'));
+  const bool usual = std::ranges::find(kUsual, word) != std::end(kUsual);
+  return std::string(usual ? stem : "");
+}
+
+// The folder lacks the split that is asked for: that is an error where it has others, for all of them would be read.
+void check_unsplit(const std::string& folder, std::string_view key, const DatasetQuery& query) {
+  if (query.split.empty()) return;
+  const std::vector<std::string> there = splits_of(folder);
+  if (there.empty()) return;
+  throw ConfigError(fmt::format("{}={}: {}={} has no such split; it has {}", query.split_key, query.split, key, folder,
+                                listed(there, kListed)));
 }
 
 // Data that is not read must not be missed in silence.
@@ -156,6 +181,18 @@ std::optional<std::string> tfds_folder(const std::string& path, std::string_view
                     .required = query.tfds_required});
 }
 
+std::vector<std::string> splits_of(const std::string& folder) {
+  std::set<std::string> out;
+  for (const std::string& place : {folder, join_path(folder, "data")}) {
+    if (file_store(place).kind(place) != PathKind::kFolder) continue;
+    for (const FolderEntry& entry : file_store(place).list(place)) {
+      if (entry.name.starts_with('.')) continue;
+      if (std::string split = split_of_name(entry.name, entry.is_folder); !split.empty()) out.insert(std::move(split));
+    }
+  }
+  return {out.begin(), out.end()};
+}
+
 bool has_split(const std::string& path, const std::string& split) { return split_path(path, split).has_value(); }
 
 DatasetFiles find_dataset(const std::string& path, std::string_view key, const DatasetQuery& query) {
@@ -168,7 +205,10 @@ DatasetFiles find_dataset(const std::string& path, std::string_view key, const D
   }
   const FileStore& store = file_store(path);
   PathKind path_kind = store.kind(path);
-  if (path_kind == PathKind::kFolder) return files_in(path, "*", key, query);
+  if (path_kind == PathKind::kFolder) {
+    check_unsplit(path, key, query);
+    return files_in(path, "*", key, query);
+  }
   if (path_kind == PathKind::kFile) {
     need_regular(path, key);
     std::optional<DatasetKind> kind = kind_of_named(path, query);

@@ -74,7 +74,8 @@ struct DatasetQuery {
 // are too and named in a warning), or a pattern with * ? [..] in its last part. A file or pattern that ends in .json is
 // read as JSONL or a list of records. All but parquet may be packed (.gz, .zst). A folder may be one of TensorFlow
 // Datasets. Local, gs:// or s3://. Throws ConfigError naming `key` (the configuration key the path came from) when
-// there is nothing, files of several kinds, the same file packed and unpacked, an unknown ending, or a pipe or device.
+// there is nothing, files of several kinds, a folder that has splits but not the one that is asked for, the same file
+// packed and unpacked, an unknown ending, or a pipe or device.
 DatasetFiles find_dataset(const std::string& path, std::string_view key, const DatasetQuery& query = {});
 
 // The folder of the data set of TensorFlow Datasets that `path` and the query name, if they do.
@@ -83,6 +84,9 @@ std::optional<std::string> tfds_folder(const std::string& path, std::string_view
 // Whether `path` is a folder with a split of that name: a folder "train", or files "train-*", "train_*" or "train.*",
 // in it or in its folder "data".
 bool has_split(const std::string& path, const std::string& split);
+// The splits that a folder, and its folder "data", look to have, sorted: of files as the Hub names them
+// ("NAME-00000-of-00002.parquet"), and of files and folders named after a usual one ("test.jsonl", "train_sft/").
+std::vector<std::string> splits_of(const std::string& folder);
 
 struct SourceOptions {
   std::string column = "text";

@@ -80,6 +80,28 @@ TEST(FindDataset, ASplitIsAFolderOrAPrefixAlsoUnderData) {
   EXPECT_FALSE(has_split(folder / "absent", "train"));
 }
 
+TEST(FindDataset, AFolderWithSplitsMustHaveTheOneThatIsAskedFor) {
+  TemporaryFolder folder;
+  folder.write("data/train_sft-00000-of-00002.parquet", "x");
+  folder.write("data/train_sft-00001-of-00002.parquet", "x");
+  folder.write("data/test_sft-00000-of-00001.parquet", "x");
+  folder.write("README.md", "x");
+  EXPECT_THAT([&] { find_dataset(folder.path(), "hf_path", {.split = "trian_sft"}); },
+              ThrowsMessage<ConfigError>(HasSubstr("train_split=trian_sft: hf_path=" + folder.path() +
+                                                   " has no such split; it has test_sft, train_sft")));
+  TemporaryFolder files;
+  files.write("train.jsonl", "{}");
+  files.write("test_hard.jsonl", "{}");
+  files.write("dev/a.jsonl", "{}");
+  EXPECT_THAT(splits_of(files.path()), ElementsAre("dev", "test_hard", "train"));
+  EXPECT_THAT([&] { find_dataset(files.path(), "k", {.split = "train_sft"}); },
+              ThrowsMessage<ConfigError>(HasSubstr("it has dev, test_hard, train")));
+  TemporaryFolder none;
+  for (const char* name : {"trainer.txt", "testing.txt", "part-1.txt"}) none.write(name, "x");
+  EXPECT_THAT(splits_of(none.path()), ElementsAre());
+  EXPECT_EQ(find_dataset(none.path(), "k", {.split = "train"}).paths.size(), 3U);
+}
+
 TEST(FindDataset, WhatIsLeftAsideIsNamedAndCounted) {
   testing::internal::CaptureStderr();
   EXPECT_THAT(find_dataset(kCases + "folder_with_gz", "dataset_path").paths,

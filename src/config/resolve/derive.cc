@@ -158,6 +158,19 @@ void derive_folders(Config& c, const DeriveInput& in, std::vector<std::string>& 
   c.run_directory = base + "/" + c.run_name;
 }
 
+// Data that the user names beside dataset_type=synthetic would not be read.
+void derive_synthetic(const Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
+  if (c.use_sft) notices.emplace_back("use_sft=True has no effect: dataset_type=synthetic has no conversations");
+  for (const char* key : {"dataset_path", "hf_path", "hf_train_files"}) {
+    const Setting* setting = find_setting(in.settings, key);
+    if (setting == nullptr || !is_set(in.settings, key) || !from_user(*setting)) continue;
+    const std::string what =
+        fmt::format("{}={} is not read: dataset_type=synthetic makes random tokens", key, flow_text(setting->raw));
+    if (c.use_sft) problems.add("{}; leave one of them out", what);
+    if (!c.use_sft) notices.push_back(what);
+  }
+}
+
 void derive_dataset(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
   const auto unset = [&](const char* key) { return !is_set(in.settings, key); };
   if (!c.tokenize_train_data && unset("train_data_columns")) c.train_data_columns = {"tokens"};
@@ -165,10 +178,10 @@ void derive_dataset(Config& c, const DeriveInput& in, std::vector<std::string>& 
   if (c.use_sft && unset("train_data_columns")) c.train_data_columns = {"messages"};
   if (c.use_sft && unset("eval_data_columns")) c.eval_data_columns = {"messages"};
   if (c.defaults != DefaultsKind::kMaxtext && unset("eval_dataset_name")) c.eval_dataset_name = c.dataset_name;
-  if (c.use_sft && !unset("dataset_type") && c.dataset_type == DatasetType::kSynthetic) {
-    notices.emplace_back("use_sft=True has no effect: dataset_type=synthetic has no conversations");
+  if (!unset("dataset_type")) {
+    if (c.dataset_type == DatasetType::kSynthetic && in.options.needs_data) derive_synthetic(c, in, notices, problems);
+    return;
   }
-  if (!unset("dataset_type")) return;
   c.dataset_type = DatasetType::kSynthetic;
   if (c.defaults == DefaultsKind::kMaxtext || !in.options.needs_data) return;
   if (!c.dataset_path.empty() && !c.hf_path.empty()) {

@@ -233,6 +233,10 @@ FileLayers file_layers(const std::string& path, const std::string& root, const E
   return read_layers(path, root, environment, {}, problems);
 }
 
+bool from_user(const Setting& setting) {
+  return setting.origin.starts_with("command line") || setting.origin.starts_with("environment");
+}
+
 bool flag(const Layer& layer, std::string_view key) {
   const Setting* setting = find_setting(layer, key);
   bool out = false;

@@ -20,6 +20,9 @@ struct Setting {
   std::string origin;  // "configs/base.yml: line 3", "command line", "environment M_STEPS"
 };
 
+// Whether the command line or the environment says it.
+bool from_user(const Setting& setting);
+
 // One layer: a key stands once.
 using Layer = std::map<std::string, Setting, std::less<>>;
 

@@ -181,8 +181,7 @@ void apply(const Setting& setting, const KeyValue& value, Resolved& out, Problem
   if (choice != nullptr && !setting.raw.is_none() && *choice != setting.raw.text) {
     out.notices.push_back(fmt::format("{}={} is taken as {}", row.name, shown(setting), *choice));
   }
-  bool from_user = setting.origin.starts_with("command line") || setting.origin.starts_with("environment");
-  if (row.key_class == KeyClass::kIgnored && (from_user || !at_default)) {
+  if (row.key_class == KeyClass::kIgnored && (from_user(setting) || !at_default)) {
     out.notices.push_back(fmt::format("{}={} has no effect: {}", row.name, shown(setting), row.help));
   }
   bool empty_choice = row.type == KeyType::kChoice && value == KeyValue(std::string());

@@ -452,6 +452,10 @@ TEST(Resolve, FineTuningReadsItsColumnsAndRefusesWhatHasNoConversations) {
   EXPECT_THAT(refusal(sft({"dataset_type=tfds", "dataset_path=tests/data/tfds"})),
               HasSubstr("use_sft=True reads conversations of hf_path"));
   EXPECT_THAT(resolve(tiny({"use_sft=True"})).notices, Contains(HasSubstr("use_sft=True has no effect")));
+  EXPECT_THAT(
+      refusal(tiny({"use_sft=True", "hf_path=a.jsonl"})),
+      HasSubstr("hf_path=a.jsonl is not read: dataset_type=synthetic makes random tokens; leave one of them out"));
+  EXPECT_THAT(resolve(tiny({"dataset_path=a.txt"})).notices, Contains(HasSubstr("dataset_path=a.txt is not read")));
 }
 
 TEST_F(ResolveFiles, NamesTheLineOfAnUnknownKey) {
