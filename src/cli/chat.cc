@@ -1,17 +1,21 @@
 // fathom chat [configs/base.yml] load_parameters_path=FOLDER key=value ... [--thinking] [--system=TEXT]
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/counted.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/terminal.h"
 #include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/weights_folder.h"
@@ -48,43 +52,116 @@ class Lines {
 
   // The next line without its line feed; a last one needs none.
   Got next(std::string& line) {
-    size_t end = 0;
-    while ((end = bytes_.find('\n')) == std::string::npos) {
-      char more[4096];
-      const ssize_t count = ::read(STDIN_FILENO, more, sizeof(more));
-      if (count < 0 && errno == EINTR && interrupted.exchange(false)) {
+    while (bytes_.find('\n') == std::string::npos) {
+      const std::optional<bool> more = read_more();
+      if (!more) {
         bytes_.clear();
         return Got::kInterrupt;
       }
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) throw RuntimeFault("stdin cannot be read");
-      if (count == 0 && bytes_.empty()) return Got::kEnd;
-      bytes_.append(count == 0 ? "\n" : std::string_view(more, static_cast<size_t>(count)));
+      if (!*more && bytes_.empty()) return Got::kEnd;
+      if (!*more) bytes_ += '\n';
     }
-    line = bytes_.substr(0, end);
-    bytes_.erase(0, end + 1);
-    if (line.ends_with('\r')) line.pop_back();
+    size_t begin = 0;
+    line = line_at(begin);
+    bytes_.erase(0, begin);
     ++number_;
     return Got::kLine;
+  }
+
+  // Calls f(number, line) for the lines that have come already, nobody being waited for, until it gives false.
+  void look_ahead(const std::function<bool(int64_t number, const std::string& line)>& f) {
+    constexpr size_t kMost = size_t{1} << 20;  // of an endless pipe
+    pollfd one{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    bool more = true;
+    while (more && bytes_.size() < kMost && ::poll(&one, 1, 0) == 1) more = read_more().value_or(false);
+    if (!more && !bytes_.empty() && !bytes_.ends_with('\n')) bytes_ += '\n';
+    int64_t number = number_;
+    for (size_t begin = 0; bytes_.find('\n', begin) != std::string::npos;) {
+      if (!f(++number, line_at(begin))) return;
+    }
   }
   int64_t number() const { return number_; }
 
  private:
+  // Whether there is more; nothing when Ctrl-C came instead.
+  std::optional<bool> read_more() {
+    while (true) {
+      char more[4096];
+      const ssize_t count = ::read(STDIN_FILENO, more, sizeof(more));
+      if (count < 0 && errno == EINTR && interrupted.exchange(false)) return std::nullopt;
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) throw RuntimeFault("stdin cannot be read");
+      bytes_.append(more, static_cast<size_t>(count));
+      return count > 0;
+    }
+  }
+
+  // The line that begins there and ends in a line feed, behind which `begin` then is.
+  std::string line_at(size_t& begin) const {
+    const size_t end = bytes_.find('\n', begin);
+    std::string line = bytes_.substr(begin, end - begin);
+    begin = end + 1;
+    if (line.ends_with('\r')) line.pop_back();
+    return line;
+  }
+
   std::string bytes_;
   int64_t number_ = 0;
 };
 
-void print_now(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-}
-
 constexpr const char* kCommandsText =
     "/exit or Ctrl-D ends, Ctrl-C ends an answer, /reset begins anew, /save FILE writes the conversation down";
 
+// What a line asks for.
+struct Wish {
+  enum class Kind : uint8_t { kNothing, kExit, kReset, kSave, kSay };
+  Kind kind = Kind::kNothing;
+  std::string text = {};  // the message, or the file's name
+};
+
+// Throws ConfigError for a command that is none, and for a message that is not UTF-8.
+Wish wish_of(const std::string& line) {
+  const size_t space = line.find_first_of(" \t");
+  const std::string word = line.substr(0, space);
+  if (word == "/exit") return {Wish::Kind::kExit};
+  if (word == "/reset") return {Wish::Kind::kReset};
+  if (word == "/save") {
+    const size_t name = line.find_first_not_of(" \t", space);
+    if (space == std::string::npos || name == std::string::npos) {
+      throw ConfigError("/save FILE: the name of the file is missing");
+    }
+    return {Wish::Kind::kSave, line.substr(name)};
+  }
+  if (line.starts_with('/') && space == std::string::npos) {
+    throw ConfigError(fmt::format("no such command: {}; {}", line, kCommandsText));
+  }
+  if (line.find_first_not_of(" \t") == std::string::npos) return {};
+  if (const size_t at = find_invalid_utf8(line); at != std::string_view::npos) {
+    throw ConfigError(fmt::format("the message is not UTF-8 at byte {}", at));
+  }
+  return {Wish::Kind::kSay, line};
+}
+
+// The error with the line of stdin in front.
+[[noreturn]] void throw_at_line(int64_t number, const Error& error) {
+  throw Error(fmt::format("stdin, line {}: {}", number, error.what()), error.exit_code());
+}
+
+// What is wrong with lines that have come already must not cost a compilation first.
+void check_ahead(Lines& lines) {
+  lines.look_ahead([](int64_t number, const std::string& line) {
+    try {
+      return wish_of(line).kind != Wish::Kind::kExit;
+    } catch (const Error& e) {
+      throw_at_line(number, e);
+    }
+  });
+}
+
 class Chat {
  public:
-  Chat(Conversation& conversation, bool terminal) : conversation_(conversation), terminal_(terminal) {}
+  Chat(Conversation& conversation, Lines& lines, bool terminal)
+      : conversation_(conversation), lines_(lines), terminal_(terminal) {}
 
   // Until the end of stdin or /exit.
   void run() {
@@ -95,16 +172,16 @@ class Chat {
     }
     std::string line;
     while (true) {
-      if (terminal_) print_now("> ");
+      if (terminal_) print_untrusted("> ");
       const Lines::Got got = lines_.next(line);
       if (got == Lines::Got::kEnd) break;
       if (got == Lines::Got::kInterrupt) {
-        print_now("\n");
+        print_untrusted("\n");
       } else if (!take(line)) {
         return;
       }
     }
-    if (terminal_) print_now("\n");
+    if (terminal_) print_untrusted("\n");
   }
 
  private:
@@ -113,37 +190,39 @@ class Chat {
     try {
       return take_line(line);
     } catch (const Error& e) {
-      const std::string where = terminal_ ? "" : fmt::format("stdin, line {}: ", lines_.number());
-      if (!terminal_) throw Error(where + e.what(), e.exit_code());
+      if (!terminal_) throw_at_line(lines_.number(), e);
       fmt::print(stderr, "{}\n", e.what());
       return true;
     }
   }
 
   bool take_line(const std::string& line) {
-    const size_t space = line.find_first_of(" \t");
-    const std::string word = line.substr(0, space);
-    if (word == "/exit") return false;
-    if (word == "/reset") {
-      conversation_.reset();
-    } else if (word == "/save") {
-      save(space == std::string::npos ? "" : line.substr(line.find_first_not_of(" \t", space)));
-    } else if (line.starts_with('/') && space == std::string::npos) {
-      throw ConfigError(fmt::format("no such command: {}; {}", line, kCommandsText));
-    } else if (line.find_first_not_of(" \t") != std::string::npos) {
-      say(line);
+    const Wish wish = wish_of(line);
+    switch (wish.kind) {
+      case Wish::Kind::kNothing:
+        break;
+      case Wish::Kind::kExit:
+        return false;
+      case Wish::Kind::kReset:
+        conversation_.reset();
+        break;
+      case Wish::Kind::kSave:
+        save(wish.text);
+        break;
+      case Wish::Kind::kSay:
+        say(wish.text);
+        break;
     }
     return true;
   }
 
-  void say(const std::string& line) {
-    if (const size_t at = find_invalid_utf8(line); at != std::string_view::npos) {
-      throw ConfigError(fmt::format("the message is not UTF-8 at byte {}", at));
-    }
+  void say(const std::string& message) {
     interrupted = false;
-    const Answer answer = conversation_.ask(line, print_now, [] { return interrupted.exchange(false); });
-    print_now("\n");
-    if (answer.end == Answer::End::kNoRoom) {
+    const Answer answer = conversation_.ask(message, print_untrusted, [] { return interrupted.exchange(false); });
+    print_untrusted("\n");
+    if (answer.end == Answer::End::kUnread) {
+      fmt::print(stderr, "(the message was not read to its end, and is forgotten)\n");
+    } else if (answer.end == Answer::End::kNoRoom) {
       fmt::print(stderr,
                  "(the answer ends here: max_target_length is reached; /reset begins anew, a larger max_target_length "
                  "at the start makes more room)\n");
@@ -156,14 +235,13 @@ class Chat {
 
   // A line as files of conversations have it.
   void save(const std::string& path) {
-    if (path.empty()) throw ConfigError("/save FILE: the name of the file is missing");
     write_file_atomically(path, conversation_.line());
     if (terminal_) fmt::print(stderr, "saved in {}\n", path);
   }
 
   Conversation& conversation_;
+  Lines& lines_;
   bool terminal_;
-  Lines lines_;
   int64_t turns_ = 0;
 };
 
@@ -178,9 +256,8 @@ void check_thinking(const ChatFormat& format, const std::string& folder) {
 }
 
 void log_rates(const GeneratorTimes& times) {
-  auto rate = [](int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; };
-  log_info("read: {} tokens, {:.1f} tokens/s; made: {} tokens, {:.1f} tokens/s", times.prompt_tokens,
-           rate(times.prompt_tokens, times.prefill), times.decoded, rate(times.decoded, times.decode));
+  log_info("read: {}, {:.1f} tokens/s; made: {}, {:.1f} tokens/s", counted(times.prompt_tokens, "token"),
+           times.prefill_rate(), counted(times.decoded, "token"), times.decode_rate());
 }
 
 }  // namespace
@@ -196,6 +273,9 @@ int run_chat(const CommandLine& line, const Environment& environment) {
   const auto tokenizer = Tokenizer::load(config.tokenizer_path);
   const auto format = chat_format(config);
   if (thinks) check_thinking(*format, config.tokenizer_path);
+  const bool terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  Lines lines;
+  if (!terminal) check_ahead(lines);
 
   const Session session(config);
   if (session.client()->process_count() > 1)
@@ -207,7 +287,7 @@ int run_chat(const CommandLine& line, const Environment& environment) {
                              .thinking = thinks ? std::optional(true) : std::nullopt,
                              .length = config.max_target_length,
                              .sampling = sampling_of(config, seed)});
-  Chat(conversation, ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1).run();
+  Chat(conversation, lines, terminal).run();
   log_rates(conversation.generator().times());
   return 0;
 }

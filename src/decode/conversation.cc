@@ -106,13 +106,21 @@ Answer Conversation::ask(const std::string& message, const std::function<void(co
     if (!more.empty()) show(more);
   };
   bool interrupted = false;
-  Generator::Run run{.eos = tokenizer_.eos_id().value_or(-1), .first_prompt = turn_++};
+  Generator::Run run{.eos = tokenizer_.eos_id().value_or(-1), .first_prompt = turn_};
   run.kept = kept;
   run.on_token = [&](size_t, int32_t token) { take(stream.add(token)); };
   run.stopped = [&] { return interrupted = stopped(); };
   std::vector<int32_t> made = generator_.run(state_, std::span(&prompt, 1), run).at(0);
   take(stream.end());
   answer.made = std::ssize(made);
+  if (generator_.prompts_read() < std::ssize(ids)) {
+    answer.end = Answer::End::kUnread;
+    answer.read = generator_.prompts_read() - kept;
+    ids.resize(static_cast<size_t>(generator_.prompts_read()));
+    cached_ = std::move(ids);
+    messages_.pop_back();
+    return answer;
+  }
   if (interrupted) {
     answer.end = Answer::End::kInterrupted;
   } else if (answer.made == prompt.most) {
@@ -123,6 +131,7 @@ Answer Conversation::ask(const std::string& message, const std::function<void(co
   cached_ = std::move(ids);
   cached_.insert(cached_.end(), made.begin(), made.end());
   remember(answer.text);
+  ++turn_;
   return answer;
 }
 

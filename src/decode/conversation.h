@@ -34,6 +34,7 @@ struct Answer {
   enum class End : uint8_t {
     kSaid,         // by the model's end of sentence
     kInterrupted,  // by the caller
+    kUnread,       // by the caller, before the message was read: the history is as it was
     kNoRoom,       // by the conversation's length
   };
   std::string text;
@@ -45,13 +46,15 @@ struct Answer {
 
 class Conversation {
  public:
-  // Compiles the programs. All arguments but the options outlive this.
+  // Compiles the programs, but for those that read on from the cache, which are made when they are needed. All
+  // arguments but the options outlive this.
   Conversation(const Session& session, const Config& config, const StateSpec& spec, State& state,
                const ChatFormat& format, const Tokenizer& tokenizer, ConversationOptions options);
 
   // The answer to a user's message. Only what the cache does not have of the history is read: where a template writes
   // earlier messages otherwise than before, all from there on. `show` gets the text as it comes, whole characters;
-  // `stopped` is asked after each token, and what is said until then stays in the history. Throws ConfigError when
+  // `stopped` is asked after each piece of the message and after each token, and what is said until then stays in the
+  // history. Throws ConfigError when
   // there is no room for the message, FormatError when the format refuses it: then the history is as it was.
   Answer ask(const std::string& message, const std::function<void(const std::string&)>& show,
              const std::function<bool()>& stopped);

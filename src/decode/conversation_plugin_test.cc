@@ -132,11 +132,37 @@ void expect_no_room_to_be_said(Talk& talk) {
   EXPECT_EQ(ask(conversation, "Hello", 5).end, Answer::End::kInterrupted);
 }
 
+// Between two pieces of a message, of which the cache keeps what it has.
+void expect_reading_to_be_stopped(Talk& talk) {
+  const auto format = format_of("v3");
+  Conversation conversation = talk.begin(*format, "", {});
+  ask(conversation, "Hello", 4);
+  const std::vector<ChatMessage> before = conversation.messages();
+  const std::string message = "The quick brown fox jumps over the lazy dog, again and again and again, until dawn.";
+  bool shown = false;
+  const Answer unread = conversation.ask(
+      message, [&](const std::string&) { shown = true; }, [] { return true; });
+  EXPECT_EQ(unread.end, Answer::End::kUnread);
+  EXPECT_FALSE(shown);
+  EXPECT_EQ(unread.read, kPiece);
+  EXPECT_EQ(unread.made, 0);
+  EXPECT_EQ(conversation.messages(), before);
+  EXPECT_EQ(std::ssize(conversation.cached()), unread.kept + kPiece);
+  const Answer answer = ask(conversation, message, 5);
+  EXPECT_EQ(answer.kept, unread.kept + kPiece);
+  Json messages = Json::array({{{"role", "user"}, {"content", "Hello"}}});
+  messages.push_back({{"role", "assistant"}, {"content", before[1].content}});
+  messages.push_back({{"role", "user"}, {"content", message}});
+  const Tokens ids = format->ids(talk.tokenizer(), messages, {.add_generation_prompt = true});
+  EXPECT_EQ(answer.text, talk.text_behind(ids, answer.made));
+}
+
 TEST(Conversation, ReadsOnlyWhatTheCacheDoesNotHaveAndAnswersAsWithoutACache) {
   Talk talk;
   expect_only_what_is_new_is_read(talk);
   expect_thoughts_left_away(talk);
   expect_no_room_to_be_said(talk);
+  expect_reading_to_be_stopped(talk);
 }
 
 }  // namespace

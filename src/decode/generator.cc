@@ -47,16 +47,18 @@ struct Generator::Row {
   int32_t last() const { return made.empty() ? 0 : made.back(); }
   void take(int32_t token, size_t index, const Run& run) {
     done = token == run.eos;
-    if (done) return;
-    made.push_back(token);
-    done = std::ssize(made) >= prompt->most;
-    run.on_token(index, token);
+    if (!done) {
+      made.push_back(token);
+      done = std::ssize(made) >= prompt->most;
+      run.on_token(index, token);
+    }
+    if (done) run.on_end(index, made);
   }
 };
 
 Generator::Generator(const Session& session, const Config& config, const StateSpec& spec,
                      const GeneratorOptions& options)
-    : session_(session), spec_(decode_spec(config, spec)), options_(options) {
+    : session_(session), config_(config), spec_(decode_spec(config, spec)), options_(options) {
   const DecodeShape shape = decode_shape(spec_, {.prompts = options.prompts,
                                                  .longest = options.longest,
                                                  .length = options.length,
@@ -64,11 +66,9 @@ Generator::Generator(const Session& session, const Config& config, const StateSp
                                                  .drafts = options.draft});
   shape_ = shape.cache;
   piece_ = shape.piece;
-  const bool logits = options.sampling.strategy != DecodeStrategy::kGreedy;
-  PrefillOptions piece{.length = piece_, .first = true, .logits = logits};
-  first_ = compile([&] { return prefill(config, spec_, shape_, piece); });
-  piece.first = false;
-  if (shape.pieces > 1 || options.continues) more_ = compile([&] { return prefill(config, spec_, shape_, piece); });
+  const bool logits = gives_logits();
+  first_ = compile([&] { return prefill(config, spec_, shape_, {.length = piece_, .logits = logits}); });
+  for (int64_t i = 1; i < shape.pieces && !options.continues; ++i) reader_of(i * piece_);
   if (options.length == 1) return;
   step_ = compile(
       [&] { return options.draft ? draft_step(config, spec_, shape_) : decode_step(config, spec_, shape_, logits); });
@@ -78,6 +78,21 @@ Compiled Generator::compile(const std::function<Program()>& stage) {
   Compiled out = session_.compile(stage);
   compile_seconds_ += out.text_seconds + out.compile_seconds;
   return out;
+}
+
+// A piece looks at the places up to its own end. Programs are made for a few numbers of places, each twice the one
+// before: what is read in vain is less than half.
+const Compiled& Generator::reader_of(int64_t start) {
+  if (start == 0) return *first_;
+  int64_t places = 2 * piece_;
+  while (places < start + piece_) places *= 2;
+  places = std::min(places, shape_.length);
+  auto found = more_.find(places);
+  if (found == more_.end()) {
+    const PrefillOptions options{.length = piece_, .first = false, .places = places, .logits = gives_logits()};
+    found = more_.emplace(places, compile([&] { return prefill(config_, spec_, shape_, options); })).first;
+  }
+  return found->second;
 }
 
 NamedArrays Generator::launch(const Compiled& program, State& state, NamedArrays inputs) {
@@ -127,11 +142,13 @@ NamedArrays Generator::inputs_of_piece(const Compiled& program, const std::vecto
   return out;
 }
 
-void Generator::prefill_all(State& state, std::vector<Row>& rows, const Run& run) {
+bool Generator::prefill_all(State& state, std::vector<Row>& rows, const Run& run) {
   int64_t longest = 1;
   for (const Row& row : rows) longest = std::max(longest, row.prompt_length());
+  prompts_read_ = run.kept;
   for (int64_t start = run.kept; start < longest; start += piece_) {
-    const Compiled& program = start == 0 ? *first_ : *more_;
+    if (start > run.kept && run.stopped()) return false;
+    const Compiled& program = reader_of(start);
     const NamedArrays results = launch(program, state, inputs_of_piece(program, rows, start));
     const std::vector<int32_t> tokens = choose(results, rows, run);
     const std::vector<int32_t> drafts =
@@ -143,7 +160,13 @@ void Generator::prefill_all(State& state, std::vector<Row>& rows, const Run& run
       rows[i].take(tokens[i], i, run);
       rows[i].draft = drafts[i];
     }
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (rows[i].prompt != nullptr)
+        times_.prompt_tokens += std::clamp<int64_t>(rows[i].prompt_length() - start, 0, piece_);
+    }
+    prompts_read_ = std::min(start + piece_, longest);
   }
+  return true;
 }
 
 void Generator::step(State& state, std::vector<Row>& rows, const Run& run) {
@@ -198,15 +221,15 @@ std::vector<std::vector<int32_t>> Generator::run(State& state, std::span<const P
     }
     rows[i] = {.prompt = &prompts[i], .made = {}, .done = false};
     if (run.kept >= length) throw std::logic_error("Generator: all tokens of a prompt are in the cache");
-    times_.prompt_tokens += length - run.kept;
   }
   if (cache_.empty()) cache_ = empty_cache(session_, spec_, shape_);
   Stopwatch prefilling;
-  prefill_all(state, rows, run);
-  times_.prefill += prefilling.seconds();
+  const double compiled = compile_seconds_;
+  const bool whole = prefill_all(state, rows, run);
+  times_.prefill += prefilling.seconds() - (compile_seconds_ - compiled);
   if (times_.first_token == 0) times_.first_token = times_.prefill;
   Stopwatch decoding;
-  while (!std::ranges::all_of(rows, &Row::done) && !run.stopped()) {
+  while (whole && !std::ranges::all_of(rows, &Row::done) && !run.stopped()) {
     if (options_.draft) {
       step_with_drafts(state, rows, run);
     } else {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -36,11 +37,16 @@ struct GeneratorTimes {
   int64_t decoded = 0;   // by these steps, of all rows
   int64_t drafted = 0;   // tokens that the module guessed
   int64_t accepted = 0;  // guesses that were the model's own tokens
+
+  // Tokens a second; 0 where there were none.
+  double prefill_rate() const { return prefill > 0 ? static_cast<double>(prompt_tokens) / prefill : 0; }
+  double decode_rate() const { return decode > 0 ? static_cast<double>(decoded) / decode : 0; }
 };
 
 class Generator {
  public:
-  // Compiles the programs. Session, configuration and list outlive this.
+  // Compiles the programs; of a generator that continues those that read on from the cache only when they are needed.
+  // Session, configuration and list outlive this.
   Generator(const Session& session, const Config& config, const StateSpec& spec, const GeneratorOptions& options);
 
   struct Run {
@@ -51,19 +57,25 @@ class Generator {
     int64_t kept = 0;
     // Called for each token as it comes.
     std::function<void(size_t prompt, int32_t token)> on_token = [](size_t, int32_t) {};
-    // Asked before each step: whether the run ends here.
+    // Called for each prompt as it ends, with what follows it.
+    std::function<void(size_t prompt, const std::vector<int32_t>& made)> on_end = [](size_t, const auto&) {};
+    // Asked before each step, and before each further piece of the prompts: whether the run ends here.
     std::function<bool()> stopped = [] { return false; };
   };
   // What follows each prompt, of which there are no more than options.prompts. `state` has the parameters. All
   // processes of a job call it with the same arguments.
   std::vector<std::vector<int32_t>> run(State& state, std::span<const Prompt> prompts, const Run& run);
 
+  // How many tokens of each place the cache has of the last run's prompts: all of the longest one, but where the run
+  // was stopped before.
+  int64_t prompts_read() const { return prompts_read_; }
   // Of all runs.
   const GeneratorTimes& times() const { return times_; }
   double compile_seconds() const { return compile_seconds_; }
 
  private:
   struct Row;
+  bool gives_logits() const { return options_.sampling.strategy != DecodeStrategy::kGreedy; }
   Compiled compile(const std::function<Program()>& stage);
   // The program's results; the cache goes through it.
   NamedArrays launch(const Compiled& program, State& state, NamedArrays inputs);
@@ -71,16 +83,22 @@ class Generator {
   // The token of each row by the results of a launch.
   std::vector<int32_t> choose(const NamedArrays& results, const std::vector<Row>& rows, const Run& run) const;
   NamedArrays inputs_of_piece(const Compiled& program, const std::vector<Row>& rows, int64_t start) const;
-  void prefill_all(State& state, std::vector<Row>& rows, const Run& run);
+  // The program that reads the piece that begins at `start`.
+  const Compiled& reader_of(int64_t start);
+  // False where the run is stopped.
+  bool prefill_all(State& state, std::vector<Row>& rows, const Run& run);
   void step(State& state, std::vector<Row>& rows, const Run& run);
   void step_with_drafts(State& state, std::vector<Row>& rows, const Run& run);
 
   const Session& session_;
+  const Config& config_;
   StateSpec spec_;
   GeneratorOptions options_;
   CacheShape shape_;
   int64_t piece_ = 0;  // tokens of a prefill
-  std::optional<Compiled> first_, more_, step_;
+  std::optional<Compiled> first_, step_;
+  std::map<int64_t, Compiled> more_;  // by how many places of the cache they look at
+  int64_t prompts_read_ = 0;
   NamedArrays cache_;
   GeneratorTimes times_;
   double compile_seconds_ = 0;

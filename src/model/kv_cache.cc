@@ -58,8 +58,9 @@ LayerCache layer_alone(std::span<const Value> arrays) {
 
 struct Tokens {
   CacheUse use = CacheUse::kStep;
-  Value place;   // of CachedInputs; 0 where that has none
-  Value places;  // [b s] s32, of every token
+  Value place;       // of CachedInputs; 0 where that has none
+  Value places;      // [b s] s32, of every token
+  int64_t seen = 0;  // places of the cache that are looked at; 0: all
 
   // x [b s ..] at the tokens' places. Each device of a mesh takes x as it has the cache: where norms split x, the
   // partitioner would else split the whole cache and gather it again.
@@ -94,14 +95,19 @@ Value over_latents(const ModelConfig& m, const MlaWeights& w, Value q, const Lay
 
 Value over_cache(const LayerContext& c, const MlaWeights& w, const Tokens& tokens, const Attended& own,
                  const LayerCache& cache) {
-  Value visible = keys_before(tokens, cache.stacks[0].size("t"));
-  if (own.index) {
+  const int64_t length = tokens.seen > 0 ? tokens.seen : cache.stacks[0].size("t");
+  auto seen = [&](LayerCache::Leaf leaf) {
+    Value all = cache.get(leaf);
+    return length < all.size("t") ? slice(all, "t", 0, length) : all;
+  };
+  Value visible = keys_before(tokens, length);
+  if (own.index && indexer_chooses(c.config, length)) {
     IndexerInputs index = *own.index;
-    index.k = cache.get(LayerCache::kIndex);
+    index.k = seen(LayerCache::kIndex);
     visible = choice_of(indexer_scores(index), visible, c.config.indexer_top_k);
   }
   if (tokens.use == CacheUse::kStep) return over_latents(c.config, w, own.queries.q, cache, visible);
-  auto as_tokens = [&](LayerCache::Leaf leaf) { return rename(cache.get(leaf), "t", "s"); };
+  auto as_tokens = [&](LayerCache::Leaf leaf) { return rename(seen(leaf), "t", "s"); };
   auto [k, v] = mla_keys_values(c, w, {as_tokens(LayerCache::kKv), as_tokens(LayerCache::kRotated)});
   return plain_attention({own.queries.q, k, v, {}}, visible);
 }
@@ -169,7 +175,7 @@ struct Pass {
 
   Pass(const ModelConfig& config, CacheUse use, const CachedInputs& in)
       : model(config),
-        tokens{.use = use, .place = in.place, .places = places_of(use, in)},
+        tokens{.use = use, .place = in.place, .places = places_of(use, in), .seen = in.places},
         context{model, rope_tables(tokens.places, config.rope), constant(in.tokens.graph(), 1, tokens.places.type())} {
     model.capacity_factor = 0;  // no expert drops a token
     model.few_tokens = true;

@@ -41,6 +41,8 @@ struct CachedInputs {
   Value tokens;  // [b s]
   // Where they go: s32, of the first token of all rows (kContinue; kFirst has none), or [b] of each row's (kStep).
   Value place;
+  // How many places of the cache they may attend to (kContinue); 0: all. Their own are among them.
+  int64_t places = 0;
 };
 
 struct CachedOut {

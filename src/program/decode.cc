@@ -118,6 +118,7 @@ Program prefill(const Config& config, const StateSpec& spec, const CacheShape& c
   Value last = b.arg("last", {DType::kS32, {{"b", cache.rows}}});
   const Weights weights = make_weights(spec, state);
   const CacheUse use = options.first ? CacheUse::kFirst : CacheUse::kContinue;
+  in.places = options.places;
   CachedOut out = cached_decoder(spec.model, weights, use, in, before.values);
   Value logits = logits_head(spec.model, weights.logits, at_places(out.normed, last));
   Value token = argmax(logits, "v");

@@ -50,6 +50,7 @@ std::vector<ArgSpec> cache_arguments(const StateSpec& spec, const CacheShape& sh
 struct PrefillOptions {
   int64_t length = 0;   // tokens of each row, padding on the right included
   bool first = true;    // whether no token of the rows is in the cache
+  int64_t places = 0;   // of the cache that are looked at, these tokens' own among them, unless `first`; 0: all
   bool logits = false;  // whether logits are wanted
 };
 

@@ -1,9 +1,11 @@
 // What a cache is made of, and that every program of decoding gives it back in place.
 #include "program/decode.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "config/resolve/resolve.h"
 #include "mesh/device_mesh.h"
@@ -77,6 +79,29 @@ TEST(Cache, IsTakenBackInPlaceByEveryProgram) {
       }
     }
   }
+}
+
+// Lines of products with an axis of this size.
+int64_t products_over(const std::string& text, int64_t size) {
+  int64_t out = 0;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const bool product = line.find("stablehlo.dot_general") != std::string::npos;
+    if (product && line.find(fmt::format("x{}x", size)) != std::string::npos) ++out;
+  }
+  return out;
+}
+
+TEST(Prefill, ThatGoesOnComputesWithTheFilledPlacesAlone) {
+  constexpr int64_t kLong = 7680, kFilled = 48;
+  const Config config = configured({});
+  const StateSpec spec = decode_spec(config, state_spec(config));
+  auto text = [&](int64_t places) {
+    return emit(prefill(config, spec, {.rows = 1, .length = kLong}, {.length = 16, .first = false, .places = places}));
+  };
+  EXPECT_GT(products_over(text(0), kLong), 0);
+  EXPECT_EQ(products_over(text(kFilled), kLong), 0);
+  EXPECT_GT(products_over(text(kFilled), kFilled), 0);
 }
 
 TEST(Cache, OfAMeshHasSplitRowsAndWholeLengths) {
