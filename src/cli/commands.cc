@@ -147,7 +147,6 @@ constexpr std::string_view kTrainKeys =
     "per_device_batch_size max_target_length gradient_accumulation_steps learning_rate warmup_steps_fraction dtype "
     "remat_policy eval_interval hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism "
     "ici_tensor_parallelism";
-constexpr std::string_view kSftConfig = "configs/post_train/sft.yml";
 constexpr std::string_view kSftUsage = "[configs/post_train/sft.yml] key=value ...";
 constexpr std::string_view kSftKeys =
     "model_name load_parameters_path hf_path train_split hf_eval_split hf_data_dir hf_train_files train_data_columns "

@@ -10,7 +10,7 @@
 
 namespace fathom {
 
-inline constexpr std::string_view kBaseConfig = "configs/base.yml";
+inline constexpr std::string_view kBaseConfig = "configs/base.yml", kSftConfig = "configs/post_train/sft.yml";
 
 struct Command {
   std::string_view name;

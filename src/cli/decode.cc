@@ -3,18 +3,20 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "base/counted.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/terminal.h"
 #include "cli/commands.h"
 #include "cli/weights_folder.h"
 #include "convert/weight_source.h"
+#include "decode/completion_file.h"
 #include "decode/prompt.h"
 #include "decode/requests.h"
+#include "decode/result_marks.h"
 #include "runtime/plugin_search.h"
 
 namespace fathom {
@@ -44,6 +46,9 @@ DecodeFlags read_flags(const CommandLine& line) {
   if (auto seed = line.flag("seed")) out.seed = seed_of(*seed);
   const auto file = line.flag("prompts"), ids = line.flag("prompt_ids"), output = line.flag("output");
   if (file && ids) throw ConfigError("--prompts and --prompt_ids exclude each other");
+  if (line.key("prompt") && (file || ids)) {
+    throw ConfigError(fmt::format("prompt and --{} exclude each other", file ? "prompts" : "prompt_ids"));
+  }
   if (output && !file) throw ConfigError("--output: is for the completions of --prompts=FILE");
   if (output) require_writable("--output", *output);
   if (std::error_code none; output && std::filesystem::equivalent(*output, *file, none)) {
@@ -54,6 +59,16 @@ DecodeFlags read_flags(const CommandLine& line) {
   if (file) out.requests = read_requests(*file);
   if (ids) out.requests = {request_of_ids("--prompt_ids", *ids)};
   return out;
+}
+
+// The prompt of the keys. `prompt=null` is no text, an empty one is.
+Request request_of_key(const CommandLine& line, const Config& config) {
+  const std::string said = line.key("prompt").value_or("");
+  const bool quoted = said.starts_with('"') || said.starts_with('\'');
+  if (config.prompt.empty() && !said.empty() && !quoted) {
+    throw ConfigError(fmt::format("prompt={}: is no text; give one, or tokens with --prompt_ids", said));
+  }
+  return {.where = "prompt", .text = config.prompt};
 }
 
 Config decode_config(const CommandLine& line, const Environment& environment, bool needs_tokenizer) {
@@ -70,11 +85,6 @@ Config decode_config(const CommandLine& line, const Environment& environment, bo
 }
 
 // ---- what is printed ----
-
-void print_now(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-}
 
 struct Decoding {
   const DecodeFlags& flags;
@@ -93,52 +103,65 @@ std::string complete_one(const Decoding& d, const Request& request, const Prompt
   std::string text;
   auto show = [&](const std::string& more) {
     text += more;
-    if (writes) print_now(more);
+    if (writes) print_untrusted(more);
   };
   if (writes && !ids) {
-    print_now(fmt::format("Input `{}` -> `", request.text ? *request.text : d.tokenizer->decode(prompt.ids, true)));
+    print_untrusted(
+        fmt::format("Input `{}` -> `", request.text ? *request.text : d.tokenizer->decode(prompt.ids, true)));
   }
   auto on_token = [&](size_t, int32_t token) {
     show(stream ? stream->add(token) : fmt::format("{}{}", text.empty() ? "" : ",", token));
   };
   d.generator.run(d.state, std::span(&prompt, 1), {.eos = d.eos, .first_prompt = 0, .on_token = on_token});
   if (stream) show(stream->end());
-  if (writes) print_now(ids ? "\n" : "`\n");
+  if (writes) print_untrusted(ids ? "\n" : "`\n");
   return text;
 }
 
-// A JSON object a prompt, in the order of the input.
-void complete_many(const Decoding& d, const std::vector<Request>& requests, const std::vector<Prompt>& prompts,
-                   int64_t at_once) {
-  std::string lines;
-  for (size_t first = 0; first < prompts.size(); first += static_cast<size_t>(at_once)) {
-    const size_t count = std::min(prompts.size() - first, static_cast<size_t>(at_once));
-    const auto made = d.generator.run(d.state, std::span(prompts).subspan(first, count),
-                                      {.eos = d.eos, .first_prompt = first, .on_token = [](size_t, int32_t) {}});
-    for (size_t i = 0; i < count; ++i) {
-      nlohmann::ordered_json out;
-      const Request& request = requests[first + i];
-      if (request.text) out["prompt"] = *request.text;
-      out["prompt_ids"] = prompts[first + i].ids;
-      if (d.tokenizer != nullptr) out["text"] = d.tokenizer->decode(made[i], true);
-      out["tokens"] = made[i];
-      const std::string text = out.dump() + "\n";
-      if (d.flags.output.empty() && d.session.writes()) print_now(text);
-      lines += text;
+// A JSON object a prompt, in the order of the input; each as soon as it and those before it have ended. Which prompts
+// run beside each other does not depend on where the file ended.
+void complete_many(const Decoding& d, const std::vector<Prompt>& prompts, int64_t at_once, CompletionFile& file) {
+  auto next = static_cast<size_t>(file.done());  // whose line comes next
+  std::vector<std::string> lines(prompts.size());
+  auto give_lines = [&] {
+    for (; next < lines.size() && !lines[next].empty(); ++next) {
+      if (!d.session.writes()) continue;
+      if (d.flags.output.empty()) {
+        print_untrusted(lines[next]);
+      } else {
+        file.add(lines[next]);
+      }
     }
-    if (!d.flags.output.empty()) log_info("{} of {} prompts are done", first + count, prompts.size());
+  };
+  const auto rows = static_cast<size_t>(at_once);
+  for (size_t first = next - next % rows; first < prompts.size(); first += rows) {
+    const size_t count = std::min(prompts.size() - first, rows);
+    Generator::Run run{.eos = d.eos, .first_prompt = first};
+    run.on_end = [&](size_t i, const std::vector<int32_t>& made) {
+      const bool words = d.tokenizer != nullptr && !d.flags.ids;
+      lines[first + i] =
+          file.line(first + i, made, words ? std::optional(d.tokenizer->decode(made, true)) : std::nullopt);
+      give_lines();
+    };
+    d.generator.run(d.state, std::span(prompts).subspan(first, count), run);
+    if (!d.flags.output.empty()) log_info("{} of {} done", next, counted(std::ssize(prompts), "prompt"));
   }
-  if (!d.flags.output.empty() && d.session.writes()) write_file_atomically(d.flags.output, lines);
+}
+
+// All that completions depend on beside their prompts.
+std::string run_mark(const Config& config, const DecodeFlags& flags) {
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", weights_mark(config), config.tokenizer_path,
+                     numbers_mark(config), static_cast<int>(config.decode_sampling_strategy),
+                     config.decode_sampling_temperature, config.decode_sampling_top_k, config.decode_sampling_nucleus_p,
+                     static_cast<int>(config.decode_draft), flags.seed, flags.ignore_eos, flags.ids);
 }
 
 void log_times(const Generator& generator, uint64_t seed) {
   const GeneratorTimes& t = generator.times();
-  auto rate = [](int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; };
   log_info(
       "first token after {:.3f} s (programs made in {:.2f} s before); prefill: {} tokens, {:.1f} tokens/s; decode: {} "
       "tokens, {:.1f} tokens/s; seed {}",
-      t.first_token, generator.compile_seconds(), t.prompt_tokens, rate(t.prompt_tokens, t.prefill), t.decoded,
-      rate(t.decoded, t.decode), seed);
+      t.first_token, generator.compile_seconds(), t.prompt_tokens, t.prefill_rate(), t.decoded, t.decode_rate(), seed);
   if (t.drafted == 0) return;
   log_info("draft: {} of {} guesses of the module for prediction accepted ({:.1f} %)", t.accepted, t.drafted,
            100.0 * static_cast<double>(t.accepted) / static_cast<double>(t.drafted));
@@ -166,8 +189,10 @@ int run_decode(const CommandLine& line, const Environment& environment) {
   const Config config = decode_config(line, environment, needs_tokenizer);
   std::shared_ptr<const Tokenizer> tokenizer;
   if (!config.tokenizer_path.empty()) tokenizer = Tokenizer::load(config.tokenizer_path);
-  if (flags.requests.empty()) flags.requests = {{.where = "prompt", .text = config.prompt}};
+  if (flags.requests.empty()) flags.requests = {request_of_key(line, config)};
   const std::vector<Prompt> prompts = prompts_of(flags.requests, config, tokenizer.get());
+  CompletionFile file(flags.output, run_mark(config, flags), flags.requests, prompts);
+  if (file.done() == std::ssize(prompts)) return 0;
   const auto eos = tokenizer ? tokenizer->eos_id() : std::nullopt;
   if (!eos && !flags.ignore_eos) log_info("the tokenizer names no end of sentence: all rows get all their tokens");
 
@@ -184,7 +209,7 @@ int run_decode(const CommandLine& line, const Environment& environment) {
                           .eos = flags.ignore_eos ? -1 : eos.value_or(-1)};
   std::string text;
   if (flags.many) {
-    complete_many(decoding, flags.requests, prompts, at_once);
+    complete_many(decoding, prompts, at_once, file);
   } else {
     text = complete_one(decoding, flags.requests[0], prompts[0]);
   }

@@ -77,7 +77,7 @@ std::vector<Request> read_requests(const std::string& path) {
     try {
       out.push_back(request_of(json::parse(line)));
     } catch (const json::exception& e) {
-      throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
+      throw FormatError(path, fmt::format("line {}: {}", number, json_line_mistake(e)));
     } catch (const std::invalid_argument& e) {
       throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
     }

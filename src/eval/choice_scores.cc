@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/counted.h"
 #include "base/error.h"
 
 namespace fathom {
@@ -77,8 +78,8 @@ struct Count {
     ++all;
   }
   std::string line(std::string_view name) const {
-    return fmt::format("{}: {:.4f} +- {:.4f} ({} questions)\n", name,
-                       static_cast<double>(right) / static_cast<double>(all), wilson_half_width(right, all), all);
+    return fmt::format("{}: {:.4f} +- {:.4f} ({})\n", name, static_cast<double>(right) / static_cast<double>(all),
+                       wilson_half_width(right, all), counted(all, "question"));
   }
 };
 
@@ -88,15 +89,20 @@ std::string choice_header(const std::string& subject) {
   return fmt::format("The following are multiple choice questions (with answers) about {}.\n\n", spaced(subject));
 }
 
-std::string choice_prompt(const ChoiceQuestions& questions, size_t asked, int64_t shots) {
+std::vector<const ChoiceQuestion*> choice_examples(const ChoiceQuestions& questions, size_t asked, int64_t shots) {
   const ChoiceQuestion& own = questions.test[asked];
   const std::vector<ChoiceQuestion>& from = questions.dev.empty() ? questions.test : questions.dev;
-  const std::vector<const ChoiceQuestion*> solved = first_of(from, own.subject, shots, &own);
+  std::vector<const ChoiceQuestion*> solved = first_of(from, own.subject, shots, &own);
   if (shots > 0 && solved.empty() && !questions.dev.empty()) {
     throw ConfigError(fmt::format("num_shots={}: the split dev has no question about {}", shots, own.subject));
   }
+  return solved;
+}
+
+std::string choice_prompt(const ChoiceQuestions& questions, size_t asked, int64_t shots) {
+  const ChoiceQuestion& own = questions.test[asked];
   std::string out = choice_header(own.subject);
-  for (const ChoiceQuestion* q : solved) {
+  for (const ChoiceQuestion* q : choice_examples(questions, asked, shots)) {
     out += fmt::format("{} {}\n\n", question_text(*q), kLetters[static_cast<size_t>(q->answer)]);
   }
   return out + question_text(own);

@@ -14,9 +14,11 @@ namespace fathom {
 
 // What stands in front of a subject's questions.
 std::string choice_header(const std::string& subject);
-// The text whose next token is the answer to question `asked` of the test: header, as many solved questions of the
-// subject, the question. Solved are the first ones of `dev` where there are any, else the first other ones of the test.
-// Throws ConfigError where `dev` has none of the subject.
+// The solved questions in front of question `asked` of the test, `shots` of its subject or as many as there are: the
+// first ones of `dev` where there are any, else the first other ones of the test. Throws ConfigError where `dev` has
+// none of the subject.
+std::vector<const ChoiceQuestion*> choice_examples(const ChoiceQuestions& questions, size_t asked, int64_t shots);
+// The text whose next token is the answer to it: header, these solved questions, the question.
 std::string choice_prompt(const ChoiceQuestions& questions, size_t asked, int64_t shots);
 
 // The tokens of " A" to " D" behind a prompt. A letter of several tokens has the sum of their log-probabilities, each
@@ -42,7 +44,8 @@ class LetterTokens {
 struct ChoiceScore {
   int64_t index = 0;  // of the question, from 0
   std::string subject;
-  int64_t shots = 0;
+  int64_t shots = 0;     // num_shots
+  int64_t examples = 0;  // solved questions that stood in front: fewer where the subject has no more
   std::array<float, kChoices> logprobs = {};
   int64_t choice = 0;  // the first of the largest
   int64_t answer = 0;

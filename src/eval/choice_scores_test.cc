@@ -103,11 +103,11 @@ TEST(AccuracyReport, HasALineASubjectACategoryAndAll) {
   };
   const std::vector<ChoiceScore> scores = {score("virology", 1), score("astronomy", 0), score("machine_learning", 1)};
   EXPECT_EQ(accuracy_report(scores),
-            "astronomy: 0.0000 +- 0.3967 (1 questions)\n"
-            "machine_learning: 1.0000 +- 0.3967 (1 questions)\n"
-            "virology: 1.0000 +- 0.3967 (1 questions)\n"
+            "astronomy: 0.0000 +- 0.3967 (1 question)\n"
+            "machine_learning: 1.0000 +- 0.3967 (1 question)\n"
+            "virology: 1.0000 +- 0.3967 (1 question)\n"
             "STEM: 0.5000 +- 0.4055 (2 questions)\n"
-            "other: 1.0000 +- 0.3967 (1 questions)\n"
+            "other: 1.0000 +- 0.3967 (1 question)\n"
             "accuracy: 0.6667 +- 0.3654 (3 questions)\n");
 }
 

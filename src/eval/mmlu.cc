@@ -5,15 +5,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
+#include <map>
 
+#include "base/counted.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/listed.h"
 #include "base/log.h"
 #include "base/parallel_for.h"
-#include "base/remote_path.h"
 #include "base/stopwatch.h"
 #include "decode/prompt.h"
+#include "decode/result_marks.h"
 #include "eval/score_file.h"
 #include "eval/token_rows.h"
 
@@ -34,13 +36,28 @@ std::vector<Tokens> encoded_prompts(const ChoiceQuestions& questions, const Conf
 
 // Of each question what its score depends on beside the weights.
 std::vector<std::string> asked_of(const std::vector<Tokens>& prompts, const Config& config) {
-  const std::string numbers =
-      fmt::format("{} {} {}", name(config.dtype), name(config.weight_dtype), static_cast<int>(config.quantize_weights));
+  const std::string numbers = numbers_mark(config);
   std::vector<std::string> out;
   for (const Tokens& prompt : prompts) {
     out.push_back(hash_of(fmt::format("{} {}", numbers, fmt::join(prompt, " "))).substr(0, 16));
   }
   return out;
+}
+
+// Fewer solved questions than are asked for must not pass in silence.
+void warn_of_few_examples(const ChoiceQuestions& questions, int64_t shots) {
+  std::map<std::string, int64_t> few;  // of each subject that has too few, how many
+  for (size_t asked = 0; asked < questions.test.size(); ++asked) {
+    const auto count = std::ssize(choice_examples(questions, asked, shots));
+    if (count < shots) few[questions.test[asked].subject] = count;
+  }
+  if (few.empty()) return;
+  std::vector<std::string> subjects;
+  for (const auto& [subject, count] : few) subjects.push_back(fmt::format("{} {}", subject, count));
+  constexpr size_t kListed = 8;
+  log_warning("num_shots={}: {} fewer solved questions than that in front: {}", shots,
+              few.size() == 1 ? "1 subject has" : fmt::format("{} subjects have", few.size()),
+              listed(subjects, kListed));
 }
 
 void check_prompts(const std::vector<Tokens>& prompts, const Config& config, size_t behind) {
@@ -96,6 +113,7 @@ class ChoiceScorer {
     ChoiceScore out{.index = static_cast<int64_t>(question),
                     .subject = q.subject,
                     .shots = shots,
+                    .examples = std::ssize(choice_examples(questions_, question, shots)),
                     .logprobs = {},
                     .choice = 0,
                     .answer = q.answer};
@@ -136,7 +154,7 @@ class Progress {
     const bool last = done == questions_;
     if (!last && since_.seconds() < kBetween) return;
     since_ = {};
-    log_info("{} of {} questions are scored; {:.0f} tokens/s", done, questions_,
+    log_info("{} of {} scored; {:.0f} tokens/s", done, counted(questions_, "question"),
              static_cast<double>(tokens_) / seconds_);
   }
 
@@ -196,25 +214,19 @@ void score_all(const Config& config, ChoiceScorer& scorer, ScoreFile& file, int6
   file.finish(session.writes());
 }
 
-// The weights as a file of scores names them.
-std::string whole_path(const std::string& path) {
-  return is_remote(path) ? path : std::filesystem::absolute(path).lexically_normal().string();
-}
-
 }  // namespace
 
 std::vector<ChoiceScore> run_mmlu(const Config& config, const std::string& output) {
   if (config.mmlu_path.empty()) throw ConfigError("mmlu_path is missing: the folder of the questions");
   const ChoiceQuestions questions = read_choice_questions(config.mmlu_path, "mmlu_path");
   const auto count = std::ssize(questions.test);
-  log_info("{} questions, {} for examples; num_shots={}", count, questions.dev.size(), config.num_shots);
+  log_info("{}, {} for examples; num_shots={}", counted(count, "question"), questions.dev.size(), config.num_shots);
+  warn_of_few_examples(questions, config.num_shots);
   const auto tokenizer = Tokenizer::load(config.tokenizer_path);
   const std::vector<Tokens> prompts = encoded_prompts(questions, config, *tokenizer);
-  ScoreFile file(
-      output,
-      {.model = whole_path(config.load_parameters_path), .shots = config.num_shots, .asked = asked_of(prompts, config)},
-      questions.test);
-  if (file.size() > 0) log_info("{} of {} questions are scored in {}", file.size(), count, output);
+  ScoreFile file(output, {.model = weights_mark(config), .shots = config.num_shots, .asked = asked_of(prompts, config)},
+                 questions.test);
+  if (file.size() > 0) log_info("{} of {} scored in {}", file.size(), counted(count, "question"), output);
   if (file.size() < count) {
     const LetterTokens letters(*tokenizer);
     size_t behind = 0;

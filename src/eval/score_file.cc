@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json_text.h"
 
 namespace fathom {
@@ -20,6 +18,7 @@ ChoiceScore score_of(const json& object) {
   ChoiceScore out{.index = object.at("index").get<int64_t>(),
                   .subject = object.at("subject").get<std::string>(),
                   .shots = object.at("shots").get<int64_t>(),
+                  .examples = object.at("examples").get<int64_t>(),
                   .logprobs = {},
                   .choice = object.at("choice").get<int64_t>(),
                   .answer = object.at("answer").get<int64_t>()};
@@ -34,17 +33,12 @@ ChoiceScore score_of(const json& object) {
 }  // namespace
 
 ScoreFile::ScoreFile(std::string path, Run run, const std::vector<ChoiceQuestion>& questions)
-    : path_(std::move(path)), run_(std::move(run)) {
-  if (path_.empty() || !std::filesystem::exists(path_)) return;
-  std::string text = read_file(path_);
-  const size_t whole = text.rfind('\n') + 1;  // npos + 1 is 0
-  cut_ = whole < text.size();
-  text.resize(whole);
-  for_each_json_line(path_, text, [&](int64_t number, std::string_view line) {
+    : path_(std::move(path)), file_(path_), run_(std::move(run)) {
+  for_each_json_line(path_, file_.before(), [&](int64_t number, std::string_view line) {
     try {
       take(number, line, questions);
     } catch (const json::exception& e) {
-      throw FormatError(path_, fmt::format("line {}: no score of mmlu: {}", number, e.what()));
+      throw FormatError(path_, fmt::format("line {}: no score of mmlu: {}", number, json_line_mistake(e)));
     } catch (const std::invalid_argument& e) {
       throw FormatError(path_,
                         fmt::format("line {}: {}; remove the file, or give --output another name", number, e.what()));
@@ -79,9 +73,9 @@ void ScoreFile::take(int64_t number, std::string_view line, const std::vector<Ch
 }
 
 std::string ScoreFile::line(const ChoiceScore& score) const {
-  nlohmann::ordered_json out = {{"subject", score.subject},   {"index", score.index},   {"shots", score.shots},
-                                {"logprobs", score.logprobs}, {"choice", score.choice}, {"answer", score.answer},
-                                {"model", run_.model}};
+  nlohmann::ordered_json out = {{"subject", score.subject},   {"index", score.index},       {"shots", score.shots},
+                                {"examples", score.examples}, {"logprobs", score.logprobs}, {"choice", score.choice},
+                                {"answer", score.answer},     {"model", run_.model}};
   if (!run_.asked.empty()) out["asked"] = run_.asked[static_cast<size_t>(score.index)];
   return out.dump() + "\n";
 }
@@ -92,13 +86,7 @@ void ScoreFile::add(std::span<const ChoiceScore> scores, bool writes) {
     lines += line(score);
     scores_.emplace(score.index, score);
   }
-  if (path_.empty() || !writes) return;
-  if (std::exchange(cut_, false)) {
-    finish(writes);
-    return;
-  }
-  std::ofstream file(path_, std::ios::app | std::ios::binary);
-  if (!(file << lines << std::flush)) throw RuntimeFault(fmt::format("--output={}: cannot write", path_));
+  if (writes) file_.add(lines);
 }
 
 std::vector<ChoiceScore> ScoreFile::finish(bool writes) {
@@ -108,7 +96,7 @@ std::vector<ChoiceScore> ScoreFile::finish(bool writes) {
     lines += line(score);
     out.push_back(score);
   }
-  if (!path_.empty() && writes) write_file_atomically(path_, lines);
+  if (writes) file_.replace(lines);
   return out;
 }
 

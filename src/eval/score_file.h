@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
 #include <map>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/result_file.h"
 #include "eval/choice_scores.h"
 
 namespace fathom {
@@ -40,9 +40,9 @@ class ScoreFile {
   std::string line(const ChoiceScore& score) const;
 
   std::string path_;
+  ResultFile file_;
   Run run_;
   std::map<int64_t, ChoiceScore> scores_;  // by index
-  bool cut_ = false;                       // whether the file has more than these
 };
 
 }  // namespace fathom

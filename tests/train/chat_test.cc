@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "base/file.h"
 #include "base/stopwatch.h"
@@ -18,6 +20,7 @@ using nlohmann::json;
 using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::Not;
 
 Words chat_words(const Words& more) {
   Words all = {"chat",
@@ -131,9 +134,19 @@ TEST(Chat, AMessageThatDoesNotFitEndsALineOfStdinWithItsNumber) {
   const Outcome got = run(chat_words({}), "Hi\nMore of it\n");
   EXPECT_EQ(got.exit_code, 2);
   EXPECT_THAT(got.err, AllOf(HasSubstr("stdin, line 2: "), HasSubstr("max_target_length=96"), HasSubstr("/reset")));
-  const Outcome unknown = run(chat_words({}), "/nonsense\n");
-  EXPECT_EQ(unknown.exit_code, 2);
-  EXPECT_THAT(unknown.err, HasSubstr("no such command: /nonsense"));
+}
+
+TEST(Chat, WhatIsWrongWithLinesOfStdinIsSaidBeforeAnythingIsCompiled) {
+  auto says = [](const std::string& input) {
+    const Outcome got = run(chat_words({}), input);
+    EXPECT_EQ(got.exit_code, 2);
+    EXPECT_EQ(got.out, "");
+    EXPECT_THAT(got.err, AllOf(Not(HasSubstr("compil")), Not(HasSubstr("loading"))));
+    return got.err;
+  };
+  EXPECT_THAT(says("Hi\n/nonsense\n"), HasSubstr("stdin, line 2: no such command: /nonsense"));
+  EXPECT_THAT(says("Hi\n\nMore\xff"), HasSubstr("stdin, line 3: the message is not UTF-8 at byte 4"));
+  EXPECT_THAT(says("/save  \n"), HasSubstr("stdin, line 1: /save FILE: the name of the file is missing"));
 }
 
 TEST(Chat, WithoutATemplateOrOfOneThatCannotThinkSaysSo) {
@@ -146,6 +159,29 @@ TEST(Chat, WithoutATemplateOrOfOneThatCannotThinkSaysSo) {
       run(chat_words({"tokenizer_path=" + folder.path(), "chat_template_path=tests/data/chat/v2"}), "Hi\n");
   EXPECT_EQ(given.exit_code, 0) << given.err;
   EXPECT_THAT(run(chat_words({"--thinking"}), "").err, HasSubstr("takes no notice of it"));
+}
+
+TEST(Chat, CtrlCIsHeardWhileAMessageIsRead) {
+  std::string system;
+  for (int i = 0; i < 3000; ++i) system += fmt::format("{} and ", i);
+  Terminal terminal(chat_words({"max_target_length=32768", "--system=" + system}));
+  terminal.wait_for("> ");
+  terminal.type("Hello\n");
+  terminal.wait_for("Hello\r\n");
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  terminal.type("\x03");
+  terminal.wait_for("(the message was not read to its end, and is forgotten)");
+  terminal.wait_for("> ");
+  terminal.type("/exit\n");
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
+TEST(Terminal, ObeysNothingThatAPromptOrAModelWrites) {
+  Words words = chat_words({"prompt=\x1b[31mred", "max_prefill_predict_length=90"});
+  words[0] = "decode";
+  Terminal terminal(words);
+  EXPECT_THAT(terminal.wait_for("` -> `"), AllOf(HasSubstr("\u241b[31mred"), Not(HasSubstr("\x1b[31m"))));
+  EXPECT_EQ(terminal.wait(), 0);
 }
 
 TEST(Chat, CtrlCEndsAnAnswerAndCtrlDTheProgram) {

@@ -1,9 +1,12 @@
 // The command `decode` as a user gives it.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <regex>
+#include <thread>
 
 #include "base/file.h"
 #include "tokenizer/tokenizer.h"
@@ -21,7 +24,7 @@ using testing::Not;
 const std::string kModel = "tests/data/deepseek_v3/hf";
 
 // With 32 new tokens; `words` may replace keys.
-Outcome decode(const Words& words) {
+Words decode_words(const Words& words) {
   Words all = {"decode",
                "configs/base.yml",
                "hardware=cpu",
@@ -32,8 +35,9 @@ Outcome decode(const Words& words) {
                "max_prefill_predict_length=16",
                "max_target_length=48"};
   all.insert(all.end(), words.begin(), words.end());
-  return run(all);
+  return all;
 }
+Outcome decode(const Words& words) { return run(decode_words(words)); }
 
 struct Reference {
   std::string prompt;
@@ -230,6 +234,13 @@ TEST(Decode, SaysWhatIsWrongBeforeAnythingIsLoaded) {
               AllOf(HasSubstr("12 tokens"), HasSubstr("max_prefill_predict_length is 4")));
   EXPECT_THAT(refusal({model, "--prompt_ids=1,1792"}), HasSubstr("vocabulary of 1792"));
   EXPECT_THAT(refusal({model, "--output=x.jsonl"}), HasSubstr("--output"));
+  EXPECT_THAT(refusal({model, "--prompt_ids=1,2", "prompt=The"}), HasSubstr("prompt and --prompt_ids exclude"));
+  EXPECT_THAT(refusal({model, "prompt=null"}), HasSubstr("prompt=null: is no text"));
+  TemporaryFolder folder;
+  const std::string broken = folder.write("p.jsonl", "{\"prompt_ids\": [1]}\n{\"prompt\": x}\n");
+  EXPECT_THAT(
+      refusal({model, "--prompts=" + broken}),
+      AllOf(HasSubstr("p.jsonl: line 2: not JSON: at column 12: invalid literal"), Not(HasSubstr("exception"))));
   EXPECT_THAT(refusal({model, "--prompts=nowhere.jsonl"}), HasSubstr("nowhere.jsonl"));
   EXPECT_THAT(refusal({model, "decode_sampling_strategy=topk"}), HasSubstr("decode_sampling_top_k above 0"));
   EXPECT_THAT(refusal({model, "decode_draft=mtp", "decode_sampling_strategy=weighted"}),
@@ -239,6 +250,66 @@ TEST(Decode, SaysWhatIsWrongBeforeAnythingIsLoaded) {
       HasSubstr("deepseek_v2/hf holds no module for multi-token prediction"));
   EXPECT_THAT(refusal({"model_name=deepseek3-tiny", "tokenizer_path=" + kModel}),
               HasSubstr("no weights: give load_parameters_path=FOLDER"));
+}
+
+// What is finished stays, and the same command makes the rest alone.
+TEST(Decode, ThatIsStoppedKeepsWhatIsFinishedAndGoesOn) {
+  TemporaryFolder folder;
+  std::string prompts;
+  for (int i = 0; i < 40; ++i) prompts += json{{"prompt_ids", {0, 451, 223 + i}}}.dump() + "\n";
+  const std::string file = folder.write("p.jsonl", prompts), whole = folder / "whole", stopped = folder / "stopped";
+  const Words words = {"load_parameters_path=" + kModel, "per_device_batch_size=3", "--prompts=" + file, "--ignore_eos",
+                       "decode_sampling_strategy=weighted"};
+  auto to = [&](const std::string& output, const Words& more) {
+    Words all = words;
+    all.push_back("--output=" + output);
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  ASSERT_EQ(decode(to(whole, {})).exit_code, 0);
+  {
+    Process running(decode_words(to(stopped, {})));
+    while (running.running() && !std::filesystem::exists(stopped)) std::this_thread::yield();
+    running.send(SIGTERM);
+    EXPECT_EQ(running.wait(), 128 + SIGTERM);
+  }
+  const std::string all = read_file(whole), kept = read_file(stopped);
+  EXPECT_GT(std::ranges::count(kept, '\n'), 0);
+  EXPECT_LT(kept.size(), all.size());
+  EXPECT_TRUE(all.starts_with(kept));
+  write_file_atomically(stopped, kept.substr(0, kept.size() - 3));
+  const Outcome rest = decode(to(stopped, {}));
+  EXPECT_EQ(rest.exit_code, 0) << rest.err;
+  EXPECT_THAT(rest.err, HasSubstr(" of 40 prompts are done in "));
+  EXPECT_EQ(read_file(stopped), all);
+  const Outcome nothing = decode(to(stopped, {}));
+  EXPECT_EQ(nothing.exit_code, 0);
+  EXPECT_THAT(nothing.err, AllOf(HasSubstr("40 of 40 prompts are done in "), Not(HasSubstr("first token after"))));
+  // Of another run they are written over, and said so.
+  const Outcome other = decode(to(stopped, {"--seed=7"}));
+  EXPECT_THAT(other.err, HasSubstr("holds completions of other prompts, weights or keys; they are replaced"));
+  EXPECT_NE(read_file(stopped), all);
+  EXPECT_EQ(std::ranges::count(read_file(stopped), '\n'), 40);
+}
+
+TEST(Decode, RefusesToWriteOverWhatIsNoFileOfCompletions) {
+  TemporaryFolder folder;
+  const std::string prompts = folder.write("p.jsonl", R"({"prompt_ids": [1, 2]})");
+  const std::string other = folder.write("notes.txt", "keep me\n");
+  const Outcome refused =
+      decode({"load_parameters_path=" + kModel, "--ids", "--prompts=" + prompts, "--output=" + other});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("line 1: no completion of decode"), Not(HasSubstr("exception"))));
+  EXPECT_EQ(read_file(other), "keep me\n");
+}
+
+TEST(Decode, OfManyPromptsWithIdsWritesNoText) {
+  TemporaryFolder folder;
+  const std::string file = folder.write("p.jsonl", R"({"prompt_ids": [0, 451, 223], "max_new_tokens": 3})");
+  const Outcome got = decode({"load_parameters_path=" + kModel, "--ids", "--prompts=" + file});
+  ASSERT_EQ(got.exit_code, 0) << got.err;
+  const json line = json::parse(got.out);
+  EXPECT_TRUE(line.contains("tokens") && !line.contains("text")) << got.out;
 }
 
 TEST(Decode, RefusesToWriteOverItsPrompts) {

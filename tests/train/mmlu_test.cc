@@ -62,7 +62,7 @@ TEST(Mmlu, GivesTheReferencesScoresAndGoesOnWhereItEnded) {
   write_file_atomically(output, scores.substr(0, scores.size() / 2));
   const Outcome rest = mmlu(words);
   EXPECT_EQ(rest.out, whole.out) << rest.err;
-  EXPECT_THAT(rest.err, HasSubstr("of 50 questions are scored in "));
+  EXPECT_THAT(rest.err, HasSubstr("of 50 questions scored in "));
   EXPECT_EQ(read_file(output), scores);
 
   const Outcome other = mmlu({"load_parameters_path=tests/data/deepseek_v2/hf", "--output=" + output});
@@ -86,7 +86,11 @@ TEST(Mmlu, OnAMeshAndFromAnOrbaxFolderWithFiveShotsIsTheSame) {
       mmlu({"load_parameters_path=" + (folder / "orbax/0/items"), "num_shots=5", "cpu_device_count=4",
             "ici_fsdp_parallelism=2", "ici_expert_parallelism=2", "mmlu_path=tests/data/mmlu", "--output=" + output});
   ASSERT_EQ(got.exit_code, 0) << got.err;
-  expect_references(read_records(output), 5);
+  const std::vector<json> scores = read_records(output);
+  expect_references(scores, 5);
+  // The set has three questions about biology.
+  EXPECT_THAT(got.err, HasSubstr("num_shots=5: 1 subject has fewer solved questions than that in front: biology 2"));
+  for (const json& score : scores) EXPECT_EQ(score["examples"], score["subject"] == "biology" ? 2 : 5);
 }
 
 TEST(Mmlu, AMistakeIsSaidBeforeAnythingIsCompiled) {

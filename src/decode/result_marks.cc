@@ -1,0 +1,21 @@
+#include "decode/result_marks.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/remote_path.h"
+
+namespace fathom {
+
+std::string weights_mark(const Config& config) {
+  const std::string& path = config.load_parameters_path;
+  return is_remote(path) ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+std::string numbers_mark(const Config& config) {
+  return fmt::format("{} {} {}", name(config.dtype), name(config.weight_dtype),
+                     static_cast<int>(config.quantize_weights));
+}
+
+}  // namespace fathom

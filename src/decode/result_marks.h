@@ -1,0 +1,15 @@
+// What results of a model depend on beside their prompts, as texts that a later run compares with its own.
+#pragma once
+
+#include <string>
+
+#include "config/config.h"
+
+namespace fathom {
+
+// The folder of the weights, from the root of the file system; a remote one as it is.
+std::string weights_mark(const Config& config);
+// The types of numbers: dtype, weight_dtype, quantize_weights.
+std::string numbers_mark(const Config& config);
+
+}  // namespace fathom
