@@ -115,8 +115,9 @@ TEST_F(DescribedSplit, IsNotBelievedBlindly) {
   EXPECT_THAT([&] { shards(R"({"name": "train", "shardLengths": ["1"]})", R"("fileFormat": "array_record",)"); },
               ThrowsMessage<ConfigError>(HasSubstr("stored as array_record; tfrecord is what is read")));
   folder_.write("dataset_info.json", "{\"splits\": ");
-  EXPECT_THAT([&] { tfds_shards(folder_.path(), "train", "train_split"); },
-              ThrowsMessage<FormatError>(HasSubstr("dataset_info.json: at byte 11: not JSON: unexpected end of input")));
+  EXPECT_THAT(
+      [&] { tfds_shards(folder_.path(), "train", "train_split"); },
+      ThrowsMessage<FormatError>(HasSubstr("dataset_info.json: at byte 11: not JSON: unexpected end of input")));
   folder_.write("dataset_info.json", "[]");
   EXPECT_THAT([&] { tfds_shards(folder_.path(), "train", "train_split"); },
               ThrowsMessage<FormatError>(HasSubstr("names no splits")));
