@@ -69,10 +69,10 @@ ROWS = [
     Row("deepseek2-16b on h100-8",
         ["model_name=deepseek2-16b", "compile_topology=h100-8", "attention=flash", "per_device_batch_size=1",
          "max_target_length=1024", "ici_fsdp_parallelism=8", "sparse_matmul=True", "megablox=True", *BFLOAT16]),
-    # A row of the embedding has 7,168 numbers, which 2,048 does not divide.
-    Row("deepseek3-671b on 256 x h100-8, expert 8, fsdp 128, data 2",
-        V3 + GPU_NODES + ["ici_expert_parallelism=8", "ici_fsdp_parallelism=1", "dcn_fsdp_parallelism=128",
-                          "dcn_data_parallelism=2", "sparse_matmul=True", "megablox=True", *BFLOAT16]),
+    # The query's latent has 1,536 numbers, so 512 devices split a state, four times.
+    Row("deepseek3-671b on 256 x h100-8, expert 8, fsdp 64, data 4",
+        V3 + GPU_NODES + ["ici_expert_parallelism=8", "ici_fsdp_parallelism=1", "dcn_fsdp_parallelism=64",
+                          "dcn_data_parallelism=4", "sparse_matmul=True", "megablox=True", *BFLOAT16]),
 ]
 
 
