@@ -25,13 +25,36 @@ constexpr int64_t kGatheredBytes = int64_t{1} << 30;
 // `parts`: the devices over which each matrix is split.
 int64_t experts_at_once(Value w_gate, int64_t parts, int64_t gathered_bytes);
 
-// Calls `work` for `at_once` experts after the others. It is handed rows of which the chunk's come first, and returns
-// row-wise results of the types `row_results` (m rows as the operands) and expert-wise ones ([e ...], in any number):
-// those of all experts are put together and come back in the same order.
+// Rows that meet the matrices of a chunk together where a device has more than twice as many: enough for products of
+// full rate, and a few arrays of them are small beside the matrices.
+constexpr int64_t kRowsAtOnce = 16384;
+
 struct ChunkResults {
   std::vector<Value> rows, matrices;
 };
-ChunkResults by_chunks(const ExpertRows& all, int64_t at_once, const std::vector<TensorType>& row_results,
-                       const std::function<ChunkResults(const ExpertRows&)>& work);
+
+// What is done on all experts of a device, which have m rows, sorted by expert.
+struct ChunkWork {
+  Axis rows;                    // "m"
+  Value sizes;                  // [e] s32: the rows of each expert
+  std::vector<Value> matrices;  // [e ...] each
+  // `count` rows from row `begin` (s32) on, [m ...] each; those behind the last may hold anything. Without `begin`:
+  // all.
+  std::function<std::vector<Value>(Value begin, int64_t count)> rows_at;
+  // The matrices of some experts as `work` needs them.
+  std::function<std::vector<Value>(std::vector<Value>)> gather;
+  // On rows of some experts with their gathered matrices. Its row-wise results have the types `row_results` but for the
+  // number of rows.
+  std::function<ChunkResults(const ExpertRows&)> work;
+  std::vector<TensorType> row_results;  // [m ...] each
+  // An expert-wise result of some experts as it is kept.
+  std::function<Value(Value)> scatter;
+  int64_t most_rows = kRowsAtOnce;
+};
+
+// Does the work for `at_once` experts after the others; results are put together in the order of rows and experts.
+// Where there are more than twice `most_rows` rows, a chunk meets its own in windows, so that what the work makes of
+// rows is small: as many windows as it has rows for, over which expert-wise results are summed.
+ChunkResults by_chunks(const ChunkWork& all, int64_t at_once);
 
 }  // namespace fathom

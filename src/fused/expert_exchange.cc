@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "graph/manual.h"
 
@@ -24,6 +25,12 @@ ExpertPlan::ExpertPlan(Value experts, Value weights, int64_t local_experts, Exch
   experts_ = tokens_of(experts);
   tokens_ = experts_.size("tok");
   Value weights_by_token = tokens_of(weights);
+  most_ = peers_ * tokens_ * columns_;
+  const double mean = static_cast<double>(tokens_ * choices_);
+  if (peers_ > 1 && options_.factor > 0 && options_.factor * mean < static_cast<double>(most_)) {
+    bound(weights_by_token, std::max<int64_t>(static_cast<int64_t>(std::ceil(options_.factor * mean)), 1));
+    return;
+  }
   if (peers_ == 1) {
     order_rows(rename(experts_, "tok", "row"), rename(weights_by_token, "tok", "row"));
     return;
@@ -36,6 +43,18 @@ ExpertPlan::ExpertPlan(Value experts, Value weights, int64_t local_experts, Exch
     return merge_axes(all_to_all(x, "peer", "peer", options_.mesh_axes), "peer place", "row");
   };
   order_rows(received(ids), received(gather(weights_by_token, token_at_, "tok")));
+}
+
+// What is not there is told by its number: experts travel as numbers of this device's, dropped choices as -1.
+void ExpertPlan::bound(Value weights, int64_t most) {
+  most_ = most;
+  bounded_.emplace(
+      experts_,
+      BoundedOptions{
+          .mesh_axes = options_.mesh_axes, .ragged = options_.ragged, .local_experts = local_experts_, .most = most});
+  place_ = bounded_->place();
+  first_ = bounded_->first();
+  order_rows(bounded_->send(select(bounded_->kept(), experts_, -1), -1), bounded_->send(weights));
 }
 
 // Tokens for one device keep their order: a token's place is the number of earlier tokens that go there as well.
@@ -74,6 +93,7 @@ void ExpertPlan::order_rows(Value experts, Value weights) {
   sizes_ = reduce_sum(one_hot(slot_expert, {"e", local_experts_}, DType::kS32), "row col");
   slot_of_row_ = argsort(merge_axes(slot_expert, "row col", "m"), "m");
   row_of_slot_ = reshape(argsort(slot_of_row_, "m"), slot_expert.shape());
+  if (slot_of_row_.size("m") > most_) slot_of_row_ = slice(slot_of_row_, "m", 0, most_);
   row_weights_ = gather(merge_axes(slot_weights_, "row col", "slot"), slot_of_row_, "slot");
 }
 
@@ -103,10 +123,24 @@ Value ExpertPlan::ragged_exchange(Value buffers, bool back) const {
 Value ExpertPlan::send(Value x) const {
   Value rows = tokens_of(x);
   if (peers_ == 1) return rename(rows, "tok", "row");
+  if (bounded_) return bounded_->send(rows);
   return merge_axes(exchange(gather(rows, token_at_, "tok"), false), "peer place", "row");
 }
 
-Value ExpertPlan::rows_of(Value received) const { return gather(received, slot_of_row_ / columns_, "row"); }
+namespace {
+
+// `count` elements from `begin` on, those behind the last one 0; all without `begin`.
+Value part_of(Value x, Value begin, int64_t count) {
+  return begin ? dynamic_slice(pad(x, "m", 0, count), "m", begin, count) : x;
+}
+
+}  // namespace
+
+Value ExpertPlan::rows_of(Value received, Value begin, int64_t count) const {
+  return gather(received, part_of(slot_of_row_ / columns_, begin, count), "row");
+}
+
+Value ExpertPlan::row_weights(Value begin, int64_t count) const { return part_of(row_weights_, begin, count); }
 
 Value ExpertPlan::sum_of_rows(Value rows, bool weighted) const {
   Value sum;
@@ -120,10 +154,24 @@ Value ExpertPlan::sum_of_rows(Value rows, bool weighted) const {
   return sum;
 }
 
+// [row ...] -> [row ...]: each to where its token was sent from, as place_ counts.
+Value ExpertPlan::returned(Value rows) const {
+  if (bounded_) return rename(bounded_->send_back(rows), "sent", "row");
+  return merge_axes(exchange(split_axis(rows, "row", {{"peer", peers_}, {"place", tokens_}}), true), "peer place",
+                    "row");
+}
+
+// The same of few bytes a row, for which the whole buffers are sent.
+Value ExpertPlan::in_whole_buffers(Value rows) const {
+  Value buffers = split_axis(rows, "row", {{"peer", peers_}, {"place", tokens_}});
+  return merge_axes(all_to_all(buffers, "peer", "peer", options_.mesh_axes), "peer place", "row");
+}
+
+Value ExpertPlan::kept() const { return bounded_ ? split_axis(bounded_->kept(), "tok", {b_, s_}) : Value(); }
+
 Value ExpertPlan::collect(Value sums, DType dtype) const {
   if (peers_ == 1) return convert(split_axis(rename(sums, "row", "tok"), "tok", {b_, s_}), dtype);
-  Value buffers = split_axis(convert(sums, dtype), "row", {{"peer", peers_}, {"place", tokens_}});
-  Value back = merge_axes(exchange(buffers, true), "peer place", "row");
+  Value back = returned(convert(sums, dtype));
   Value sum;
   for (int64_t i = 0; i < choices_; ++i) {
     Value part = convert(gather(back, column(place_, "k", i), "row"), DType::kF32);  // [tok d]
@@ -138,13 +186,14 @@ Value ExpertPlan::collect_weights(Value values) const {
   Value by_choice = choice_in_column_ ? reduce_sum(convert(choice_in_column_, DType::kF32) * slots, "col")
                                       : rename(slots, "col", "k");  // [row k]
   if (peers_ == 1) return split_axis(rename(by_choice, "row", "tok"), "tok", {b_, s_});
-  Value buffers = split_axis(by_choice, "row", {{"peer", peers_}, {"place", tokens_}});
-  Value back = merge_axes(all_to_all(buffers, "peer", "peer", options_.mesh_axes), "peer place", "row");
+  Value back = bounded_ ? returned(by_choice) : in_whole_buffers(by_choice);
   // Choice i of a token stands in column i of the row that came back from its device.
   Value rows = gather(rename(back, "k", "j"), place_, "row");  // [tok k j]
   Graph& g = rows.graph();
   Value own = equal(iota(g, DType::kS32, rows.shape(), "k"), iota(g, DType::kS32, rows.shape(), "j"));
-  return split_axis(reduce_sum(select(own, rows, 0), "j"), "tok", {b_, s_});
+  Value by_token = reduce_sum(select(own, rows, 0), "j");
+  if (bounded_) by_token = select(bounded_->kept(), by_token, 0);
+  return split_axis(by_token, "tok", {b_, s_});
 }
 
 }  // namespace fathom

@@ -5,8 +5,8 @@
 namespace fathom {
 
 FusedAttrs expert_attrs(const ExpertMatrices& m, const ExpertOptions& options) {
-  return {.ints = {options.activations_in_float32 ? 1 : 0, options.gathered_bytes},
-          .reals = {},
+  return {.ints = {options.activations_in_float32 ? 1 : 0, options.gathered_bytes, options.rows_at_once},
+          .reals = {options.factor},
           .shardings = {m.gate_split, m.down_split}};
 }
 

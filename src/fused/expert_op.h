@@ -2,7 +2,7 @@
 //
 // Operands: x [b s d], then what says which tokens go to which experts, then w_gate [e f d], w_up [e f d],
 // w_down [e d f]; the derivative has dy [b s d] behind them. FusedAttrs::ints: {activations_in_float32,
-// gathered_bytes}; shardings: {of w_gate and w_up, of w_down}.
+// gathered_bytes, rows_at_once}; reals: {factor}; shardings: {of w_gate and w_up, of w_down}.
 #pragma once
 
 #include <optional>
@@ -19,6 +19,8 @@ namespace fathom {
 struct ExpertOptions {
   bool activations_in_float32 = false;
   int64_t gathered_bytes = kGatheredBytes;
+  int64_t rows_at_once = kRowsAtOnce;
+  double factor = 0;  // of an exchange (ExchangeOptions)
 };
 
 FusedAttrs expert_attrs(const ExpertMatrices& matrices, const ExpertOptions& options);

@@ -24,9 +24,20 @@ std::vector<TensorType> infer_grad(const InferContext& c) { return kExperts.infe
 
 // ---- the work of one device ----
 
+// Each expert makes a row of every token: of long sequences fewer experts at a time than gathering asks for, so that
+// one of the arrays [b s e f] has at most this many bytes. A handful of them lie side by side, some in float32.
+constexpr int64_t kActivatedBytes = int64_t{1} << 29;
+
+int64_t few_enough(int64_t at_once, Value x, Value w_gate) {
+  const int64_t of_one = x.size("b") * x.size("s") * w_gate.size("f") * static_cast<int64_t>(byte_size(x.dtype()));
+  while (at_once % 2 == 0 && at_once * of_one > kActivatedBytes) at_once /= 2;
+  return at_once;
+}
+
 // Runs `body` on the matrices of some experts after the others: its stacks are weights [e b s], w_gate, w_up, w_down.
 ScanResult for_chunks(std::span<const Value> in, int64_t at_once, std::vector<Value> init,
                       const std::function<ScanBody(std::span<const Value> carry, std::span<const Value> chunk)>& body) {
+  at_once = few_enough(at_once, in[0], in[2]);
   const int64_t chunks = in[2].size("e") / at_once;
   std::vector<Value> stacks;
   for (Value v : {transpose(in[1], "e b s"), in[2], in[3], in[4]}) {

@@ -20,7 +20,15 @@ constexpr ExpertOp kExperts{.takes =
                             .choices = kChoices,
                             .has_gradient = kHasGradient};
 
-std::vector<TensorType> infer_forward(const InferContext& c) { return kExperts.infer_forward(c); }
+double factor_of(const FusedAttrs& attrs) { return attrs.reals.at(0); }
+bool is_bounded(const FusedAttrs& attrs) { return factor_of(attrs) > 0; }
+
+// y, and with a bound which choices are kept.
+std::vector<TensorType> infer_forward(const InferContext& c) {
+  std::vector<TensorType> out = kExperts.infer_forward(c);
+  if (is_bounded(c.attr<FusedAttrs>())) out.push_back({DType::kBool, c.type(1).shape});
+  return out;
+}
 std::vector<TensorType> infer_grad(const InferContext& c) { return kExperts.infer_grad(c); }
 
 // ---- the work of one device ----
@@ -35,33 +43,51 @@ struct Activated {
   Value gate, up, hidden;  // [m f]
 };
 
-Activated activate(const FusedAttrs& attrs, const ExpertRows& in, const std::vector<Value>& w) {
+Activated activate(const FusedAttrs& attrs, const ExpertRows& in) {
+  const std::vector<Value>& w = in.matrices;
   Value gate = grouped_matmul(in.rows[0], w[0], in.sizes), up = grouped_matmul(in.rows[0], w[1], in.sizes);
   return {gate, up, gated_silu(gate, up, in_float32(attrs))};
 }
 
 // Rows [m d] -> their experts' outputs [m d].
-ChunkResults forward_of(const FusedAttrs& attrs, const ExpertSpread& over, const ExpertRows& in) {
-  std::vector<Value> w = gathered(over, in.matrices);
-  return {.rows = {grouped_matmul(activate(attrs, in, w).hidden, w[2], in.sizes)}, .matrices = {}};
+ChunkResults forward_of(const FusedAttrs& attrs, const ExpertRows& in) {
+  return {.rows = {grouped_matmul(activate(attrs, in).hidden, in.matrices[2], in.sizes)}, .matrices = {}};
+}
+
+// Without what the forward pass and the derivative do on the rows.
+ChunkWork work_on(const FusedAttrs& attrs, const ExpertPlan& plan, const ExpertSpread& over,
+                  std::span<const Value> in) {
+  return {.rows = plan.rows(),
+          .sizes = plan.sizes(),
+          .matrices = {in[3], in[4], in[5]},
+          .gather = [&over](std::vector<Value> m) { return gathered(over, std::move(m)); },
+          .scatter = [&over](Value d) { return reduce_scatter(d, "d", over.model); },
+          .most_rows = attrs.ints.at(2)};
 }
 
 std::vector<Value> forward_here(const FusedAttrs& attrs, const ExpertPlan& plan, const ExpertSpread& over,
                                 std::span<const Value> in) {
-  ExpertRows all{.rows = {plan.rows_of(plan.send(in[0]))}, .sizes = plan.sizes(), .matrices = {in[3], in[4], in[5]}};
-  ChunkResults out = by_chunks(all, over.at_once, {all.rows[0].type()},
-                               [&](const ExpertRows& part) { return forward_of(attrs, over, part); });
-  return {all_reduce(plan.collect(plan.sum_of_rows(out.rows[0], true), in[0].dtype()), over.width)};
+  Value x = plan.send(in[0]);
+  ChunkWork all = work_on(attrs, plan, over, in);
+  all.rows_at = [&](Value begin, int64_t count) { return std::vector<Value>{plan.rows_of(x, begin, count)}; };
+  all.work = [&](const ExpertRows& part) { return forward_of(attrs, part); };
+  all.row_results = {{x.dtype(), Shape{all.rows, in[0].shape()[2]}}};
+  ChunkResults out = by_chunks(all, over.at_once);
+  std::vector<Value> y{all_reduce(plan.collect(plan.sum_of_rows(out.rows[0], true), in[0].dtype()), over.width)};
+  if (!is_bounded(attrs)) return y;
+  Value kept = plan.kept();
+  y.push_back(kept ? kept : greater_equal(in[1], 0));
+  return y;
 }
 
 // With h = silu(g) u and y = sum over experts of weight * (h Wd^T), of a row of a token:
 //   dh = weight dy Wd,  dweight = <dy, h Wd^T> = <dy Wd, h>,  dWd = (weight dy)^T h,  dx = dg Wg + du Wu
 // Rows are x [m d], dy [m d] and weight [m] f32; row-wise results dx [m d] and dweight [m].
-ChunkResults grad_of(const FusedAttrs& attrs, const ExpertSpread& over, const ExpertRows& in) {
+ChunkResults grad_of(const FusedAttrs& attrs, const ExpertRows& in) {
   const Value &rows = in.rows[0], &d_rows = in.rows[1], &weight = in.rows[2], &sizes = in.sizes;
   DType dtype = rows.dtype();
-  std::vector<Value> w = gathered(over, in.matrices);
-  Activated h = activate(attrs, in, w);
+  const std::vector<Value>& w = in.matrices;
+  Activated h = activate(attrs, in);
 
   Value unscaled = grouped_matmul(d_rows, w[2], sizes, {.transposed = true});  // dy Wd [m f]
   Value products = convert(unscaled, DType::kF32) * convert(h.hidden, DType::kF32);
@@ -75,18 +101,20 @@ ChunkResults grad_of(const FusedAttrs& attrs, const ExpertSpread& over, const Ex
   Value d_w_up = grouped_outer(d_up, rows, sizes);
   Value d_x = grouped_matmul(d_gate, w[0], sizes, {.transposed = true}) +
               grouped_matmul(d_up, w[1], sizes, {.transposed = true});
-  ChunkResults out{.rows = {d_x, d_weight}, .matrices = {d_w_gate, d_w_up, d_down}};
-  for (Value& d : out.matrices) d = reduce_scatter(d, "d", over.model);
-  return out;
+  return {.rows = {d_x, d_weight}, .matrices = {d_w_gate, d_w_up, d_down}};
 }
 
 std::vector<Value> grad_here(const FusedAttrs& attrs, const ExpertPlan& plan, const ExpertSpread& over,
                              std::span<const Value> in) {
-  ExpertRows all{.rows = {plan.rows_of(plan.send(in[0])), plan.rows_of(plan.send(in[6])), plan.row_weights()},
-                 .sizes = plan.sizes(),
-                 .matrices = {in[3], in[4], in[5]}};
-  ChunkResults d = by_chunks(all, over.at_once, {all.rows[0].type(), all.rows[2].type()},
-                             [&](const ExpertRows& part) { return grad_of(attrs, over, part); });
+  Value x = plan.send(in[0]), dy = plan.send(in[6]);
+  ChunkWork all = work_on(attrs, plan, over, in);
+  all.rows_at = [&](Value begin, int64_t count) {
+    return std::vector<Value>{plan.rows_of(x, begin, count), plan.rows_of(dy, begin, count),
+                              plan.row_weights(begin, count)};
+  };
+  all.work = [&](const ExpertRows& part) { return grad_of(attrs, part); };
+  all.row_results = {{x.dtype(), Shape{all.rows, in[0].shape()[2]}}, {DType::kF32, Shape{all.rows}}};
+  ChunkResults d = by_chunks(all, over.at_once);
   std::vector<Value> out{all_reduce(plan.collect(plan.sum_of_rows(d.rows[0], false), in[0].dtype()), over.width),
                          all_reduce(plan.collect_weights(d.rows[1]), over.width)};
   for (const Value& w : d.matrices) out.push_back(all_reduce(w, over.rows));
@@ -96,16 +124,16 @@ std::vector<Value> grad_here(const FusedAttrs& attrs, const ExpertPlan& plan, co
 // ---- one device, and the reference ----
 
 // The experts of the operands are those of this device.
-ExpertPlan plan_of(const ExpertSpread& over, std::span<const Value> in, bool ragged = false) {
-  return {in[1], in[2], in[3].size("e"), {.mesh_axes = over.expert, .ragged = ragged}};
+ExpertPlan plan_of(const FusedAttrs& attrs, const ExpertSpread& over, std::span<const Value> in, bool ragged = false) {
+  return {in[1], in[2], in[3].size("e"), {.mesh_axes = over.expert, .ragged = ragged, .factor = factor_of(attrs)}};
 }
 
 std::vector<Value> reference_forward(const std::vector<Value>& in, const FusedAttrs& attrs, Graph&) {
-  return forward_here(attrs, plan_of({}, in), {.at_once = in[3].size("e")}, in);
+  return forward_here(attrs, plan_of(attrs, {}, in), {.at_once = in[3].size("e")}, in);
 }
 
 std::vector<Value> reference_grad(const std::vector<Value>& in, const FusedAttrs& attrs, Graph&) {
-  return grad_here(attrs, plan_of({}, in), {.at_once = in[3].size("e")}, in);
+  return grad_here(attrs, plan_of(attrs, {}, in), {.at_once = in[3].size("e")}, in);
 }
 
 // ---- on a mesh ----
@@ -115,12 +143,14 @@ template <class Work>
 ExpertOp::PerDevice per_device(const Target& target, Work work) {
   const bool ragged = target.hardware == Hardware::kTpu;
   return [ragged, work](const FusedAttrs& attrs, const ExpertSpread& over, std::span<const Value> local) {
-    return work(attrs, plan_of(over, local, ragged), over, local);
+    return work(attrs, plan_of(attrs, over, local, ragged), over, local);
   };
 }
 
 std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, const Target& target) {
-  return kExperts.shard_forward(node, p, layout_of(node, p), per_device(target, forward_here));
+  auto form = kExperts.shard_forward(node, p, layout_of(node, p), per_device(target, forward_here));
+  if (form && is_bounded(node.attr<FusedAttrs>())) form->out.push_back(form->out[0]);
+  return form;
 }
 
 std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target& target) {
@@ -143,9 +173,11 @@ const FusedOp kForward{.name = "routed_experts",
 
 }  // namespace
 
-Value routed_experts(const RoutedTokens& tokens, const ExpertMatrices& m, const ExpertOptions& options, Where where) {
-  return fused(tokens.x.graph(), kForward, {tokens.x, tokens.experts, tokens.weights, m.w_gate, m.w_up, m.w_down},
-               expert_attrs(m, options), where)[0];
+RoutedSum routed_experts(const RoutedTokens& tokens, const ExpertMatrices& m, const ExpertOptions& options,
+                         Where where) {
+  auto made = fused(tokens.x.graph(), kForward, {tokens.x, tokens.experts, tokens.weights, m.w_gate, m.w_up, m.w_down},
+                    expert_attrs(m, options), where);
+  return {made[0], made.size() > 1 ? made[1] : Value()};
 }
 
 }  // namespace fathom

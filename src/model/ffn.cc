@@ -172,11 +172,6 @@ ExpertForm expert_form(const ModelConfig& m, Value x, const std::optional<Expert
   return gathers ? ExpertForm::kGathered : ExpertForm::kDense;
 }
 
-struct RoutedSum {
-  Value y;     // [b s d]: the sum of each token's experts
-  Value kept;  // [b s k] bool; null where none can be dropped
-};
-
 RoutedSum capped_sum(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
   const int64_t capacity = expert_capacity(m, x.size("s"));
   if (capacity == 0) return {zeros_like(x), greater_equal(zeros_like(r.experts), 1)};
@@ -197,8 +192,10 @@ RoutedSum routed_sum(const ModelConfig& m, const MlpWeights& w, Value x, const R
       return {grouped_experts(m, w, x, r), {}};
     case ExpertForm::kIndexed:
       return {indexed_experts(m, w, x, r), {}};
-    case ExpertForm::kExchanged:
-      return {tag(routed_experts({x, r.experts, r.weights}, *on_mesh, options), "moe_mlpwo"), {}};
+    case ExpertForm::kExchanged: {
+      const RoutedSum sum = routed_experts({x, r.experts, r.weights}, *on_mesh, options);
+      return {tag(sum.y, "moe_mlpwo"), sum.kept};
+    }
     case ExpertForm::kCapped:
       return capped_sum(m, w, x, r);
   }
