@@ -5,7 +5,8 @@
 
 #include "fused/derivative.h"
 #include "fused/flash_attention_gpu.h"
-#include "fused/flash_blocks.h"
+#include "fused/flash_ring.h"
+#include "fused/flash_steps.h"
 #include "fused/kernel_call.h"
 #include "graph/manual.h"
 #include "graph/region_ops.h"
@@ -52,70 +53,42 @@ std::vector<TensorType> infer_grad(const InferContext& c) {
 // ---- composed references ----
 
 std::vector<Value> reference_forward(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& g) {
-  const Value &q = operands[0], &k = operands[1], &v = operands[2], &segments = operands[3];
+  const Value &q = operands[0], &v = operands[2], &segments = operands[3];
   Blocks n(g, q, attrs);
-  Value keys = n.cut(k, "t", "b h t w"), values = n.cut(v, "t", "b h t u");
-  Value segments_k = n.cut(segments_of_keys(segments), "t", "b t", kPaddedKey);
+  const KeyBlocks blocks = key_blocks(n, operands);
   Shape row{q.shape()[0], q.shape()[2], {"s", n.block}};
   Shape wide{row[0], row[1], row[2], v.shape()[3]};
 
   auto rows = [&](Value i, std::span<const Value>, std::span<const Value> slice) {
-    // State: j, running maximum, running sum, running output (not yet divided by the sum).
-    std::vector<Value> state{n.s32(0), constant(g, abi::kMasked, {DType::kF32, row}), zeros(g, {DType::kF32, row}),
-                             zeros(g, {DType::kF32, wide})};
+    const SoftmaxState none{.top = constant(g, abi::kMasked, {DType::kF32, row}),
+                            .sum = zeros(g, {DType::kF32, row}),
+                            .out = zeros(g, {DType::kF32, wide})};
     // Key blocks beyond the diagonal are never visited.
-    state = while_loop(
-        g, state, [&](std::span<const Value> s) { return less_equal(s[0], i); },
-        [&](std::span<const Value> s) {
-          Value j = s[0];
-          Value part = scores(slice[0], n.at(keys, j), n.visible(i, j, slice[1], n.at(segments_k, j)));
-          Value top = maximum(s[1], reduce_max(part, "t"));
-          Value p = exp(part - top);
-          Value shrink = exp(s[1] - top);
-          Value sum = s[2] * shrink + reduce_sum(p, "t");
-          Value out = s[3] * shrink + dot(convert(p, n.dtype), n.at(values, j), "t", {.out = DType::kF32});
-          return std::vector<Value>{j + 1, top, sum, out};
-        });
-    return ScanBody{.carry = {}, .stack = {convert(state[3] / state[2], n.dtype), state[1] + log(state[2])}};
+    const SoftmaxState done = meet_keys(n, i, slice[0], slice[1], blocks, i, none);
+    return ScanBody{.carry = {}, .stack = {convert(done.out / done.sum, n.dtype), done.top + log(done.sum)}};
   };
   auto done = scan(g, {.axis = "block", .length = n.count}, {},
                    {n.cut(q, "s", "b h s w"), n.cut(segments, "s", "b s", kPaddedQuery)}, rows);
   return {n.join(done.stack[0], "s", "b s h u"), n.join(done.stack[1], "s", "b h s")};
 }
 
-// With p = exp(score - lse):  dv = p^T do,  dp = do v^T,  ds = p (dp - delta),  dq = ds k,  dk = ds^T q.
 std::vector<Value> reference_grad(const std::vector<Value>& operands, const FusedAttrs& attrs, Graph& g) {
-  const Value &q = operands[0], &k = operands[1], &v = operands[2], &segments = operands[3];
+  const Value &q = operands[0], &v = operands[2];
   Blocks n(g, q, attrs);
-  Value queries = n.cut(q, "s", "b h s w"), d_outs = n.cut(operands[5], "s", "b h s u");
-  Value lses = n.cut(operands[4], "s", "b h s"), deltas = n.cut(operands[6], "s", "b h s");
-  Value segments_q = n.cut(segments, "s", "b s", kPaddedQuery);
+  const QueryBlocks queries = query_blocks(n, operands);
   Shape key{q.shape()[0], q.shape()[2], {"t", n.block}, q.shape()[3]};
   Shape value{key[0], key[1], key[2], v.shape()[3]};
 
   auto columns = [&](Value j, std::span<const Value> carry, std::span<const Value> slice) {
-    Value k_j = slice[0], v_j = slice[1], segments_k = slice[2];
-    // State: i, dq of all blocks, dk and dv of block j. Query blocks before the diagonal do not see block j.
-    std::vector<Value> state{j, carry[0], zeros(g, {DType::kF32, key}), zeros(g, {DType::kF32, value})};
-    state = while_loop(
-        g, state, [&](std::span<const Value> s) { return less(s[0], n.s32(static_cast<double>(n.count))); },
-        [&](std::span<const Value> s) {
-          Value i = s[0], q_i = n.at(queries, i), d_out = n.at(d_outs, i);
-          Value part = scores(q_i, k_j, n.visible(i, j, n.at(segments_q, i), segments_k));
-          Value p = exp(part - n.at(lses, i));
-          Value d_v = s[3] + dot(convert(p, n.dtype), d_out, "s", {.out = DType::kF32});
-          Value d_p = dot(d_out, v_j, "u", {.out = DType::kF32});
-          Value d_s = convert(p * (d_p - n.at(deltas, i)), n.dtype);
-          Value d_k = s[2] + dot(d_s, q_i, "s", {.out = DType::kF32});
-          Value d_q = n.at(s[1], i) + dot(d_s, k_j, "t", {.out = DType::kF32});
-          return std::vector<Value>{i + 1, dynamic_update_slice(s[1], expand(d_q, "block"), "block", i), d_k, d_v};
-        });
-    return ScanBody{.carry = {state[1]}, .stack = {convert(state[2], n.dtype), convert(state[3], n.dtype)}};
+    // Query blocks before the diagonal do not see block j.
+    const FlashGradients d =
+        meet_queries(n, j, queries, {.keys = slice[0], .values = slice[1], .segments = slice[2]}, j,
+                     {.q = carry[0], .k = zeros(g, {DType::kF32, key}), .v = zeros(g, {DType::kF32, value})});
+    return ScanBody{.carry = {d.q}, .stack = {convert(d.k, n.dtype), convert(d.v, n.dtype)}};
   };
-  auto done = scan(
-      g, {.axis = "block", .length = n.count}, {zeros(g, {DType::kF32, queries.shape()})},
-      {n.cut(k, "t", "b h t w"), n.cut(v, "t", "b h t u"), n.cut(segments_of_keys(segments), "t", "b t", kPaddedKey)},
-      columns);
+  const KeyBlocks keys = key_blocks(n, operands);
+  auto done = scan(g, {.axis = "block", .length = n.count}, {zeros(g, {DType::kF32, queries.queries.shape()})},
+                   {keys.keys, keys.values, keys.segments}, columns);
   return {n.join(convert(done.carry[0], n.dtype), "s", "b s h w"), n.join(done.stack[0], "t", "b t h w"),
           n.join(done.stack[1], "t", "b t h u")};
 }
@@ -166,7 +139,8 @@ double grad_flops(const Node& node, const Target& target) {
 
 // ---- on a mesh ----
 // Rows and heads stay where they are. Over the axes that split the sequence, devices exchange sequence for heads
-// (DeepSpeed Ulysses): each has whole rows of a part of its heads, so that the causal half is shared evenly.
+// (DeepSpeed Ulysses): each has whole rows of a part of its heads, so that the causal half is shared evenly. Where the
+// heads cannot be split, keys and values go round instead (fused/flash_ring.h).
 
 struct HeadExchange {
   Sharding split(const Shape& shape) const {
@@ -189,19 +163,25 @@ struct HeadExchange {
   static std::string_view place_axis(Value x) { return x.has("s") ? "s" : "t"; }
 };
 
-std::optional<ShardedForm> shard(const Node& node, const Partition& p, const Target&) {
-  const Value& q = node.operands[0];
-  HeadExchange exchange{p.activation_axes("b"), p.activation_axes("h"), p.activation_axes("s"), {}};
-  int64_t parts = p.devices(exchange.heads) * p.devices(exchange.places);
-  if (q.size("h") % parts != 0) {
-    throw ConfigError(fmt::format(
-        "attention=flash: {} heads cannot be split over {} devices ({}): the sequence is exchanged for heads",
-        q.size("h"), parts, fmt::join(p.all_axes(), ", ")));
+// Whether keys and values go round. Throws ConfigError where tensor parallelism cannot split the heads.
+bool goes_round(const Node& node, const Partition& p, const HeadExchange& exchange) {
+  const int64_t heads = node.operands[0].size("h"), parts = p.devices(exchange.heads);
+  if (heads % parts != 0) {
+    throw ConfigError(fmt::format("attention=flash: {} heads cannot be split over {} devices ({})", heads, parts,
+                                  fmt::join(exchange.heads, ", ")));
   }
+  return heads % (parts * p.devices(exchange.places)) != 0;
+}
+
+// `round`: the op of one device's queries and the keys that come round to it.
+std::optional<ShardedForm> shard(const Node& node, const Partition& p, RingForm* round) {
+  HeadExchange exchange{p.activation_axes("b"), p.activation_axes("h"), p.activation_axes("s"), {}};
+  const bool ring = goes_round(node, p, exchange);
   ShardedForm form;
   for (const Value& v : node.operands) form.in.push_back(exchange.split(v.shape()));
   for (const TensorType& r : node.results) form.out.push_back(exchange.split(r.shape));
-  form.body = [exchange, &node](std::span<const Value> local) {
+  form.body = [exchange, ring, round, &node](std::span<const Value> local) {
+    if (ring) return round(local, node.attr<FusedAttrs>(), exchange.places);
     std::vector<Value> whole;
     for (const Value& v : local) whole.push_back(exchange.gather_places(v));
     std::vector<Value> out = on_parts(node, std::move(whole));
@@ -211,6 +191,14 @@ std::optional<ShardedForm> shard(const Node& node, const Partition& p, const Tar
   return form;
 }
 
+std::optional<ShardedForm> shard_forward(const Node& node, const Partition& p, const Target&) {
+  return shard(node, p, ring_attention);
+}
+
+std::optional<ShardedForm> shard_grad(const Node& node, const Partition& p, const Target&) {
+  return shard(node, p, ring_attention_grad);
+}
+
 // ---- the two ops ----
 
 const FusedOp kGrad{.name = "flash_attention_grad",
@@ -218,7 +206,7 @@ const FusedOp kGrad{.name = "flash_attention_grad",
                     .reference = reference_grad,
                     .vjp = nullptr,
                     .forms = {.cpu = kernel_grad, .gpu = gpu_grad, .tpu = nullptr},
-                    .shard = shard,
+                    .shard = shard_grad,
                     .flops = grad_flops};
 
 const FusedOp kForward{.name = "flash_attention",
@@ -226,7 +214,7 @@ const FusedOp kForward{.name = "flash_attention",
                        .reference = reference_forward,
                        .vjp = nullptr,
                        .forms = {.cpu = kernel_forward, .gpu = gpu_forward, .tpu = nullptr},
-                       .shard = shard,
+                       .shard = shard_forward,
                        .flops = forward_flops};
 
 // ---- the output with its derivative ----

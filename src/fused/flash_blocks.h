@@ -41,10 +41,12 @@ struct Blocks {
   Value at(Value blocks, Value i) const { return dynamic_index(blocks, "block", i); }
   Value s32(double value) const { return constant(g, value, {DType::kS32, {}}); }
 
-  // [b s t]: whether query s of block i sees key t of block j.
-  Value visible(Value i, Value j, Value segments_q, Value segments_k) const {
+  // [b s t]: whether query s of block i sees key t of block j. `distance` (s32): how many places the first query stands
+  // behind the first key; null: none.
+  Value visible(Value i, Value j, Value segments_q, Value segments_k, Value distance = {}) const {
     Shape pair{{"s", block}, {"t", block}};
-    Value query = iota(g, DType::kS32, pair, "s") + i * block;
+    Value first = distance ? i * block + distance : i * block;
+    Value query = iota(g, DType::kS32, pair, "s") + first;
     Value key = iota(g, DType::kS32, pair, "t") + j * block;
     Shape all{segments_q.shape()[0], pair[0], pair[1]};
     Value same = equal(broadcast(segments_q, all), broadcast(segments_k, all));

@@ -97,6 +97,10 @@ Value all_to_all(Value x, std::string_view split, std::string_view join, const s
                     w);
 }
 
+Value ring_shift(Value x, const std::vector<std::string>& mesh_axes, Where w) {
+  return collective(Op::kRingShift, x, {.mesh_axes = mesh_axes}, w);
+}
+
 // JAX spells it as this custom call; XLA turns it into its own op.
 Value ragged_all_to_all(Value x, Value into, const RaggedExchange& rows, const std::vector<std::string>& mesh_axes,
                         Where w) {

@@ -31,6 +31,8 @@ Value reduce_scatter(Value x, std::string_view axis, const std::vector<std::stri
 // Part i of `split` goes to device i; what is received is joined along `join`.
 Value all_to_all(Value x, std::string_view split, std::string_view join, const std::vector<std::string>& mesh_axes,
                  Where w = Where::current());
+// To the next device of the group, from the last one to the first.
+Value ring_shift(Value x, const std::vector<std::string>& mesh_axes, Where w = Where::current());
 // Where the rows of each device of the group stand; all [peer] s32.
 struct RaggedExchange {
   Value input_offsets;   // of the rows to send to each device, in x

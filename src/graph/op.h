@@ -86,6 +86,7 @@ enum class Op : uint8_t {
   kAllReduce,
   kReduceScatter,
   kAllToAll,
+  kRingShift,  // to the next device along the mesh axes
   kCount,
 };
 

@@ -156,14 +156,16 @@ std::vector<int64_t> offsets(const std::vector<Axis>& axes, const std::vector<in
 
 }  // namespace
 
-// Devices are numbered row-major over the mesh; a group runs over `mesh_axes`, the first one slowest.
 std::vector<std::string> split_axes(const Sharding& sharding) {
   std::vector<std::string> out;
   for (const auto& dim : sharding.dims) out.insert(out.end(), dim.begin(), dim.end());
   return out;
 }
 
-std::string replica_groups_text(const Mesh& mesh, const std::vector<std::string>& mesh_axes) {
+namespace {
+
+// Devices are numbered row-major over the mesh; a group runs over `mesh_axes`, the first one slowest.
+std::vector<std::vector<int64_t>> device_groups(const Mesh& mesh, const std::vector<std::string>& mesh_axes) {
   std::vector<Axis> inner(mesh_axes.size());
   std::vector<Axis> outer;
   std::vector<int64_t> inner_strides(mesh_axes.size());
@@ -182,13 +184,35 @@ std::string replica_groups_text(const Mesh& mesh, const std::vector<std::string>
   }
   std::vector<int64_t> members = offsets(inner, inner_strides);
   std::vector<int64_t> starts = offsets(outer, outer_strides);
-  std::string groups;
+  std::vector<std::vector<int64_t>> groups;
   for (int64_t start : starts) {
-    std::vector<int64_t> group = members;
-    for (int64_t& m : group) m += start;
-    groups += fmt::format("{}[{}]", groups.empty() ? "" : ", ", fmt::join(group, ", "));
+    groups.push_back(members);
+    for (int64_t& m : groups.back()) m += start;
   }
-  return fmt::format("dense<[{}]> : tensor<{}x{}xi64>", groups, starts.size(), members.size());
+  return groups;
+}
+
+// Rows of numbers, all of one length.
+std::string rows_text(const std::vector<std::vector<int64_t>>& rows) {
+  std::string text;
+  for (const std::vector<int64_t>& row : rows) {
+    text += fmt::format("{}[{}]", text.empty() ? "" : ", ", fmt::join(row, ", "));
+  }
+  return fmt::format("dense<[{}]> : tensor<{}x{}xi64>", text, rows.size(), rows.at(0).size());
+}
+
+}  // namespace
+
+std::string replica_groups_text(const Mesh& mesh, const std::vector<std::string>& mesh_axes) {
+  return rows_text(device_groups(mesh, mesh_axes));
+}
+
+std::string ring_pairs_text(const Mesh& mesh, const std::vector<std::string>& mesh_axes) {
+  std::vector<std::vector<int64_t>> pairs;
+  for (const std::vector<int64_t>& group : device_groups(mesh, mesh_axes)) {
+    for (size_t i = 0; i < group.size(); ++i) pairs.push_back({group[i], group[(i + 1) % group.size()]});
+  }
+  return rows_text(pairs);
 }
 
 }  // namespace fathom

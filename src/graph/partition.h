@@ -50,5 +50,8 @@ std::vector<std::string> split_axes(const Sharding& sharding);
 // The groups of devices that work together along these mesh axes, as MLIR spells replica_groups:
 // "dense<[[0, 1], [2, 3]]> : tensor<2x2xi64>".
 std::string replica_groups_text(const Mesh& mesh, const std::vector<std::string>& mesh_axes);
+// Each device of these groups and the next one of its group, the first behind the last, as source_target_pairs:
+// "dense<[[0, 1], [1, 0]]> : tensor<2x2xi64>".
+std::string ring_pairs_text(const Mesh& mesh, const std::vector<std::string>& mesh_axes);
 
 }  // namespace fathom

@@ -91,6 +91,7 @@ constexpr OpDef kOps[] = {
     {Op::kAllReduce, "stablehlo.all_reduce", infer_all_reduce, nullptr, kPerDevice},
     {Op::kReduceScatter, "stablehlo.reduce_scatter", infer_reduce_scatter, nullptr, kPerDevice},
     {Op::kAllToAll, "stablehlo.all_to_all", infer_all_to_all, nullptr, kPerDevice},
+    {Op::kRingShift, "stablehlo.collective_permute", infer_ring_shift, nullptr, kPerDevice},
 };
 
 constexpr bool complete() {

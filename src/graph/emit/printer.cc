@@ -193,6 +193,7 @@ void Printer::print_node(Node& node) {
     case Op::kAllReduce:
     case Op::kReduceScatter:
     case Op::kAllToAll:
+    case Op::kRingShift:
       return print_collective(node);
     case Op::kFused:
     case Op::kTag:

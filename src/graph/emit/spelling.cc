@@ -206,6 +206,10 @@ std::string bare_sharding_text(const Sharding& sharding, int rank) {
 
 std::string collective_text(const Node& node, const Mesh& mesh, int64_t channel) {
   const CollectiveAttrs& a = node.attr<CollectiveAttrs>();
+  if (node.op == Op::kRingShift) {
+    return fmt::format("channel_handle = #stablehlo.channel_handle<handle = {}, type = 1>, source_target_pairs = {}",
+                       channel, ring_pairs_text(mesh, a.mesh_axes));
+  }
   std::string common =
       fmt::format("channel_handle = #stablehlo.channel_handle<handle = {}, type = 1>, replica_groups = {}", channel,
                   replica_groups_text(mesh, a.mesh_axes));

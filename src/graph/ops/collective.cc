@@ -50,4 +50,10 @@ Types infer_all_to_all(const InferContext& c) {
   return {{c.type().dtype, scaled(c, cut, a.concat_axis, a.group, 1)}};
 }
 
+// What the device before has.
+Types infer_ring_shift(const InferContext& c) {
+  group_of(c);
+  return {c.type()};
+}
+
 }  // namespace fathom

@@ -268,6 +268,7 @@ TEST_F(OpsTest, CollectivesScaleTheAxesTheyWorkOn) {
   EXPECT_EQ(result(Op::kAllReduce), "f32[s=8 d=6]");
   EXPECT_EQ(result(Op::kReduceScatter), "f32[s=2 d=6]");
   EXPECT_EQ(result(Op::kAllToAll), "f32[s=2 d=24]");
+  EXPECT_EQ(result(Op::kRingShift), "f32[s=8 d=6]");
   a.axis = 1;
   EXPECT_REFUSED(g_.make(Op::kReduceScatter, {x}, a, Where::current()), "stablehlo.reduce_scatter",
                  "axis 'd' of size 6 does not split over 4 devices");

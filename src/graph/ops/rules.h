@@ -110,5 +110,6 @@ Types infer_all_gather(const InferContext& c);
 Types infer_all_reduce(const InferContext& c);
 Types infer_reduce_scatter(const InferContext& c);
 Types infer_all_to_all(const InferContext& c);
+Types infer_ring_shift(const InferContext& c);
 
 }  // namespace fathom
