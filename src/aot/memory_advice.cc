@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <optional>
 #include <vector>
 
+#include "base/remat_names.h"
 #include "base/units.h"
+#include "runtime/machines.h"
 
 namespace fathom {
 namespace {
@@ -35,16 +38,53 @@ std::vector<std::string> smaller_state(const MemoryNeed& need, const Config& c) 
   return out;
 }
 
+// Each row over several devices, as many as the memory for its activations has too little room for, where fsdp can give
+// them: the devices that hold the state stay as many. Empty where it cannot.
+std::string split_rows(double factor, const MemoryNeed& need, const Config& c) {
+  const int64_t parts = next_power_of_two(1 / factor);
+  const int64_t fsdp = c.ici_fsdp_parallelism;
+  if (parts < 2 || fsdp % parts != 0 || c.max_target_length % (parts * c.ici_context_parallelism) != 0) return "";
+  const double rows = c.per_device_batch_size / static_cast<double>(parts);
+  if (rows * static_cast<double>(need.devices) < 1) return "";
+  return fmt::format(
+      "ici_context_parallelism={} ici_fsdp_parallelism={} per_device_batch_size={} (each row over {} devices)",
+      parts * c.ici_context_parallelism, fsdp / parts, rows, parts * c.ici_context_parallelism);
+}
+
+// A layer's input is [tokens d], and is kept of every layer. Empty where it is in the host's memory, or is too little.
+std::string offloaded_inputs(const MemoryNeed& need, const Config& c) {
+  const bool there = c.remat_policy == RematPolicy::kCustom && c.decoder_layer_input == RematChoice::kOffload;
+  const std::optional<Machine> machine =
+      find_machine(c.compile_topology, std::max<int64_t>(c.compile_topology_num_slices, 1));
+  if (there || !c.remat || !machine || machine->hardware != Hardware::kTpu) return "";
+  const double kept = static_cast<double>(c.num_decoder_layers * c.max_target_length * c.emb_dim *
+                                          static_cast<int64_t>(byte_size(c.dtype))) *
+                      c.per_device_batch_size;
+  if (need.needed == 0 || kept < static_cast<double>(need.needed - need.available)) return "";
+  return "remat_policy=custom decoder_layer_input=offload";
+}
+
+// Whether a layer keeps more than its input on the device.
+bool keeps_more(const Config& c) {
+  return !c.remat || std::any_of(c.remat_saved.begin(), c.remat_saved.end(),
+                                 [](const std::string& name) { return !name.ends_with(kOnHost); });
+}
+
 // `factor`: the part of the activations' memory that there is room for.
-std::vector<std::string> smaller_activations(double factor, ProgramKind kind, const Config& c) {
+std::vector<std::string> smaller_activations(double factor, ProgramKind kind, const MemoryNeed& need, const Config& c) {
   std::vector<std::string> out;
   if (kind == ProgramKind::kInit) return out;  // it has none
   bool eval = kind == ProgramKind::kEval;
+  if (kind == ProgramKind::kTrain) {
+    for (const std::string& keys : {offloaded_inputs(need, c), split_rows(factor, need, c)}) {
+      if (!keys.empty()) out.push_back(keys);
+    }
+  }
   double rows = std::floor((eval ? c.eval_per_device_batch_size : c.per_device_batch_size) * factor);
   if (rows >= 1) out.push_back(fmt::format("{}per_device_batch_size={}", eval ? "eval_" : "", rows));
   auto length = static_cast<int64_t>(static_cast<double>(c.max_target_length) * factor) / kShortest * kShortest;
   if (length >= kShortest && length < c.max_target_length) out.push_back(fmt::format("max_target_length={}", length));
-  if (kind == ProgramKind::kTrain && (!c.remat || !c.remat_saved.empty())) out.emplace_back("remat_policy=full");
+  if (kind == ProgramKind::kTrain && keeps_more(c)) out.emplace_back("remat_policy=full");
   if (c.dtype == DType::kF32) out.emplace_back("dtype=bfloat16");
   if (out.empty()) out.emplace_back("a larger ici_tensor_parallelism or ici_context_parallelism on more devices");
   return out;
@@ -70,7 +110,7 @@ std::string memory_advice(const MemoryNeed& need, ProgramKind kind, const Config
     int64_t rest = need.needed - need.held.device;
     if (known) out += fmt::format(", activations and work space {}", gigabytes(rest));
     double room = static_cast<double>(need.available - need.held.device);
-    keys = smaller_activations(known ? room / static_cast<double>(rest) : 0.5, kind, config);
+    keys = smaller_activations(known ? room / static_cast<double>(rest) : 0.5, kind, need, config);
   }
   for (std::string& key : smaller_state(need, config)) keys.push_back(std::move(key));
   if (keys.empty()) keys.emplace_back("a machine of more devices");

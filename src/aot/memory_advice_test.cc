@@ -52,6 +52,31 @@ TEST(MemoryAdvice, ActivationsThatAreTooLargeNameTheBatchAndLengthThatHaveRoom) 
               AllOf(HasSubstr("remat_policy=full"), Not(HasSubstr("per_device_batch_size"))));
 }
 
+TEST(MemoryAdvice, LongRowsNameTheAxisThatSplitsThemAndTheOffload) {
+  // Room for 60 of 150: a row needs four devices.
+  MemoryNeed need{
+      .needed = 190 * kGB, .available = 100 * kGB, .devices = 128, .held = {.device = 40 * kGB, .whole = 5120 * kGB}};
+  Config c = bf16();
+  c.per_device_batch_size = 1;
+  c.max_target_length = 32768;
+  c.ici_fsdp_parallelism = 128;
+  c.num_decoder_layers = 61;
+  c.emb_dim = 7168;
+  c.compile_topology = "v5p-256";
+  EXPECT_THAT(memory_advice(need, ProgramKind::kTrain, c),
+              AllOf(HasSubstr("ici_context_parallelism=4 ici_fsdp_parallelism=32 per_device_batch_size=0.25"),
+                    Not(HasSubstr("decoder_layer_input"))))
+      << "the layers' inputs are 28.7 GB";
+  need.needed = 120 * kGB;
+  EXPECT_THAT(
+      memory_advice(need, ProgramKind::kTrain, c),
+      AllOf(HasSubstr("remat_policy=custom decoder_layer_input=offload"), HasSubstr("ici_context_parallelism=2")));
+  c.ici_fsdp_parallelism = 1;
+  c.compile_topology = "h100-8";
+  EXPECT_THAT(memory_advice(need, ProgramKind::kTrain, c),
+              Not(testing::AnyOf(HasSubstr("ici_context_parallelism="), HasSubstr("decoder_layer_input"))));
+}
+
 TEST(MemoryAdvice, RefusalWithoutAFigureStillNamesKeys) {
   MemoryNeed need{.needed = 0, .available = 40 * kGB, .devices = 8, .held = {.device = 10 * kGB, .whole = 80 * kGB}};
   EXPECT_THAT(memory_advice(need, ProgramKind::kTrain, bf16()),

@@ -114,6 +114,8 @@ struct Config {
   bool sparse_matmul = true;  // grouped by expert; false = every expert on every token, masked
   bool megablox = true;
   double capacity_factor = -1;  // above 0 and not sparse_matmul: experts drop what is beyond it
+  // Above 0 and sparse_matmul, experts split over devices: a device takes so many times its mean share of the choices.
+  double ragged_buffer_factor = -1;
   bool float32_gate_logits = false;
   bool float32_weight_sum = true;
   double load_balance_loss_weight = 0;
@@ -162,7 +164,8 @@ struct Config {
   std::string metrics_file;
   bool overwrite = false;
   // Rematerialisation: `remat` false keeps everything; otherwise a layer keeps its input and the tensors named in
-  // `remat_saved`. Both derived from remat_policy and, for "custom", the per-tensor keys.
+  // `remat_saved`; names of those that wait in the host's memory end in kOnHost (base/remat_names.h). Both derived from
+  // remat_policy and, for "custom", the per-tensor keys.
   RematPolicy remat_policy = RematPolicy::kFull;
   bool remat = true;
   std::vector<std::string> remat_saved;

@@ -29,8 +29,10 @@ constexpr std::string_view kRematPolicies[] = {"none",
                                                "save_dot_except_mlp",
                                                "save_qkv_proj",
                                                "save_out_proj",
+                                               "qkv_proj_offloaded",
+                                               "minimal_offloaded",
                                                "custom"};
-constexpr std::string_view kRematChoices[] = {"remat", "device"};
+constexpr std::string_view kRematChoices[] = {"remat", "device", "offload"};
 constexpr std::string_view kOptTypes[] = {"adamw", "sgd"};
 constexpr std::string_view kLrScheduleTypes[] = {"cosine", "wsd"};
 constexpr std::string_view kWsdDecayStyles[] = {"linear", "cosine"};

@@ -33,9 +33,12 @@ enum class RematPolicy : uint8_t {
   kSaveDotExceptMlp,
   kSaveQkvProj,
   kSaveOutProj,
+  kQkvProjOffloaded,
+  kMinimalOffloaded,
   kCustom
 };
-enum class RematChoice : uint8_t { kRemat, kDevice };  // recomputed in the backward pass, or kept
+// Recomputed in the backward pass, kept on the device, or kept in the host's memory.
+enum class RematChoice : uint8_t { kRemat, kDevice, kOffload };
 enum class OptType : uint8_t { kAdamw, kSgd };
 enum class LrScheduleType : uint8_t { kCosine, kWsd };
 enum class WsdDecayStyle : uint8_t { kLinear, kCosine };

@@ -74,7 +74,8 @@ Value BoundedExchange::send(Value by_token, double fill) const {
 Value BoundedExchange::send_back(Value rows) const { return travel(rows, back_, 0); }
 
 Value BoundedExchange::travel(Value x, const Way& way, double fill) const {
-  if (!options_.ragged) return travel_in_parts(x, way, fill);
+  const bool narrow = x.shape()[1] == Axis{"k", choices_};  // a few bytes for each choice
+  if (!options_.ragged || narrow) return travel_in_parts(x, way, fill);
   std::vector<Axis> axes(x.shape().begin(), x.shape().end());
   axes[0] = {way.arriving, way.rows};
   const RaggedExchange rows{.input_offsets = way.from,
@@ -84,7 +85,7 @@ Value BoundedExchange::travel(Value x, const Way& way, double fill) const {
   return ragged_all_to_all(x, constant(x.graph(), fill, {x.dtype(), Shape(std::move(axes))}), rows, options_.mesh_axes);
 }
 
-// Where rows cannot be sent in any number: T places for each pair of devices.
+// Where rows cannot be sent in any number, and for narrow ones: T places for each pair of devices.
 Value BoundedExchange::travel_in_parts(Value x, const Way& way, double fill) const {
   Graph& g = x.graph();
   const std::string leaving = x.shape()[0].name;

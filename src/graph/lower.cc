@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "graph/clone.h"
 #include "graph/cpu_quirks.h"
+#include "graph/host_memory.h"
 #include "graph/liveness.h"
 #include "graph/manual.h"
 #include "graph/ops.h"
@@ -66,6 +67,10 @@ class Lowering {
     }
     std::vector<Value> operands = operands_of(node);
     if (options_.target.hardware == Hardware::kCpu) {
+      if (node.op == Op::kCustomCall && node.attr<CallAttrs>().target == kPlacementCall) {
+        map_[node.result()] = operands[0];
+        return;
+      }
       if (Value v = cpu_form(node, operands)) {
         map_[node.result()] = v;
         return;

@@ -180,7 +180,7 @@ RoutedSum capped_sum(const ModelConfig& m, const MlpWeights& w, Value x, const R
 }
 
 RoutedSum routed_sum(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
-  const ExpertOptions options{.activations_in_float32 = m.activations_in_float32};
+  const ExpertOptions options{.activations_in_float32 = m.activations_in_float32, .factor = m.exchange_factor};
   std::optional<ExpertMatrices> on_mesh;
   if (x.graph().partition != nullptr) on_mesh = matrices_on_mesh(w, x.dtype());
   switch (expert_form(m, x, on_mesh)) {
@@ -255,6 +255,8 @@ MoeOut moe(const ModelConfig& m, const MoeWeights& w, Value x, Value segments) {
     RoutedSum routed = routed_sum(m, w.experts, x, out.routing);
     out.y = routed.y;
     if (routed.kept) out.dropped = count_dropped(counted, routed.kept);
+    // Without an exchange there is no bound.
+    if (m.drops_tokens() && !routed.kept) out.dropped = zeros(x.graph(), {DType::kS32, {}});
   }
   if (w.shared.w_gate) {
     Scope shared(x.graph(), "shared");

@@ -177,7 +177,7 @@ struct Pass {
       : model(config),
         tokens{.use = use, .place = in.place, .places = places_of(use, in), .seen = in.places},
         context{model, rope_tables(tokens.places, config.rope), constant(in.tokens.graph(), 1, tokens.places.type())} {
-    model.capacity_factor = 0;  // no expert drops a token
+    model.capacity_factor = model.exchange_factor = 0;  // no expert drops a token
     model.few_tokens = true;
     if (use == CacheUse::kFirst) tokens.place = constant(in.tokens.graph(), 0, {DType::kS32, {}});
   }

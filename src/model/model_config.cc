@@ -62,6 +62,7 @@ ModelConfig model_config(const Config& c) {
           .group_by_maximum = c.routing_group_score == GroupScore::kMaximum,
           .grouped = c.sparse_matmul,
           .capacity_factor = c.capacity_factor,
+          .exchange_factor = c.ragged_buffer_factor,
           .load_balance_weight = c.load_balance_loss_weight,
           .sequence_balance = c.moe_use_megatron_seq_aux_loss && c.routed_score_func == ScoreFunc::kSigmoid,
           .counts_padding = c.defaults == DefaultsKind::kMaxtext,

@@ -48,6 +48,9 @@ struct ModelConfig {
   bool grouped = true;                  // tokens sorted by expert; false: every expert on every token
   // Above 0 and not grouped: an expert keeps so many times the mean number of a row's choices, and drops the others.
   double capacity_factor = 0;
+  // Above 0, grouped, and experts split over devices: a device takes so many times the mean number of choices, and
+  // drops the others.
+  double exchange_factor = 0;
   bool few_tokens = false;  // decoding: where tokens are few, only the matrices of experts that they chose are read
   double load_balance_weight = 0;
   bool sequence_balance = false;  // the balance loss of the V3 report, not the peer's
@@ -81,7 +84,7 @@ struct ModelConfig {
   int64_t all_layers() const { return layers + prediction_layers; }
   int64_t all_moe_layers() const { return moe_layers() + prediction_layers; }
   DType logits_dtype() const { return logits_in_float32 || logits_dot_in_float32 ? DType::kF32 : dtype; }
-  bool drops_tokens() const { return !grouped && capacity_factor > 0; }
+  bool drops_tokens() const { return grouped ? exchange_factor > 0 : capacity_factor > 0; }
   int64_t head_dim() const { return nope + rope_dim; }
   int64_t shared_dim() const { return shared_experts * moe_mlp_dim; }
 };

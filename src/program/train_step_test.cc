@@ -21,11 +21,13 @@ Config configured(std::vector<std::string> keys) {
 
 Program staged(const Config& config, const BatchShape& batch) { return train_step(config, state_spec(config), batch); }
 
-int64_t count_ops(const std::string& text) {
-  int64_t ops = 0;
-  for (size_t at = text.find(" = \""); at != std::string::npos; at = text.find(" = \"", at + 1)) ++ops;
-  return ops;
+int64_t count(const std::string& text, std::string_view words) {
+  int64_t found = 0;
+  for (size_t at = text.find(words); at != std::string::npos; at = text.find(words, at + 1)) ++found;
+  return found;
 }
+
+int64_t count_ops(const std::string& text) { return count(text, " = \""); }
 
 // Bytes of what the forward scans over layers stack for the backward pass.
 int64_t residual_bytes(const Program& program) {
@@ -123,6 +125,18 @@ TEST(TrainStep, TheIndexersWarmupKeepsNoLayerInput) {
     if (!learns) continue;
     EXPECT_NE(entry.name.find(".mla.indexer."), std::string::npos) << entry.name;
   }
+}
+
+TEST(TrainStep, OffloadedTensorsWaitInTheHostsMemoryAndNothingElseIsKept) {
+  Config config = configured(tiny({"remat_policy=custom", "decoder_layer_input=offload", "hardware=tpu"}));
+  const Program program = staged(config, {kRows, kLength});
+  EXPECT_EQ(residual_bytes(program),
+            config.num_decoder_layers * kRows * kLength * config.emb_dim * 4 + load_bytes(config));
+  const std::string text = emit(program, {.target = {.hardware = Hardware::kTpu, .kernels = {}}});
+  // Two stacks of layers, there and back.
+  EXPECT_EQ(count(text, "_xla_buffer_placement = \"pinned_host\""), 2);
+  EXPECT_EQ(count(text, "_xla_buffer_placement = \"device\""), 2);
+  EXPECT_EQ(count(emit(program), "_xla_buffer_placement"), 0) << "the memory of a CPU is the host's";
 }
 
 // Profiles tell the passes by these words.

@@ -95,6 +95,10 @@ const std::vector<std::string> kWarmupUnscanned = joined(kWarmup, {"scan_layers=
 // A second module sees what the first made; the variant takes the model's norm into both uses of it.
 const std::vector<std::string> kPredictions = joined(kGrouped, {"mtp_num_layers=2"});
 const std::vector<std::string> kPredictionsDense = joined(kDense, {"mtp_num_layers=1", "mtp_variant=maxtext"});
+// A bound that no device comes near.
+const std::vector<std::string> kBounded = joined(kGrouped, {"ragged_buffer_factor=1000"});
+// Heads that the context axis cannot split.
+const std::vector<std::string> kOddHeads = joined(kGrouped, {"base_num_query_heads=3", "base_num_kv_heads=3"});
 const std::vector<std::string> kReferences = {"sparse_matmul=True", "megablox=True", "attention=flash", "kernels=off"};
 
 INSTANTIATE_TEST_SUITE_P(
@@ -106,6 +110,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"TensorCapped", kTensor, kCapped}, Case{"Expert4Capped", kExpert4, kCapped},
                     Case{"ExpertFsdpCapped", kExpertFsdp, kCapped}, Case{"ContextCapped", kContext, kCapped},
                     Case{"TensorUnscanned", kTensor, kUnscanned}, Case{"Expert2Grouped", kExpert2, kGrouped},
+                    Case{"Expert2Bounded", kExpert2, kBounded}, Case{"ContextRing", kContext, kOddHeads},
                     Case{"Expert2Dense", kExpert2, kDense}, Case{"Expert2WithoutRemat", kExpert2, kNoRemat},
                     Case{"Expert4Grouped", kExpert4, kGrouped}, Case{"Expert4Dense", kExpert4, kDense},
                     Case{"Expert4Unscanned", kExpert4, kUnscanned}, Case{"ExpertFsdpGrouped", kExpertFsdp, kGrouped},

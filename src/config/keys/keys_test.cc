@@ -74,7 +74,7 @@ TEST(KeyRange, IsToldInWords) {
   EXPECT_EQ(said("rope_factor", "0"), "must be above 0 and at most 1000000");
   EXPECT_EQ(said("process_count", "0"), "must be at least 1 and at most 1048576, or -1");
   EXPECT_EQ(said("process_count", "-1"), "");
-  EXPECT_EQ(said("ragged_buffer_factor", ".inf"), "must be a finite number");
+  EXPECT_EQ(said("eval_ragged_buffer_factor", ".inf"), "must be a finite number");
 }
 
 TEST(KeyTable, LeadsEveryBuiltKeyToAField) {
@@ -203,9 +203,8 @@ TEST(TypedValue, TakesThePeersChoicesOfKernelsAndMemory) {
     return std::get<std::string>(typed_value(*find_key(key), parse_yaml(value, key)));
   };
   EXPECT_EQ(text("attention", "cudnn_flash_jax"), "flash");
-  EXPECT_EQ(text("remat_policy", "minimal_offloaded"), "minimal");
-  EXPECT_EQ(text("remat_policy", "qkv_proj_offloaded"), "save_qkv_proj");
-  EXPECT_EQ(text("mlpwo", "offload"), "device");
+  EXPECT_EQ(text("remat_policy", "minimal_with_quantization"), "minimal");
+  EXPECT_EQ(text("mlpwo", "offload"), "offload");
 }
 
 TEST(TypedValue, KnowsThePeersOtherSpellings) {

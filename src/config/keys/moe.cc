@@ -12,7 +12,7 @@ using enum KeyType;
 
 constexpr std::string_view kExactChoice = "the indexer keeps exactly indexer_topk keys, of equal ones the earliest";
 constexpr std::string_view kPredictionDetail = "the embedding of the next token is the same wherever it is taken from";
-constexpr std::string_view kDropping = "bounded buffers may drop tokens: not built";
+constexpr std::string_view kDropping = "ragged_buffer_factor bounds evaluations and the first steps as all others";
 constexpr std::string_view kRandomRouting = "random routing is a benchmark aid of the peer";
 constexpr std::string_view kOtherMoe = "belongs to other model families";
 constexpr std::string_view kQuantizedMoe = "quantised training is not built";
@@ -58,6 +58,10 @@ constexpr KeyRow kRows[] = {
      "above 0, with sparse_matmul=False: an expert keeps so many times its mean share of a row's choices, the first "
      "ones, and drops the others",
      kCapacity},
+    {"ragged_buffer_factor", bind<&Config::ragged_buffer_factor>, "-1.0", kBuilt,
+     "above 0, with sparse_matmul=True and experts split over devices: a device takes so many times its mean share of "
+     "the choices and drops the others; -1 = buffers for the worst case, nothing is dropped",
+     kCapacity},
     {"mtp_num_layers", bind<&Config::mtp_num_layers>, "0", kBuilt,
      "modules for multi-token prediction behind the last layer, each of which predicts one token further", kModules},
     {"mtp_loss_scaling_factor", bind<&Config::mtp_loss_scaling_factor>, "0.1", kBuilt,
@@ -84,7 +88,6 @@ constexpr KeyRow kRows[] = {
     {"indexer_use_approx_top_k", kBool, "false", kRefused, kExactChoice},
     {"indexer_approx_top_k_recall", kFloat, "0.95", kRefused, kExactChoice},
     {"mtp_reuse_input_embedding", kBool, "false", kIgnored, kPredictionDetail},
-    {"ragged_buffer_factor", kFloat, "-1.0", kRefused, kDropping},
     {"eval_ragged_buffer_factor", kFloat, "-1.0", kRefused, kDropping},
     {"first_phase_ragged_buffer_factor", kFloat, "0.0", kRefused, kDropping},
     {"use_random_routing", kBool, "false", kRefused, kRandomRouting},

@@ -13,11 +13,11 @@ constexpr std::string_view kOtherParts = "belongs to other model families";
 
 constexpr KeyRow kRows[] = {
     {"remat_policy", bind<&Config::remat_policy>, "full", kBuilt,
-     "what a layer keeps for its backward pass besides its input; `none` keeps everything, `custom` what the keys "
-     "below "
-     "say: `device` (kept; `offload` is taken as it) or `remat` (computed again)"},
+     "what a layer keeps for its backward pass besides its input; `none` keeps everything, `*_offloaded` in the host's "
+     "memory, `custom` what the keys below say: `device` (kept), `offload` (kept in the host's memory, on TPUs) or "
+     "`remat` (computed again)"},
     {"decoder_layer_input", bind<&Config::decoder_layer_input>, "device", kBuilt,
-     "custom policy: input of a layer; always kept where layers are recomputed"},
+     "custom policy: input of a layer; always kept where layers are recomputed, `offload` in the host's memory"},
     {"context", bind<&Config::context>, "remat", kBuilt,
      "custom policy: result of attention before the output projection"},
     {"attention_out", bind<&Config::attention_out>, "remat", kBuilt, "custom policy: result of the attention block"},

@@ -89,8 +89,6 @@ constexpr OtherChoice kOtherChoices[] = {
     {"hardware", "gpu_multiprocess", "gpu"},
     {"attention", "cudnn_flash_te", "flash"},
     {"attention", "cudnn_flash_jax", "flash"},
-    {"remat_policy", "qkv_proj_offloaded", "save_qkv_proj"},
-    {"remat_policy", "minimal_offloaded", "minimal"},
     {"remat_policy", "minimal_with_quantization", "minimal"},
     {"remat_policy", "minimal_with_context_and_quantization", "minimal_with_context"},
 };
@@ -99,9 +97,7 @@ std::string canonical_choice(const KeyRow& row, const std::string& text) {
   for (const OtherChoice& other : kOtherChoices) {
     if (row.name == other.key && text == other.text) return std::string(other.taken_as);
   }
-  // What a layer keeps stays on the device.
-  bool per_tensor = row.binding->choices().data() == enum_names(RematChoice::kRemat).data();
-  return per_tensor && text == "offload" ? "device" : text;
+  return text;
 }
 
 KeyValue choice_value(const KeyRow& row, const RawValue& raw) {

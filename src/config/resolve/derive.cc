@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/remat_names.h"
 #include "base/remote_path.h"
 #include "config/resolve/validate.h"
 #include "storage/file_store.h"
@@ -66,6 +67,13 @@ void derive_rope(Config& c) {
 void tell_experts(const Config& c, std::vector<std::string>& notices) {
   if (c.moe_use_megatron_seq_aux_loss && c.routed_score_func != ScoreFunc::kSigmoid) {
     notices.emplace_back("moe_use_megatron_seq_aux_loss=True has no effect: the model's scores are no sigmoids");
+  }
+  if (c.ragged_buffer_factor > 0) {
+    notices.push_back(fmt::format("ragged_buffer_factor={} {}", c.ragged_buffer_factor,
+                                  c.sparse_matmul
+                                      ? "bounds what a device is sent for its experts: choices beyond it are dropped, "
+                                        "and learning/moe_dropped_fraction says what part of all"
+                                      : "has no effect: with sparse_matmul=False no token is sent to its experts"));
   }
   if (!c.sparse_matmul || c.capacity_factor <= 0) return;
   notices.push_back(fmt::format(
@@ -292,15 +300,23 @@ std::vector<std::string> projections_and(std::initializer_list<const char*> more
   return out;
 }
 
-std::vector<std::string> custom_tensors(const Config& config) {
+// The keys of single tensors that have this value.
+std::vector<std::string> custom_tensors(const Config& config, RematChoice choice) {
   std::vector<std::string> out;
   for (const KeyGroup& group : key_groups()) {
     for (const KeyRow& row : group.rows) {
-      if (row.binding == nullptr || row.type != KeyType::kChoice || row.name == "decoder_layer_input") continue;
+      if (row.binding == nullptr || row.type != KeyType::kChoice) continue;
       bool per_tensor = row.binding->choices().data() == enum_names(RematChoice::kRemat).data();
-      if (per_tensor && row.binding->get(config) == KeyValue(std::string("device"))) out.emplace_back(row.name);
+      if (per_tensor && row.binding->get(config) == KeyValue(std::string(name_of(choice)))) out.emplace_back(row.name);
     }
   }
+  return out;
+}
+
+// A layer's input on the device is kept without being named.
+std::vector<std::string> custom_saved(const Config& config) {
+  std::vector<std::string> out = custom_tensors(config, RematChoice::kDevice);
+  std::erase(out, "decoder_layer_input");
   return out;
 }
 
@@ -312,6 +328,7 @@ std::vector<std::string> saved_tensors(const Config& config) {
     case RematPolicy::kFull:
       return {};
     case RematPolicy::kMinimal:
+    case RematPolicy::kMinimalOffloaded:
       return projections_and({"out_proj", "mlpwi_0", "mlpwi_1", "mlpwi", "mlpwo"});
     case RematPolicy::kMinimalWithContext:
     case RematPolicy::kMinimalFlash:
@@ -323,14 +340,47 @@ std::vector<std::string> saved_tensors(const Config& config) {
     case RematPolicy::kSaveDotExceptMlp:
       return projections_and({"out_proj"});
     case RematPolicy::kSaveQkvProj:
+    case RematPolicy::kQkvProjOffloaded:
       return kProjections;
     case RematPolicy::kSaveOutProj:
       return {"out_proj"};
     case RematPolicy::kCustom:
-      return custom_tensors(config);
+      return custom_saved(config);
   }
   return {};
 }
+
+namespace {
+
+// What the keys say is kept in the host's memory.
+std::vector<std::string> offloaded_tensors(const Config& config) {
+  const RematPolicy policy = config.remat_policy;
+  if (policy == RematPolicy::kCustom) return custom_tensors(config, RematChoice::kOffload);
+  const bool all = policy == RematPolicy::kMinimalOffloaded || policy == RematPolicy::kQkvProjOffloaded;
+  return all ? saved_tensors(config) : std::vector<std::string>{};
+}
+
+// The memory of a CPU's devices is the host's: there offloaded tensors are kept as others are.
+std::vector<std::string> with_offload(const Config& c, std::vector<std::string> saved,
+                                      std::vector<std::string>& notices) {
+  const bool here = c.hardware == Hardware::kCpu && c.compile_topology.empty();
+  for (const std::string& tensor : offloaded_tensors(c)) {
+    const bool custom = c.remat_policy == RematPolicy::kCustom;
+    std::erase(saved, tensor);
+    if (!here) saved.push_back(tensor + std::string(kOnHost));
+    if (here && tensor != "decoder_layer_input") saved.push_back(tensor);
+    if (here && custom) notices.push_back(tensor + "=offload is taken as device: a CPU's memory is the host's");
+  }
+  if (here && c.remat_policy == RematPolicy::kMinimalOffloaded) {
+    notices.emplace_back("remat_policy=minimal_offloaded is taken as minimal: a CPU's memory is the host's");
+  }
+  if (here && c.remat_policy == RematPolicy::kQkvProjOffloaded) {
+    notices.emplace_back("remat_policy=qkv_proj_offloaded is taken as save_qkv_proj: a CPU's memory is the host's");
+  }
+  return saved;
+}
+
+}  // namespace
 
 // The dense warm-up (V3.2 report, section 2.1.1) is the stage of an indexer that has a loss and no sparse training.
 void derive_indexer(Config& c, const DeriveInput& in, std::vector<std::string>& notices) {
@@ -367,7 +417,7 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_indexer(config, input, notices);
   derive_prediction(config, input);
   config.remat = config.remat_policy != RematPolicy::kNone;
-  config.remat_saved = saved_tensors(config);
+  config.remat_saved = with_offload(config, saved_tensors(config), notices);
   derive_folders(config, input, notices, problems);
   derive_cache(config, input, notices, problems);
   derive_dataset(config, input, notices, problems);

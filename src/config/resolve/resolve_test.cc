@@ -82,20 +82,27 @@ TEST(Resolve, SaysThatSortedExpertsDropNoToken) {
               Not(Contains(HasSubstr("capacity_factor"))));
 }
 
+TEST(Resolve, SaysWhatABoundOnTheExchangeDoes) {
+  EXPECT_THAT(resolve(tiny({"ragged_buffer_factor=1.5", "sparse_matmul=False"})).notices,
+              Contains(HasSubstr("ragged_buffer_factor=1.5 has no effect")));
+  EXPECT_THAT(resolve(tiny({"ragged_buffer_factor=1.5", "sparse_matmul=True"})).notices,
+              Contains(HasSubstr("ragged_buffer_factor=1.5 bounds what a device is sent")));
+}
+
 TEST(Resolve, ReportsAllMistakesTogether) {
   std::string message = refusal(tiny({"stesp=3", "dtype=float8", "per_device_batch_size=0.3", "scan_layers=perhaps",
-                                      "ragged_buffer_factor=1.25", "bare"}));
+                                      "eval_ragged_buffer_factor=1.25", "bare"}));
   EXPECT_THAT(message, HasSubstr("6 mistakes in the configuration"));
   EXPECT_THAT(message, HasSubstr("unknown key 'stesp' (nearest: steps"));
   EXPECT_THAT(message, HasSubstr("dtype is float8, which is not one of"));
   EXPECT_THAT(message, HasSubstr("0.3 rows"));
   EXPECT_THAT(message, HasSubstr("scan_layers needs true or false, got perhaps"));
-  EXPECT_THAT(message, HasSubstr("ragged_buffer_factor=1.25 is refused"));
+  EXPECT_THAT(message, HasSubstr("eval_ragged_buffer_factor=1.25 is refused"));
   EXPECT_THAT(message, HasSubstr("expected key=value, got 'bare'"));
 }
 
 TEST(Resolve, TakesRefusedKeysAtTheirDefault) {
-  resolve(tiny({"ragged_buffer_factor=-1", "quantization=", "weight_sparsity_n=none", "attn_logits_soft_cap=0",
+  resolve(tiny({"eval_ragged_buffer_factor=-1", "quantization=", "weight_sparsity_n=none", "attn_logits_soft_cap=0",
                 "lora.enable_lora=false"}));
   EXPECT_THAT(refusal(tiny({"quantization=int8"})), HasSubstr("quantised training"));
   EXPECT_THAT(refusal(tiny({"lora.enable_lora=true"})), HasSubstr("adapters are not built"));

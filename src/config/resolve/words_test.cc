@@ -170,9 +170,23 @@ TEST(Words, KeysOfThePeersScriptsAreTaken) {
     EXPECT_THAT(r.notices, Contains(StartsWith(std::string(key) + " has no effect: "))) << key;
   }
   EXPECT_THAT(r.notices, Contains("attention=cudnn_flash_te is taken as flash"));
-  EXPECT_THAT(r.notices, Contains("out_proj=offload is taken as device"));
+  EXPECT_THAT(r.notices, Contains("out_proj=offload is taken as device: a CPU's memory is the host's"));
   EXPECT_EQ(r.config.attention, AttentionKind::kFlash);
   EXPECT_THAT(r.config.remat_saved, testing::UnorderedElementsAre("out_proj", "query_proj"));
+}
+
+TEST(Words, WhatIsOffloadedWaitsInTheHostsMemoryElsewhereThanOnACpu) {
+  const std::vector<std::string> tpu = {"hardware=tpu"}, topology = {"compile_topology=v5p-256"};
+  for (const std::vector<std::string>& where : {tpu, topology}) {
+    auto saved = [&](std::vector<std::string> words) {
+      words.insert(words.end(), where.begin(), where.end());
+      return resolve(tiny(words)).config.remat_saved;
+    };
+    EXPECT_THAT(saved({"remat_policy=custom", "decoder_layer_input=offload", "context=device"}),
+                testing::UnorderedElementsAre("decoder_layer_input@host", "context"));
+    EXPECT_THAT(saved({"remat_policy=qkv_proj_offloaded"}), testing::IsSupersetOf({"query_proj@host", "kv_proj@host"}));
+    EXPECT_THAT(saved({"decoder_layer_input=offload"}), testing::IsEmpty()) << "the key is of remat_policy=custom";
+  }
 }
 
 TEST(Words, ModelsOfTheFamilyThatAreNotBuiltAreTold) {

@@ -8,6 +8,7 @@
 
 #include "base/bf16.h"
 #include "base/half.h"
+#include "graph/host_memory.h"
 #include "graph/partition.h"
 
 namespace fathom {
@@ -157,6 +158,12 @@ std::string layouts_text(const Node& node) {
                      rows_text(node.results, [](const TensorType& t) { return t; }));
 }
 
+std::string placement_text(const CallAttrs& call) {
+  const auto& [key, memory] = call.config.at(0);
+  return fmt::format("call_target_name = \"{}\", has_side_effect = true, mhlo.frontend_attributes = {{{} = {}}}",
+                     call.target, key, memory);
+}
+
 }  // namespace
 
 std::string type_text(const TensorType& type) {
@@ -273,6 +280,7 @@ std::string attribute_text(const Node& node) {
     case Op::kShard:
       return "sharding = " + sharding_text(node.attr<ShardAttrs>().sharding, node.results[0].shape.rank());
     case Op::kCustomCall:
+      if (node.attr<CallAttrs>().target == kPlacementCall) return placement_text(node.attr<CallAttrs>());
       return call_text(node.attr<CallAttrs>(), node.results.size()) + layouts_text(node);
     default:
       return "";

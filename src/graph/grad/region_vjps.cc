@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <map>
 
+#include "base/remat_names.h"
 #include "graph/fused_op.h"
 #include "graph/grad/sweep.h"
+#include "graph/host_memory.h"
 #include "graph/ops.h"
 #include "graph/region_ops.h"
 
@@ -372,24 +374,35 @@ std::string recomputed(const std::string& scope) {
   return scope.starts_with(kRecomputedScope) ? scope : std::string(kRecomputedScope) + scope;
 }
 
+// The value of a tag in `body`, in the host's memory.
+Value on_host(Region& body, Node& tag) {
+  Insertion inside(body);
+  return to_host(tag.result(), tag.where);
+}
+
 // Copies a remat body; a tag among the saved names gives the value kept by the forward pass, while gradients flow on to
 // the copy. Returns the copies in order.
 std::vector<Node*> copy_body(Sweep& sweep, Node& node, ValueMap& map) {
   Graph& graph = sweep.graph();
   Region& body = *node.regions[0];
   const std::vector<std::string>& saved = node.attr<RematAttrs>().saved;
+  auto among_saved = [&](const std::string& name) { return std::binary_search(saved.begin(), saved.end(), name); };
+  const std::vector<Node*> nodes = body.nodes();  // without the transfers that are added
   std::vector<Node*> copies;
-  for (Node* inner : body.nodes()) {
+  for (Node* inner : nodes) {
     std::vector<Value> operands;
     for (const Value& v : inner->operands) operands.push_back(map.at(v));
     copies.push_back(&copy_node(graph, *inner, std::move(operands)));
     copies.back()->scope = recomputed(inner->scope);
     for (int i = 0; i < static_cast<int>(inner->results.size()); ++i) map[Value(inner, i)] = copies.back()->result(i);
-    if (inner->op != Op::kTag || !std::binary_search(saved.begin(), saved.end(), inner->attr<TextAttrs>().text))
-      continue;
+    if (inner->op != Op::kTag) continue;
+    const std::string& name = inner->attr<TextAttrs>().text;
+    const bool offloaded = among_saved(name + std::string(kOnHost));
+    if (!offloaded && !among_saved(name)) continue;
     node.results.push_back(inner->results[0]);
-    body.results.push_back(inner->result());
+    body.results.push_back(offloaded ? on_host(body, *inner) : inner->result());
     Value kept = sweep.primal(node.result(static_cast<int>(node.results.size()) - 1));
+    if (offloaded) kept = from_host(kept, inner->where);
     copies.push_back(&graph.make(Op::kSaved, {kept, copies.back()->result()}, {}, inner->where));
     map[inner->result()] = copies.back()->result();
   }
