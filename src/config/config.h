@@ -142,6 +142,7 @@ struct Config {
   DType grad_dtype = DType::kF32;    // float32 gradients are cast to it
   DType mu_dtype = DType::kF32;      // resolved: weight_dtype unless given
   Precision matmul_precision = Precision::kDefault;
+  Quantization quantization = Quantization::kNone;
   bool activations_in_float32 = false;
   bool logits_dot_in_fp32 = false;
   bool cast_logits_to_fp32 = true;

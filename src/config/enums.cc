@@ -39,6 +39,7 @@ constexpr std::string_view kWsdDecayStyles[] = {"linear", "cosine"};
 constexpr std::string_view kDatasetTypes[] = {"synthetic", "files", "hf", "tfds"};
 constexpr std::string_view kDecodeStrategies[] = {"greedy", "weighted", "nucleus", "topk", "composite"};
 constexpr std::string_view kWeightQuantizations[] = {"none", "int8"};
+constexpr std::string_view kQuantizations[] = {"none", "fp8"};
 constexpr std::string_view kDecodeDrafts[] = {"none", "mtp"};
 constexpr std::string_view kDTypes[] = {"float32", "bfloat16"};
 
@@ -64,6 +65,7 @@ std::span<const std::string_view> enum_names(WsdDecayStyle) { return kWsdDecaySt
 std::span<const std::string_view> enum_names(DatasetType) { return kDatasetTypes; }
 std::span<const std::string_view> enum_names(DecodeStrategy) { return kDecodeStrategies; }
 std::span<const std::string_view> enum_names(WeightQuantization) { return kWeightQuantizations; }
+std::span<const std::string_view> enum_names(Quantization) { return kQuantizations; }
 std::span<const std::string_view> enum_names(DecodeDraft) { return kDecodeDrafts; }
 
 std::span<const std::string_view> dtype_choices() { return kDTypes; }

@@ -47,6 +47,7 @@ enum class WsdDecayStyle : uint8_t { kLinear, kCosine };
 enum class DatasetType : uint8_t { kSynthetic, kFiles, kHf, kTfds };
 enum class DecodeStrategy : uint8_t { kGreedy, kWeighted, kNucleus, kTopk, kComposite };
 enum class WeightQuantization : uint8_t { kNone, kInt8 };
+enum class Quantization : uint8_t { kNone, kFp8 };  // of the products of training
 enum class DecodeDraft : uint8_t { kNone, kMtp };
 
 std::span<const std::string_view> enum_names(DefaultsKind);
@@ -69,6 +70,7 @@ std::span<const std::string_view> enum_names(WsdDecayStyle);
 std::span<const std::string_view> enum_names(DatasetType);
 std::span<const std::string_view> enum_names(DecodeStrategy);
 std::span<const std::string_view> enum_names(WeightQuantization);
+std::span<const std::string_view> enum_names(Quantization);
 std::span<const std::string_view> enum_names(DecodeDraft);
 
 // The spelling of one value.

@@ -5,7 +5,8 @@
 namespace fathom {
 
 FusedAttrs expert_attrs(const ExpertMatrices& m, const ExpertOptions& options) {
-  return {.ints = {options.activations_in_float32 ? 1 : 0, options.gathered_bytes, options.rows_at_once},
+  return {.ints = {options.activations_in_float32 ? 1 : 0, options.gathered_bytes, options.rows_at_once,
+                   options.fp8 ? 1 : 0},
           .reals = {options.factor},
           .shardings = {m.gate_split, m.down_split}};
 }

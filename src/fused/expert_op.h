@@ -2,7 +2,7 @@
 //
 // Operands: x [b s d], then what says which tokens go to which experts, then w_gate [e f d], w_up [e f d],
 // w_down [e d f]; the derivative has dy [b s d] behind them. FusedAttrs::ints: {activations_in_float32,
-// gathered_bytes, rows_at_once}; reals: {factor}; shardings: {of w_gate and w_up, of w_down}.
+// gathered_bytes, rows_at_once, fp8}; reals: {factor}; shardings: {of w_gate and w_up, of w_down}.
 #pragma once
 
 #include <optional>
@@ -21,10 +21,12 @@ struct ExpertOptions {
   int64_t gathered_bytes = kGatheredBytes;
   int64_t rows_at_once = kRowsAtOnce;
   double factor = 0;  // of an exchange (ExchangeOptions)
+  bool fp8 = false;  // the products as in fused/fp8.h
 };
 
 FusedAttrs expert_attrs(const ExpertMatrices& matrices, const ExpertOptions& options);
 inline bool in_float32(const FusedAttrs& attrs) { return attrs.ints.at(0) != 0; }
+inline bool in_fp8(const FusedAttrs& attrs) { return attrs.ints.at(3) != 0; }
 
 // The mesh axes over which the per-device code runs (see ExpertLayout); none on one device.
 struct ExpertSpread {

@@ -12,9 +12,14 @@ struct ProjectedRows {
   RowOrder order;
 };
 
+struct ExpertOutputOptions {
+  bool activations_in_float32 = false;  // as in gated_silu
+  bool fp8 = false;                     // the products as in fused/fp8.h
+};
+
 // y [tok d] in the rows' type: the sum over k of weights [tok k] (f32) times the choice's row of
-// (silu(gate) * up) w_down^T, w_down [e d f]. `activations_in_float32` as in gated_silu.
-Value expert_output(const ProjectedRows& rows, Value w_down, Value weights, bool activations_in_float32,
+// (silu(gate) * up) w_down^T, w_down [e d f].
+Value expert_output(const ProjectedRows& rows, Value w_down, Value weights, const ExpertOutputOptions& options = {},
                     Where where = Where::current());
 
 }  // namespace fathom

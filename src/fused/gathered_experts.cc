@@ -2,6 +2,7 @@
 
 #include "fused/derivative.h"
 #include "fused/expert_chunks.h"
+#include "fused/fp8_linear.h"
 #include "fused/gated_silu.h"
 #include "graph/manual.h"
 #include "graph/region_ops.h"
@@ -52,14 +53,24 @@ Value weighted(Value x, Value weights, DType dtype) {
   return convert(convert(x, DType::kF32) * transpose(weights, "b s e"), dtype);
 }
 
+// dot(x, w, axes) of the linear layers of some experts.
+Value product(const FusedAttrs& attrs, Value x, Value w, std::string_view axes, std::optional<DType> out = {}) {
+  return in_fp8(attrs) ? fp8_linear(x, w, axes, {.matrices = "e", .out = out}) : dot(x, w, axes, {.out = out});
+}
+
+// The gradient of such a matrix, from that of the product and the product's x.
+Value outer(const FusedAttrs& attrs, Value dy, Value x) {
+  return in_fp8(attrs) ? fp8_outer(dy, x, "b s") : dot(dy, x, "b s");
+}
+
 std::vector<Value> forward_here(const FusedAttrs& attrs, const ExpertSpread& over, std::span<const Value> in) {
   Value x = in[0];
   auto chunk_of = [&](std::span<const Value> carry, std::span<const Value> chunk) {
-    Value gate = dot(x, all_gather(chunk[1], "d", over.model), "d");  // [b s e f]
-    Value up = dot(x, all_gather(chunk[2], "d", over.model), "d");
+    Value gate = product(attrs, x, all_gather(chunk[1], "d", over.model), "d");  // [b s e f]
+    Value up = product(attrs, x, all_gather(chunk[2], "d", over.model), "d");
     Value hidden = gated_silu(gate, up, in_float32(attrs));
-    Value part =
-        dot(weighted(hidden, chunk[0], x.dtype()), all_gather(chunk[3], "d", over.model), "e f", {.out = DType::kF32});
+    Value w_down = all_gather(chunk[3], "d", over.model);
+    Value part = product(attrs, weighted(hidden, chunk[0], x.dtype()), w_down, "e f", DType::kF32);
     return ScanBody{.carry = {carry[0] + part}, .stack = {}};
   };
   Value sum = zeros(x.graph(), {DType::kF32, x.shape()});
@@ -74,14 +85,15 @@ ScanBody grad_of_chunk(const FusedAttrs& attrs, const ExpertSpread& over, std::s
   const Value &x = in[0], &dy = in[5];
   Value w_gate = all_gather(chunk[1], "d", over.model);
   Value w_up = all_gather(chunk[2], "d", over.model);
-  Value gate = dot(x, w_gate, "d"), up = dot(x, w_up, "d");
+  Value gate = product(attrs, x, w_gate, "d"), up = product(attrs, x, w_up, "d");
   Value hidden = gated_silu(gate, up, in_float32(attrs));
-  Value unscaled = convert(dot(dy, all_gather(chunk[3], "d", over.model), "d"), DType::kF32);  // dy Wd [b s e f]
+  Value w_down = all_gather(chunk[3], "d", over.model);
+  Value unscaled = convert(product(attrs, dy, w_down, "d"), DType::kF32);  // dy Wd [b s e f]
   Value d_weights = reduce_sum(unscaled * convert(hidden, DType::kF32), "f");
   auto [d_gate, d_up] = gated_silu_grad(gate, up, weighted(unscaled, chunk[0], x.dtype()), in_float32(attrs));
-  Value dx = dot(d_gate, w_gate, "e f", {.out = DType::kF32}) + dot(d_up, w_up, "e f", {.out = DType::kF32});
-  std::vector<Value> d_matrices{dot(d_gate, x, "b s"), dot(d_up, x, "b s"),
-                                transpose(dot(dy, weighted(hidden, chunk[0], x.dtype()), "b s"), "e d f")};
+  Value dx = product(attrs, d_gate, w_gate, "e f", DType::kF32) + product(attrs, d_up, w_up, "e f", DType::kF32);
+  std::vector<Value> d_matrices{outer(attrs, d_gate, x), outer(attrs, d_up, x),
+                                transpose(outer(attrs, dy, weighted(hidden, chunk[0], x.dtype())), "e d f")};
   ScanBody out{.carry = {sum_dx + dx}, .stack = {transpose(d_weights, "e b s")}};
   for (const Value& d : d_matrices) out.stack.push_back(reduce_scatter(d, "d", over.model));
   return out;

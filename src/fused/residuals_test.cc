@@ -58,7 +58,7 @@ TEST(Residuals, ExpertOutputKeepsTheTwoProjectionsAlone) {
         .group_sizes = g.arg("sizes", {DType::kS32, Shape{e}}),
         .order = {g.arg("slot_of_row", {DType::kS32, Shape{m}}), g.arg("row_of_slot", {DType::kS32, Shape{tok, k}})}};
     Value w_down = g.arg("w_down", {DType::kF32, Shape{e, {"d", kWidth}, {"f", kWidth}}});
-    Value y = expert_output(rows, w_down, g.arg("weights", {DType::kF32, Shape{tok, k}}), false);
+    Value y = expert_output(rows, w_down, g.arg("weights", {DType::kF32, Shape{tok, k}}));
     return rename(y, "tok", "s");
   });
   EXPECT_EQ(bytes, kLayers * 2 * kLayerBytes);

@@ -3,8 +3,8 @@
 #include "fused/derivative.h"
 #include "fused/expert_chunks.h"
 #include "fused/expert_exchange.h"
+#include "fused/fp8_grouped.h"
 #include "fused/gated_silu.h"
-#include "fused/grouped_matmul.h"
 #include "graph/manual.h"
 
 namespace fathom {
@@ -45,13 +45,15 @@ struct Activated {
 
 Activated activate(const FusedAttrs& attrs, const ExpertRows& in) {
   const std::vector<Value>& w = in.matrices;
-  Value gate = grouped_matmul(in.rows[0], w[0], in.sizes), up = grouped_matmul(in.rows[0], w[1], in.sizes);
+  const ExpertProducts products{in_fp8(attrs)};
+  Value gate = products.matmul(in.rows[0], w[0], in.sizes), up = products.matmul(in.rows[0], w[1], in.sizes);
   return {gate, up, gated_silu(gate, up, in_float32(attrs))};
 }
 
 // Rows [m d] -> their experts' outputs [m d].
 ChunkResults forward_of(const FusedAttrs& attrs, const ExpertRows& in) {
-  return {.rows = {grouped_matmul(activate(attrs, in).hidden, in.matrices[2], in.sizes)}, .matrices = {}};
+  const ExpertProducts products{in_fp8(attrs)};
+  return {.rows = {products.matmul(activate(attrs, in).hidden, in.matrices[2], in.sizes)}, .matrices = {}};
 }
 
 // Without what the forward pass and the derivative do on the rows.
@@ -85,22 +87,21 @@ std::vector<Value> forward_here(const FusedAttrs& attrs, const ExpertPlan& plan,
 // Rows are x [m d], dy [m d] and weight [m] f32; row-wise results dx [m d] and dweight [m].
 ChunkResults grad_of(const FusedAttrs& attrs, const ExpertRows& in) {
   const Value &rows = in.rows[0], &d_rows = in.rows[1], &weight = in.rows[2], &sizes = in.sizes;
+  const ExpertProducts products{in_fp8(attrs)};
   DType dtype = rows.dtype();
   const std::vector<Value>& w = in.matrices;
   Activated h = activate(attrs, in);
 
-  Value unscaled = grouped_matmul(d_rows, w[2], sizes, {.transposed = true});  // dy Wd [m f]
-  Value products = convert(unscaled, DType::kF32) * convert(h.hidden, DType::kF32);
-  Value d_weight = reduce_sum(products, "f");  // [m]
+  Value unscaled = products.matmul(d_rows, w[2], sizes, true);                                        // dy Wd [m f]
+  Value d_weight = reduce_sum(convert(unscaled, DType::kF32) * convert(h.hidden, DType::kF32), "f");  // [m]
   Value d_hidden = convert(unscaled, DType::kF32) * weight;
   Value scaled = convert(convert(h.hidden, DType::kF32) * weight, dtype);
-  Value d_down = grouped_outer(d_rows, scaled, sizes);
+  Value d_down = products.outer(d_rows, scaled, sizes);
 
   auto [d_gate, d_up] = gated_silu_grad(h.gate, h.up, d_hidden, in_float32(attrs));
-  Value d_w_gate = grouped_outer(d_gate, rows, sizes);
-  Value d_w_up = grouped_outer(d_up, rows, sizes);
-  Value d_x = grouped_matmul(d_gate, w[0], sizes, {.transposed = true}) +
-              grouped_matmul(d_up, w[1], sizes, {.transposed = true});
+  Value d_w_gate = products.outer(d_gate, rows, sizes);
+  Value d_w_up = products.outer(d_up, rows, sizes);
+  Value d_x = products.matmul(d_gate, w[0], sizes, true) + products.matmul(d_up, w[1], sizes, true);
   return {.rows = {d_x, d_weight}, .matrices = {d_w_gate, d_w_up, d_down}};
 }
 

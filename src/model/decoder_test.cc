@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
+#include "graph/fused_op.h"
 #include "graph/grad/gradients.h"
 #include "model/test_models.h"
 
@@ -150,6 +153,59 @@ TEST(Decoder, TheIndexersLearnFromTheirLossAlone) {
       EXPECT_EQ(static_cast<bool>(by_logits[i]), trained && !of_indexer) << b.arrays[i].name;
     }
   }
+}
+
+// The weight that an operand of a product is, by its name without layer numbers.
+std::string weight_named(Value v) {
+  while (v.node().op == Op::kConvert) v = v.node().operands[0];
+  if (v.node().op != Op::kArg) return "no weight";
+  std::string out, words = v.node().attr<ArgAttrs>().name;
+  std::ranges::replace(words, '.', ' ');
+  for (const std::string& part : split_names(words)) {
+    if (part.find_first_not_of("0123456789") != std::string::npos) out += out.empty() ? part : "." + part;
+  }
+  return out;
+}
+
+// Names of the weights that enter a product of 8-bit numbers in the forward pass.
+std::set<std::string> quantized_weights(const Graph& graph) {
+  std::set<std::string> out;
+  for (const Node* node : graph.root().nodes()) {
+    if (node->op != Op::kFused) continue;
+    const FusedAttrs& attrs = node->attr<FusedAttrs>();
+    const std::string_view op = attrs.op->name;
+    if (op == "fp8_linear" || op == "fp8_grouped_matmul") out.insert(weight_named(node->operands[1]));
+    if (op == "expert_output" && attrs.ints.at(1) != 0) out.insert(weight_named(node->operands[2]));
+  }
+  return out;
+}
+
+// V3 report, section 3.3.1: embedding, head, router, norms and attention's own products stay; here the indexer too.
+TEST(Decoder, WithFp8AllLinearLayersAreQuantizedButHeadRouterAndIndexer) {
+  for (bool grouped : {true, false}) {
+    ModelConfig m = tiny_v3();
+    m.scan_layers = false;
+    m.grouped = grouped;
+    m.fp8 = true;
+    m.prediction_layers = 1;
+    m.indexer = true;
+    m.indexer_heads = 2;
+    m.indexer_dim = 12;
+    m.indexer_top_k = 4;
+    const Built b = build(m, 2, 16, {.predictions = true});
+    std::set<std::string> all;
+    for (const Value& w : b.weights) all.insert(weight_named(w));
+    const std::set<std::string> quantized = quantized_weights(*b.graph);
+    for (const std::string& name : all) {
+      const bool matrix =
+          std::ranges::any_of(std::vector<std::string>{".mla.w", ".mlp.w_", ".experts.w_", ".shared.w_", ".projection"},
+                              [&](const std::string& part) { return name.find(part) != std::string::npos; });
+      EXPECT_EQ(quantized.contains(name), matrix) << name;
+    }
+    EXPECT_FALSE(quantized.contains("no weight"));
+    EXPECT_GE(quantized.size(), 20U);
+  }
+  EXPECT_TRUE(quantized_weights(*build(tiny_v3(), 2, 16).graph).empty());
 }
 
 }  // namespace

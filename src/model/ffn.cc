@@ -4,14 +4,15 @@
 #include <optional>
 
 #include "fused/expert_output.h"
+#include "fused/fp8_grouped.h"
 #include "fused/gated_silu.h"
 #include "fused/gathered_experts.h"
 #include "fused/gemv.h"
-#include "fused/grouped_matmul.h"
 #include "fused/moe_permute.h"
 #include "fused/routed_experts.h"
 #include "graph/partition.h"
 #include "model/capacity.h"
+#include "model/projection.h"
 #include "nn/linear.h"
 
 namespace fathom {
@@ -99,11 +100,11 @@ Value weights_of_all(const ModelConfig& m, const Routing& r) {
 
 // Every expert on every token; what was not chosen has weight 0. For small models and as a check of the grouped form.
 Value dense_experts(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
-  Value gate = tag(shard_activation(linear(x, w.w_gate, "d")), "moe_mlpwi_0");  // [b s e f]
-  Value up = tag(shard_activation(linear(x, w.w_up, "d")), "moe_mlpwi_1");
+  Value gate = tag(shard_activation(projection(m, x, w.w_gate, "d", "e")), "moe_mlpwi_0");  // [b s e f]
+  Value up = tag(shard_activation(projection(m, x, w.w_up, "d", "e")), "moe_mlpwi_1");
   Value hidden = gated_silu(gate, up, m.activations_in_float32);
   Value weighted = convert(convert(hidden, DType::kF32) * weights_of_all(m, r), x.dtype());
-  return tag(linear(weighted, w.w_down, "e f"), "moe_mlpwo");
+  return tag(projection(m, weighted, w.w_down, "e f", "e"), "moe_mlpwo");
 }
 
 // Tokens sorted by expert, so that each expert's rows lie together; dropless.
@@ -117,11 +118,13 @@ Value grouped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const 
   order.row_of_slot = reshape(inverse, experts.shape());
 
   Value rows = tag(rows_of_tokens(tokens, order), "moe_x_sorted");  // [m d]
-  Value gate = tag(grouped_matmul(rows, convert(w.w_gate, x.dtype()), load), "moe_mlpwi_0");
-  Value up = tag(grouped_matmul(rows, convert(w.w_up, x.dtype()), load), "moe_mlpwi_1");
-  Value y = tag(expert_output({gate, up, load, order}, convert(w.w_down, x.dtype()),
-                              merge_axes(r.weights, "b s", "tok"), m.activations_in_float32),
-                "moe_mlpwo");
+  const ExpertProducts products{m.fp8};
+  Value gate = tag(products.matmul(rows, convert(w.w_gate, x.dtype()), load), "moe_mlpwi_0");
+  Value up = tag(products.matmul(rows, convert(w.w_up, x.dtype()), load), "moe_mlpwi_1");
+  Value y =
+      tag(expert_output({gate, up, load, order}, convert(w.w_down, x.dtype()), merge_axes(r.weights, "b s", "tok"),
+                        {.activations_in_float32 = m.activations_in_float32, .fp8 = m.fp8}),
+          "moe_mlpwo");
   return split_axis(y, "tok", {x.shape()[0], x.shape()[1]});
 }
 
@@ -139,11 +142,11 @@ Value capped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const R
   const Axis e{"e", m.experts}, c{"c", -1};
   // Rows are split over all devices, places by their expert too: between the two everything travels.
   Value places = shard_activation(split_axis(places_of_tokens(x, choices.map), "p", {e, c}));
-  places = tag(places, "moe_x_sorted");                                              // [b e c d]
-  Value gate = tag(shard_activation(linear(places, w.w_gate, "d")), "moe_mlpwi_0");  // [e b c f]
-  Value up = tag(shard_activation(linear(places, w.w_up, "d")), "moe_mlpwi_1");
+  places = tag(places, "moe_x_sorted");                                                          // [b e c d]
+  Value gate = tag(shard_activation(projection(m, places, w.w_gate, "d", "e")), "moe_mlpwi_0");  // [e b c f]
+  Value up = tag(shard_activation(projection(m, places, w.w_up, "d", "e")), "moe_mlpwi_1");
   Value hidden = gated_silu(gate, up, m.activations_in_float32);
-  Value made = tag(shard_activation(linear(hidden, w.w_down, "f")), "moe_mlpwo");  // [e b c d]
+  Value made = tag(shard_activation(projection(m, hidden, w.w_down, "f", "e")), "moe_mlpwo");  // [e b c d]
   Value flat = shard_activation(merge_axes(transpose(made, "b e c d"), "e c", "p"));
   Value parts = convert(slots_of_places(flat, choices.map), DType::kF32) * r.weights;  // [b s k d]
   return convert(reduce_sum(parts, "k"), x.dtype());
@@ -180,7 +183,8 @@ RoutedSum capped_sum(const ModelConfig& m, const MlpWeights& w, Value x, const R
 }
 
 RoutedSum routed_sum(const ModelConfig& m, const MlpWeights& w, Value x, const Routing& r) {
-  const ExpertOptions options{.activations_in_float32 = m.activations_in_float32, .factor = m.exchange_factor};
+  const ExpertOptions options{
+      .activations_in_float32 = m.activations_in_float32, .factor = m.exchange_factor, .fp8 = m.fp8};
   std::optional<ExpertMatrices> on_mesh;
   if (x.graph().partition != nullptr) on_mesh = matrices_on_mesh(w, x.dtype());
   switch (expert_form(m, x, on_mesh)) {
@@ -205,10 +209,10 @@ RoutedSum routed_sum(const ModelConfig& m, const MlpWeights& w, Value x, const R
 }  // namespace
 
 Value gated_mlp(const ModelConfig& m, const MlpWeights& w, Value x) {
-  Value gate = tag(shard_activation(linear(x, w.w_gate, "d")), "mlpwi_0");
-  Value up = tag(shard_activation(linear(x, w.w_up, "d")), "mlpwi_1");
+  Value gate = tag(shard_activation(projection(m, x, w.w_gate, "d")), "mlpwi_0");
+  Value up = tag(shard_activation(projection(m, x, w.w_up, "d")), "mlpwi_1");
   Value hidden = gated_silu(gate, up, m.activations_in_float32);
-  return tag(linear(hidden, w.w_down, "f"), "mlpwo");
+  return tag(projection(m, hidden, w.w_down, "f"), "mlpwo");
 }
 
 Routing route(const ModelConfig& m, const MoeWeights& w, Value x) {

@@ -179,6 +179,7 @@ struct Pass {
         context{model, rope_tables(tokens.places, config.rope), constant(in.tokens.graph(), 1, tokens.places.type())} {
     model.capacity_factor = model.exchange_factor = 0;  // no expert drops a token
     model.few_tokens = true;
+    model.fp8 = false;  // that is how a step of training multiplies
     if (use == CacheUse::kFirst) tokens.place = constant(in.tokens.graph(), 0, {DType::kS32, {}});
   }
   Pass(const Pass&) = delete;  // the context refers to the model

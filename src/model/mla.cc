@@ -2,7 +2,7 @@
 
 #include "fused/rms_norm.h"
 #include "model/indexer.h"
-#include "nn/linear.h"
+#include "model/projection.h"
 #include "nn/sparse_attention.h"
 
 namespace fathom {
@@ -48,11 +48,11 @@ Queries mla_queries(const LayerContext& c, const MlaWeights& w, Value x) {
   Queries out;
   Value q;
   if (m.q_rank == 0) {
-    q = linear(x, w.wq, "d");
+    q = projection(m, x, w.wq, "d");
   } else {
-    Value latent = tag(linear(x, w.wq_a, "d"), "query_wa_proj");
+    Value latent = tag(projection(m, x, w.wq_a, "d"), "query_wa_proj");
     out.latent = tag(rms_norm(latent, w.q_norm, "r", m.latent_norm_epsilon), "mla_q");
-    q = linear(out.latent, w.wq_b, "r");
+    q = projection(m, out.latent, w.wq_b, "r");
   }
   auto parts = split_head(q, m.nope, m.rope_dim);
   q = concatenate({parts[0], rotate_pairs(parts[1], "np", c.rope)}, "np");
@@ -63,14 +63,14 @@ Queries mla_queries(const LayerContext& c, const MlaWeights& w, Value x) {
 
 Latent mla_latent(const LayerContext& c, const MlaWeights& w, Value x) {
   const ModelConfig& m = c.config;
-  auto parts = split(tag(linear(x, w.wkv_a, "d"), "kv_wa_proj"), "cp", {m.kv_rank, m.rope_dim});
+  auto parts = split(tag(projection(m, x, w.wkv_a, "d"), "kv_wa_proj"), "cp", {m.kv_rank, m.rope_dim});
   return {.kv = tag(rms_norm(rename(parts[0], "cp", "c"), w.kv_norm, "c", m.latent_norm_epsilon), "mla_kv"),
           .rotated = rotate_pairs(rename(parts[1], "cp", "w"), "w", c.rope)};
 }
 
 KeysValues mla_keys_values(const LayerContext& c, const MlaWeights& w, const Latent& latent) {
   const ModelConfig& m = c.config;
-  Value kv = tag(shard_activation(linear(latent.kv, w.wkv_b, "c")), "kv_proj");  // [b s h nu]
+  Value kv = tag(shard_activation(projection(m, latent.kv, w.wkv_b, "c")), "kv_proj");  // [b s h nu]
   auto heads = split(kv, "nu", {m.nope, m.value_dim});
   Value plain = rename(heads[0], "nu", "w");
   std::vector<Axis> shared = plain.shape().axes();
@@ -84,7 +84,7 @@ MlaOut mla_among(const LayerContext& c, const MlaWeights& w, const Attended& tok
   AttentionInputs in{tokens.queries.q, k, v, c.segments};
   MlaOut out;
   Value context = tokens.index ? attend_to_chosen(c, in, *tokens.index, capture, out.beside) : attend(c, in);
-  out.y = tag(linear(tag(context, "attention_out"), w.wo, "h u"), "out_proj");
+  out.y = tag(projection(c.config, tag(context, "attention_out"), w.wo, "h u"), "out_proj");
   return out;
 }
 

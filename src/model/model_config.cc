@@ -81,6 +81,7 @@ ModelConfig model_config(const Config& c) {
           .accepted_module = c.mtp_eval_target_module,
           .dtype = c.dtype,
           .weight_dtype = c.weight_dtype,
+          .fp8 = c.quantization == Quantization::kFp8,
           .activations_in_float32 = c.activations_in_float32,
           .logits_dot_in_float32 = c.logits_dot_in_fp32,
           .logits_in_float32 = c.cast_logits_to_fp32,

@@ -74,6 +74,7 @@ struct ModelConfig {
   // Numbers.
   DType dtype = DType::kBF16;
   DType weight_dtype = DType::kF32;
+  bool fp8 = false;  // linear layers multiply numbers of 8 bits (fused/fp8.h)
   bool activations_in_float32 = false;
   bool logits_dot_in_float32 = false;
   bool logits_in_float32 = true;

@@ -1,7 +1,7 @@
 #include "model/mtp.h"
 
 #include "fused/rms_norm.h"
-#include "nn/linear.h"
+#include "model/projection.h"
 
 namespace fathom {
 
@@ -15,7 +15,7 @@ Value joined(const ModelConfig& m, const LayerWeights& w, Value embedding, Value
   Value both = concatenate({rms_norm(embedding, w.embedding_norm, "d", m.norm_epsilon),
                             rms_norm(hidden, w.hidden_norm, "d", m.norm_epsilon)},
                            "d");
-  return linear(rename(both, "d", "dd"), w.projection, "dd");
+  return projection(m, rename(both, "d", "dd"), w.projection, "dd");
 }
 
 }  // namespace fathom

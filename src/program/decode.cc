@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/log.h"
 #include "program/builder.h"
 
 namespace fathom {
@@ -107,6 +108,7 @@ std::vector<ArgSpec> cache_arguments(const StateSpec& spec, const CacheShape& sh
 }
 
 Program prefill(const Config& config, const StateSpec& spec, const CacheShape& cache, const PrefillOptions& options) {
+  if (spec.model.fp8) log_once(LogLevel::kInfo, "quantization=fp8 is for training: tokens are decoded without it");
   ProgramBuilder b(options.first ? "prefill" : "prefill_more", config.matmul_precision, spec);
   const std::vector<Value> state = b.state(parameters_alone);
   const Cache before(b, spec, cache);

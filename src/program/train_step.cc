@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <bit>
 #include <set>
 
+#include "base/log.h"
 #include "fused/sum_of_squares.h"
 #include "graph/grad/gradients.h"
 #include "graph/region_ops.h"
@@ -101,13 +103,25 @@ LossAndGradients warmup_batch(const StateSpec& spec, std::span<const Value> stat
           or_zeros(gradients_of_layers(spec, model), values_at(spec.with_role(StateRole::kTrained), state))};
 }
 
+// With fp8 the loss is multiplied before it is differentiated, by a power of two: of a mean over many tokens the
+// gradient of one is so small that the least scale of a block (fused/fp8.h) would round it away.
+double loss_scale(const Config& config, const StateSpec& spec, const BatchFields<Value>& batch) {
+  if (!spec.model.fp8) return 1;
+  const int64_t tokens = batch.inputs.shape().elements() * config.gradient_accumulation_steps;
+  return static_cast<double>(std::bit_ceil(static_cast<uint64_t>(tokens)));
+}
+
 // Sums of a batch or micro-batch, and the gradients of its loss; `counts` are those of the whole batch.
 LossAndGradients of_batch(const Config& config, const StateSpec& spec, std::span<const Value> state,
                           const BatchFields<Value>& batch, const ValuesByName& counts) {
   if (spec.model.indexer_warmup) return warmup_batch(spec, state, batch, counts);
   std::vector<Value> trained = values_at(spec.with_role(StateRole::kTrained), state);
   LossSums sums = sums_of(config, spec, state, batch, model_options(config), {.counts = counts});
-  return {sums, or_zeros(gradients(sums.loss(), trained), trained)};
+  const double scale = loss_scale(config, spec, batch);
+  if (scale == 1) return {sums, or_zeros(gradients(sums.loss(), trained), trained)};
+  std::vector<Value> scaled = or_zeros(gradients(sums.loss() * scale, trained), trained);
+  for (Value& d : scaled) d = d * (1 / scale);
+  return {sums, scaled};
 }
 
 // [b s] -> [a b/a s], micro-batch i of the rows i, i + A, ...
@@ -295,6 +309,11 @@ Value sum_of(const ValuesByName& scalars) {
 }  // namespace
 
 Program train_step(const Config& config, const StateSpec& spec, const BatchShape& shape) {
+  if (spec.model.fp8) {
+    log_once(LogLevel::kInfo, fmt::format("quantization=fp8: there is no product of 8-bit numbers in blocks for {}; "
+                                          "numbers are rounded as for one and multiplied in {}",
+                                          name(config.hardware), name(config.dtype)));
+  }
   ProgramBuilder b("train_step", config.matmul_precision, spec);
   std::vector<Value> state = b.state(every_entry);
   BatchFields<Value> batch = b.batch(shape);

@@ -1,4 +1,4 @@
-// Keys of quantised training and decoding, none of which is built.
+// Keys of quantised training; of them `quantization` alone is built, for one recipe.
 #include "config/keys/binding.h"
 #include "config/keys/key_tables.h"
 
@@ -9,12 +9,14 @@ namespace {
 using enum KeyClass;
 using enum KeyType;
 
-constexpr std::string_view kQuantization = "quantised training and decoding are not built";
+constexpr std::string_view kQuantization = "of quantised training and decoding only quantization=fp8 is built";
 constexpr std::string_view kOverlap = "overlap of communication in another engine";
-constexpr std::string_view kQuantizationDetail = "detail of quantisation, which is not built";
+constexpr std::string_view kQuantizationDetail = "detail of another quantisation than quantization=fp8, and not built";
 
 constexpr KeyRow kRows[] = {
-    {"quantization", kString, "", kRefused, kQuantization},
+    {"quantization", bind<&Config::quantization>, "", kBuilt,
+     "how linear layers multiply in training; `fp8`: as DeepSeek-V3 does, numbers of 8 bits in blocks of 128 "
+     "(docs/fp8.md)"},
     {"use_qwix_quantization", kBool, "false", kRefused, kQuantization},
     {"use_manual_quantization", kBool, "false", kRefused, kQuantization},
     {"quantize_kvcache", kBool, "false", kRefused, kQuantization},

@@ -104,9 +104,19 @@ TEST(Resolve, ReportsAllMistakesTogether) {
 TEST(Resolve, TakesRefusedKeysAtTheirDefault) {
   resolve(tiny({"eval_ragged_buffer_factor=-1", "quantization=", "weight_sparsity_n=none", "attn_logits_soft_cap=0",
                 "lora.enable_lora=false"}));
-  EXPECT_THAT(refusal(tiny({"quantization=int8"})), HasSubstr("quantised training"));
+  EXPECT_THAT(refusal(tiny({"use_qwix_quantization=true"})), HasSubstr("only quantization=fp8 is built"));
   EXPECT_THAT(refusal(tiny({"lora.enable_lora=true"})), HasSubstr("adapters are not built"));
   EXPECT_THAT(refusal(tiny({"emb_dim=8"})), HasSubstr("follows from the key of the same name with base_"));
+}
+
+TEST(Resolve, OfQuantizedTrainingTakesOneRecipe) {
+  EXPECT_EQ(resolve(tiny({})).config.quantization, Quantization::kNone);
+  EXPECT_EQ(resolve(tiny({"quantization=fp8"})).config.quantization, Quantization::kFp8);
+  for (const char* other : {"int8", "fp8_full", "nanoo_fp8", "te_fp8_delayedscaling"}) {
+    const std::string message = refusal(tiny({std::string("quantization=") + other}));
+    EXPECT_THAT(message, HasSubstr(std::string("quantization is ") + other + ", which is not one of"));
+    EXPECT_THAT(message, HasSubstr("none, fp8"));
+  }
 }
 
 TEST(Resolve, SaysWhichKeysHaveNoEffect) {
