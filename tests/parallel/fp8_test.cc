@@ -202,18 +202,28 @@ TEST(Fp8OnMesh, GatheredExpertsDifferInBlocksOfTokensAlone) {
 // farther than either is from gradients without rounding.
 TEST(Fp8Accumulation, MicroBatchesAddUpToTheGradientsOfEachUpToRounding) {
   const BatchShape both{4, 32}, one{2, 32};
-  const Keys keys{"cpu_device_count=1", "quantization=fp8", "load_balance_loss_weight=0"};
-  Keys more = keys;
-  more.insert(more.end(), {"gradient_accumulation_steps=2", "per_device_batch_size=2"});
-  const Config config = mesh_config(keys), accumulating = mesh_config(more);
-  const Config plain = mesh_config({"cpu_device_count=1", "load_balance_loss_weight=0"});
-  const StateSpec spec = state_spec(config);
+  const Keys keys{"cpu_device_count=1", "load_balance_loss_weight=0", "base_num_decoder_layers=2", "remat_policy=none"};
+  auto with = [&](const Keys& more) {
+    Keys all = keys;
+    all.insert(all.end(), more.begin(), more.end());
+    return mesh_config(all);
+  };
+  const Config plain = with({}), config = with({"quantization=fp8"});
+  const Config accumulating = with({"quantization=fp8", "gradient_accumulation_steps=2", "per_device_batch_size=2"});
   const std::vector<HostArray> parameters = drawn_parameters(config);
   const std::vector<HostArray> batch = drawn_batch(both, config.vocab_size);
-  auto run = [&](const Config& c, const BatchShape& shape, const std::vector<HostArray>& rows) {
-    std::vector<HostArray> arguments = parameters;
-    arguments.insert(arguments.end(), rows.begin(), rows.end());
-    return run_on_mesh(gradient_step(c, spec, shape), arguments);
+  // Of each of several batches.
+  auto gradients_of = [&](const Config& c, const BatchShape& shape,
+                          const std::vector<std::vector<HostArray>>& batches) {
+    const Program program = gradient_step(c, state_spec(c), shape);
+    const Executable executable = compile_on_mesh(program);
+    std::vector<std::vector<HostArray>> out;
+    for (const std::vector<HostArray>& rows : batches) {
+      std::vector<HostArray> arguments = parameters;
+      arguments.insert(arguments.end(), rows.begin(), rows.end());
+      out.push_back(run_on_mesh(executable, program.signature, arguments));
+    }
+    return out;
   };
   // Micro-batch i has the rows i, i + 2.
   auto micro_batch = [&](int64_t i) {
@@ -230,8 +240,9 @@ TEST(Fp8Accumulation, MicroBatchesAddUpToTheGradientsOfEachUpToRounding) {
     return out;
   };
   auto mean_of_both = [&](const Config& c) {
-    std::vector<HostArray> mean = run(c, one, micro_batch(0));
-    const std::vector<HostArray> second = run(c, one, micro_batch(1));
+    const auto parts = gradients_of(c, one, {micro_batch(0), micro_batch(1)});
+    std::vector<HostArray> mean = parts[0];
+    const std::vector<HostArray>& second = parts[1];
     constexpr float kTargets[] = {64, 56};  // every second row ends with 4 places of padding
     for (size_t i = 0; i < mean.size(); ++i) {
       std::ranges::transform(mean[i].view<float>(), second[i].view<float>(), mean[i].mutable_view<float>().begin(),
@@ -239,7 +250,8 @@ TEST(Fp8Accumulation, MicroBatchesAddUpToTheGradientsOfEachUpToRounding) {
     }
     return mean;
   };
-  const auto total = run(accumulating, both, batch), mean = mean_of_both(config), unrounded = mean_of_both(plain);
+  const auto total = gradients_of(accumulating, both, {batch})[0], mean = mean_of_both(config),
+             unrounded = mean_of_both(plain);
   for (size_t i = 1; i < total.size(); ++i) {
     const double rounding = relative_difference(mean[i], unrounded[i]);
     EXPECT_LT(relative_difference(total[i], unrounded[i]), 1.5 * rounding) << i;
