@@ -21,7 +21,7 @@ struct ExpertOptions {
   int64_t gathered_bytes = kGatheredBytes;
   int64_t rows_at_once = kRowsAtOnce;
   double factor = 0;  // of an exchange (ExchangeOptions)
-  bool fp8 = false;  // the products as in fused/fp8.h
+  bool fp8 = false;   // the products as in fused/fp8.h
 };
 
 FusedAttrs expert_attrs(const ExpertMatrices& matrices, const ExpertOptions& options);
