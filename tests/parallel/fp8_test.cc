@@ -134,7 +134,7 @@ Program experts(Form form, const Keys& mesh, bool fp8) {
   const ExpertOptions options{.fp8 = fp8};
   Value y;
   if (form == Form::kRouted) {
-    y = d.partition ? routed_experts({x, chosen, weights}, m, options) : sorted_experts(x, chosen, weights, m, fp8);
+    y = d.partition ? routed_experts({x, chosen, weights}, m, options).y : sorted_experts(x, chosen, weights, m, fp8);
   } else {
     y = d.partition ? gathered_experts(x, weights_of_all(chosen, weights), m, options)
                     : dense_experts(x, chosen, weights, m);
