@@ -4,7 +4,6 @@ import http.client
 import http.server
 import json
 import logging
-import socket
 import threading
 import time
 import types
@@ -91,11 +90,9 @@ class Google:
     scheme = "gs"
 
     def __init__(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.server = emulator.create_server("localhost", self.port, in_memory=True, default_bucket=BUCKET)
+        self.server = emulator.create_server("localhost", 0, in_memory=True, default_bucket=BUCKET)
         self.server.start()
+        self.port = self.server._api._httpd.server_address[1]  # the one that was free
 
     def environment(self, port=None):
         return {"STORAGE_EMULATOR_HOST": f"http://localhost:{port or self.port}"}
