@@ -81,6 +81,32 @@ void copy_companions(const CompanionCopy& copy) {
   }
 }
 
+bool is_tokenizer_file(std::string_view name) {
+  // As the tokenizer and the templates read them (tokenizer/tokenizer_folder.h, chat/template_files.h).
+  constexpr std::string_view kNames[] = {"tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json",
+                                         "added_tokens.json", "chat_template.jinja",   "chat_template.json"};
+  return std::ranges::find(kNames, name) != std::end(kNames);
+}
+
+std::map<std::string, std::string> tokenizer_files(const std::string& folder_or_file) {
+  const FileStore& source = file_store(folder_or_file);
+  const PathKind kind = source.kind(folder_or_file);
+  std::map<std::string, std::string> out;
+  // A name that is nowhere, in a run that needs no tokenizer.
+  if (kind == PathKind::kAbsent) return out;
+  const bool file = kind == PathKind::kFile;
+  std::string folder = file ? fs::path(folder_or_file).parent_path().string() : folder_or_file;
+  if (folder.empty()) folder = ".";
+  for (const FolderEntry& entry : source.list(folder)) {
+    if (is_companion(entry) && is_tokenizer_file(entry.name)) {
+      out[entry.name] = source.read(join_path(folder, entry.name));
+    }
+  }
+  // Whatever it is called there.
+  if (file) out["tokenizer.json"] = source.read(folder_or_file);
+  return out;
+}
+
 std::string source_identity(const std::string& folder) {
   std::vector<std::string> parts;
   if (is_remote(folder)) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "base/dtype.h"
 
@@ -23,6 +24,11 @@ struct CompanionCopy {
 std::map<std::string, std::string> companions(const CompanionCopy& copy);
 // Writes them.
 void copy_companions(const CompanionCopy& copy);
+// Whether a file beside weights belongs to their tokenizer or its conversation template.
+bool is_tokenizer_file(std::string_view name);
+// By name: those of a tokenizer's folder, or of the folder of a tokenizer.json. Not its additional_chat_templates.
+// Nothing where there is no such path.
+std::map<std::string, std::string> tokenizer_files(const std::string& folder_or_file);
 
 // Tells a folder from others, and from itself once a file of it has changed: a hash of names, sizes and times.
 std::string source_identity(const std::string& folder);

@@ -40,18 +40,17 @@ std::string position_file(int process) { return fmt::format("data_position/proce
 std::map<std::string, std::string> files_beside(const Config& config) {
   const std::string& weights =
       config.load_parameters_path.empty() ? config.load_full_state_path : config.load_parameters_path;
-  CompanionCopy copy{.from = weights,
-                     .to = "",
-                     .dtype = config.weight_dtype,
-                     .modules = config.mtp_num_layers,
-                     .made_config = hf_config_text(config, config.weight_dtype)};
+  const CompanionCopy copy{.from = weights,
+                           .to = "",
+                           .dtype = config.weight_dtype,
+                           .modules = config.mtp_num_layers,
+                           .made_config = hf_config_text(config, config.weight_dtype)};
   std::map<std::string, std::string> out = {{"config.json", copy.made_config}};
   if (!weights.empty()) out = companions(copy);
   if (!config.tokenizer_path.empty()) {
-    copy.from = config.tokenizer_path;
-    for (auto& [name, text] : companions(copy)) {
-      if (name != "config.json") out[name] = std::move(text);
-    }
+    // Two tokenizers are never mixed.
+    std::erase_if(out, [](const auto& file) { return is_tokenizer_file(file.first); });
+    out.merge(tokenizer_files(config.tokenizer_path));
   }
   out[std::string(kConfig)] = to_yaml(config);
   return out;

@@ -189,6 +189,22 @@ TEST(Checkpoints, CarryWhatOtherCommandsNeed) {
             read_records(output / "b/run/metrics.jsonl")[0]["learning/loss"]);
 }
 
+// As `hf download NAME --include "tokenizer*"` leaves one.
+TEST(Checkpoints, CarryATokenizerFromAFolderWithoutConfigJsonAndNothingOfAnother) {
+  TemporaryFolder tokenizer;
+  tokenizer.write("tokenizer.json", read_file("tests/data/tokenizer/tokenizer.json") + "\n");
+  tokenizer.write("notes.txt", "not a tokenizer's");
+  for (const std::string& path : {tokenizer.path(), tokenizer / "tokenizer.json"}) {
+    const SavedRun run({"steps=1", "tokenizer_path=" + path});
+    const Outcome outcome = run.start();
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(read_file(run.checkpoint(0) + "/tokenizer.json"), read_file(tokenizer / "tokenizer.json"));
+    EXPECT_FALSE(std::filesystem::exists(run.checkpoint(0) + "/notes.txt"));
+    EXPECT_FALSE(std::filesystem::exists(run.checkpoint(0) + "/tokenizer_config.json"))
+        << "that of the weights' folder, which belongs to another tokenizer.json";
+  }
+}
+
 // Commands of MaxText's page "Run DeepSeek", on a small model and two devices: general fine-tuning, and fine-tuning
 // with multi-token prediction.
 Words fine_tuning() {
