@@ -10,6 +10,7 @@
 #include "checkpoint/compare_weights.h"
 #include "checkpoint/safetensors_folder.h"
 #include "cli/commands.h"
+#include "cli/weights_folder.h"
 #include "convert/compare_models.h"
 
 namespace fathom {
@@ -167,7 +168,8 @@ int run_inspect(const CommandLine& line, const Environment& environment) {
     throw ConfigError(fmt::format("inspect takes {}, got {}: fathom inspect PATH, fathom inspect --diff A B",
                                   diff ? "two folders or files" : "one folder or file", line.words.size()));
   }
-  return diff ? compare(line.words[0], line.words[1], json, environment) : list_weights(line.words[0], json);
+  const std::string first = newest_weights(line.words[0]);
+  return diff ? compare(first, newest_weights(line.words[1]), json, environment) : list_weights(first, json);
 }
 
 }  // namespace fathom

@@ -78,6 +78,18 @@ TEST(Inspect, DiffSaysWhereAndGivesOne) {
   EXPECT_EQ(json["count"], 83);
 }
 
+TEST(Inspect, RunIsItsNewestStep) {
+  TemporaryFolder run;
+  for (const char* step : {"checkpoints/3", "checkpoints/12"}) {
+    std::filesystem::create_directories(run / step);
+    std::filesystem::copy(kOrbax, run / step, std::filesystem::copy_options::recursive);
+  }
+  const Said said = inspect({run.path()});
+  EXPECT_EQ(said.code, 0) << said.out;
+  EXPECT_THAT(said.out, HasSubstr("checkpoints/12: orbax, "));
+  EXPECT_EQ(inspect({"--diff", run.path(), kOrbax}).code, 0);
+}
+
 TEST(Inspect, WhatItCannotReadIsOneLine) {
   EXPECT_THAT(inspect({}).out, HasSubstr("inspect takes one folder or file, got 0"));
   EXPECT_THAT(inspect({"--diff", kOrbax}).out, HasSubstr("inspect takes two folders or files, got 1"));

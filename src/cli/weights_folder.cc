@@ -34,6 +34,12 @@ Config named_run(const CommandLine& line, const Environment& environment) {
 
 }  // namespace
 
+std::string newest_weights(const std::string& path) {
+  std::string folder = weights_in(path);
+  if (folder != path) log_info("the weights are those of the newest step, {}", folder);
+  return folder;
+}
+
 std::vector<std::string> words_with_weights(const CommandLine& line, const Environment& environment) {
   constexpr std::string_view kKey = "load_parameters_path";
   std::vector<std::string> words = line.config;
@@ -53,9 +59,7 @@ std::vector<std::string> words_with_weights(const CommandLine& line, const Envir
           config.run_directory));
     }
   }
-  const std::string folder = weights_in(weights);
-  if (folder != weights) log_info("the weights are those of the newest step, {}", folder);
-  words.push_back(fmt::format("{}={}", kKey, folder));
+  words.push_back(fmt::format("{}={}", kKey, newest_weights(weights)));
   return words;
 }
 
