@@ -85,7 +85,9 @@ std::string keys_markdown() {
   }
   std::string out = fmt::format(
       "# Keys\n\n"
-      "Printed by `fathom keys`. {} keys, {} of them built: fathom's own and those of MaxText over its revisions.\n\n"
+      "Every configuration key: its type, its default and what it does here. `fathom keys` prints this page,\n"
+      "`fathom keys WORD` the rows that match. {} keys, {} of them built: fathom's own and those of MaxText over its\n"
+      "revisions, which the rows call the peer.\n\n"
       "- **built**: does what its line says.\n"
       "- **ignored**: has no effect on results or layout here; accepted, with one line in the log when it is set.\n"
       "- **refused**: would change results and is not built; any value but the default is an error.\n",
