@@ -9,6 +9,7 @@
 #include "base/parallel_for.h"
 #include "cli/commands.h"
 #include "cli/conversion_flags.h"
+#include "cli/weights_folder.h"
 #include "config/resolve/hf_config_text.h"
 #include "convert/source_folder.h"
 #include "convert/to_hugging_face.h"
@@ -66,7 +67,7 @@ void choose_modules(Job& job, bool chosen) {
 }
 
 void resolve(Job& job, const std::vector<std::string>& words, const Environment& environment) {
-  job.from = find_in_hub("load_parameters_path", job.from, HubKind::kModel, environment);
+  job.from = newest_weights(find_in_hub("load_parameters_path", job.from, HubKind::kModel, environment));
   job.config = command_config(words, environment, {.needs_data = false, .model_folder = job.from});
 }
 

@@ -102,6 +102,17 @@ INSTANTIATE_TEST_SUITE_P(All, RoundTrip,
                                          Model{"V3", "tests/data/deepseek_v3/hf", "float32"}),
                          [](const auto& info) { return std::string(info.param.name); });
 
+TEST(ToHuggingFace, TakesARunForItsNewestCheckpoint) {
+  const std::string from = "tests/data/deepseek_v3/hf";
+  const TemporaryFolder out;
+  expect_done({"to_maxtext", "model_name=auto", "--hf_model_path=" + from, "--save_dtype=float32",
+               "base_output_directory=" + out / "run/checkpoints"});
+  expect_done({"to_huggingface", "model_name=auto", "load_parameters_path=" + out / "run",
+               "base_output_directory=" + out / "hf"});
+  expect_same_folders(from, out / "hf");
+  EXPECT_TRUE(fs::exists(out / "hf/tokenizer.json"));
+}
+
 TEST(ToMaxtext, MtpIsKeptByDefaultLeftOffWhenAskedAndNamedByTheScriptsFlag) {
   const std::string from = "tests/data/deepseek_v3/hf";
   const TemporaryFolder out;
