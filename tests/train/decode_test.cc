@@ -269,7 +269,9 @@ TEST(Decode, ThatIsStoppedKeepsWhatIsFinishedAndGoesOn) {
   ASSERT_EQ(decode(to(whole, {})).exit_code, 0);
   {
     Process running(decode_words(to(stopped, {})));
-    while (running.running() && !std::filesystem::exists(stopped)) std::this_thread::yield();
+    // Two lines at least: the last one is cut short below.
+    auto lines = [&] { return std::filesystem::exists(stopped) ? std::ranges::count(read_file(stopped), '\n') : 0; };
+    while (running.running() && lines() < 2) std::this_thread::yield();
     running.send(SIGTERM);
     EXPECT_EQ(running.wait(), 128 + SIGTERM);
   }
