@@ -193,12 +193,14 @@ const FusedOp kForward{.name = "head_loss",
 
 }  // namespace
 
-int64_t loss_blocks(const Shape& tokens, int64_t vocabulary, DType dtype, int64_t wanted, const Partition* partition) {
+int64_t loss_blocks(const Shape& tokens, int64_t vocabulary, DType dtype, int64_t wanted, const Partition* partition,
+                    int64_t summed_width) {
   Shape logits{tokens[0], tokens[1], {"v", vocabulary}};
   if (partition != nullptr) logits = local_shape(logits, partition->activation(logits), partition->mesh());
   const int64_t of_device = logits[0].size * logits[1].size;
   const int64_t bytes = TensorType{dtype, logits}.bytes();
-  const int64_t fewest = (bytes + kLogitsBlockBytes - 1) / kLogitsBlockBytes;
+  const int64_t sum_bytes = TensorType{DType::kF32, Shape{logits[2], {"d", summed_width}}}.bytes();
+  const int64_t fewest = bytes <= sum_bytes ? 1 : (bytes + kLogitsBlockBytes - 1) / kLogitsBlockBytes;
   return std::clamp<int64_t>(wanted > 0 ? wanted : fewest, 1, of_device);
 }
 

@@ -18,7 +18,10 @@ struct HeadLossOptions {
 
 // In how many blocks a device's tokens are taken for logits of `dtype`: `wanted`, or for 0 as few as keep a block
 // within kLogitsBlockBytes. `tokens` is the shape [b s] of the whole batch, `partition` null on one device.
-int64_t loss_blocks(const Shape& tokens, int64_t vocabulary, DType dtype, int64_t wanted, const Partition* partition);
+// `summed_width`: d of a w whose gradient blocks would sum in float32 beside the narrower one, 0 without such a sum;
+// logits that take no more memory than the sum stay whole.
+int64_t loss_blocks(const Shape& tokens, int64_t vocabulary, DType dtype, int64_t wanted, const Partition* partition,
+                    int64_t summed_width = 0);
 
 // The scores of the rows x w^T: x [b s d] and w [v d] of one float type, targets [b s] s32. The derivative makes each
 // block's logits again; w's gradient is summed over the blocks in float32.

@@ -65,6 +65,9 @@ TEST(HeadLoss, TheNumberOfBlocksKeepsABlockSmall) {
   EXPECT_EQ(loss_blocks(tokens, 1000, DType::kF32, 0, nullptr), 1);
   EXPECT_EQ(loss_blocks(tokens, 1000, DType::kF32, 16, nullptr), 16) << "as given";
   EXPECT_EQ(loss_blocks(Shape{{"b", 1}, {"s", 2}}, 1000, DType::kF32, 16, nullptr), 2) << "a token at least";
+  EXPECT_EQ(loss_blocks(tokens, 129280, DType::kF32, 0, nullptr, 7168), 1) << "the sum over blocks has 3.7 GB";
+  EXPECT_EQ(loss_blocks(tokens, 129280, DType::kF32, 0, nullptr, 2048), 9) << "it has 1.1 GB";
+  EXPECT_EQ(loss_blocks(tokens, 129280, DType::kF32, 4, nullptr, 7168), 4) << "as given";
   const Partition mesh({{{"fsdp", 4}, {"tensor", 2}}},
                        {{"activation_batch", {"fsdp"}}, {"activation_vocab", {"tensor"}}});
   EXPECT_EQ(loss_blocks(Shape{{"b", 4}, {"s", 4096}}, 129280, DType::kF32, 0, &mesh), 5) << "of one device's part";

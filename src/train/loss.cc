@@ -12,10 +12,12 @@ namespace {
 
 RowScores scores_of(const ModelConfig& m, const HeadInputs& head, Value targets) {
   const Graph& g = head.x.graph();
-  const int64_t blocks = loss_blocks(targets.shape(), m.vocab, m.logits_dtype(), m.loss_blocks, g.partition.get());
+  Value x = m.logits_dot_in_float32 ? convert(head.x, DType::kF32) : head.x;
+  const int64_t summed_width = x.dtype() == DType::kF32 ? 0 : x.size("d");
+  const int64_t blocks =
+      loss_blocks(targets.shape(), m.vocab, m.logits_dtype(), m.loss_blocks, g.partition.get(), summed_width);
   // A single block is worth keeping for the derivative.
   if (blocks == 1) return cross_entropy(logits_head(m, head.weight, head.x), targets);
-  Value x = m.logits_dot_in_float32 ? convert(head.x, DType::kF32) : head.x;
   return head_loss(x, convert(head.weight, x.dtype()), targets,
                    {.blocks = blocks, .weight_split = head.weight_split, .logits_dtype = m.logits_dtype()});
 }
