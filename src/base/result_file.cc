@@ -1,5 +1,8 @@
 #include "base/result_file.h"
 
+#include <fmt/format.h>
+
+#include <cstdint>
 #include <filesystem>
 #include <utility>
 
@@ -8,7 +11,7 @@
 
 namespace fathom {
 
-ResultFile::ResultFile(std::string path) : path_(std::move(path)) {
+ResultFile::ResultFile(std::string path, std::string_view beginning) : path_(std::move(path)) {
   std::error_code none;
   const std::filesystem::file_status status = std::filesystem::status(path_, none);
   if (path_.empty() || !std::filesystem::exists(status)) return;
@@ -18,9 +21,27 @@ ResultFile::ResultFile(std::string path) : path_(std::move(path)) {
     return;
   }
   before_ = read_file(path_);
+  check_lines(beginning);
   const size_t whole = before_.rfind('\n') + 1;  // npos + 1 is 0
   grows_ = whole == before_.size();
   before_.resize(whole);
+}
+
+void ResultFile::check_lines(std::string_view beginning) const {
+  int64_t number = 0;
+  for (std::string_view rest = before_; !rest.empty();) {
+    const size_t end = rest.find('\n');
+    const std::string_view line = rest.substr(0, end);
+    ++number;
+    const bool cut = end == std::string_view::npos;
+    const bool own =
+        cut ? line.starts_with(beginning) || beginning.starts_with(line) : !line.empty() && !line.ends_with('\r');
+    if (!own) {
+      throw FormatError(path_,
+                        fmt::format("line {} was not written by this command; give --output another name", number));
+    }
+    rest.remove_prefix(cut ? rest.size() : end + 1);
+  }
 }
 
 void ResultFile::begin_anew() {

@@ -10,8 +10,10 @@ namespace fathom {
 class ResultFile {
  public:
   // Reads the whole lines that stand in the file, if it is there and no device or pipe; a last line that was cut short
-  // counts for nothing. An empty path keeps nothing. Throws FormatError when it cannot be read.
-  explicit ResultFile(std::string path);
+  // counts for nothing. An empty path keeps nothing. `beginning`: that of every line. Throws FormatError when the file
+  // cannot be read, and where it was written by someone else: its last line is cut and does not begin so, or one is
+  // empty or ends as Windows has it.
+  ResultFile(std::string path, std::string_view beginning);
 
   // The lines that were there, each with its line feed.
   const std::string& before() const { return before_; }
@@ -24,6 +26,8 @@ class ResultFile {
   void replace(std::string_view lines);
 
  private:
+  void check_lines(std::string_view beginning) const;
+
   std::string path_, before_;
   bool grows_ = false;  // whether the file holds whole lines alone, so that others may stand behind them
   std::ofstream file_;  // open once it grows

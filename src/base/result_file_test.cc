@@ -15,14 +15,14 @@ TEST(ResultFile, GrowsAndGoesOnBehindALineThatIsCut) {
   TemporaryFolder folder;
   const std::string path = folder / "new/out.jsonl";
   {
-    ResultFile file(path);
+    ResultFile file(path, "");
     EXPECT_EQ(file.before(), "");
     file.add("1\n");
     EXPECT_EQ(read_file(path), "1\n");
     file.add("2\n3\n");
   }
   write_file_atomically(path, "1\n2\n3");
-  ResultFile file(path);
+  ResultFile file(path, "");
   EXPECT_EQ(file.before(), "1\n2\n");
   EXPECT_EQ(read_file(path), "1\n2\n3") << "nothing is written before there is a result";
   file.add("4\n");
@@ -36,19 +36,39 @@ TEST(ResultFile, GrowsAndGoesOnBehindALineThatIsCut) {
 TEST(ResultFile, ThatBeginsAnewKeepsTheOldLinesUntilThereIsAResult) {
   TemporaryFolder folder;
   const std::string path = folder.write("out.jsonl", "old\n");
-  ResultFile file(path);
+  ResultFile file(path, "");
   file.begin_anew();
   EXPECT_EQ(read_file(path), "old\n");
   file.add("new\n");
   EXPECT_EQ(read_file(path), "new\n");
 }
 
+// An empty file, and one whose only line was cut anywhere, are taken; what someone else wrote is kept.
+TEST(ResultFile, IsNoFileOfSomeoneElse) {
+  TemporaryFolder folder;
+  const std::string path = folder / "out.jsonl";
+  auto read = [&](std::string_view text) {
+    write_file_atomically(path, text);
+    return ResultFile(path, "{\"prompt").before();
+  };
+  for (const char* own : {"", "{", "{\"prompt", "{\"prompt\":\"a"}) EXPECT_EQ(read(own), "") << own;
+  EXPECT_EQ(read("{\"prompt\":1}\n{\"pro"), "{\"prompt\":1}\n");
+  const std::string zeros(500, '\0');
+  for (const std::string& other : {std::string("precious"), std::string("{\"my\":1}"), zeros}) {
+    EXPECT_THROW(read(other), FormatError) << other;
+    EXPECT_THROW(read("{\"prompt\":1}\n" + other), FormatError) << other;
+    EXPECT_EQ(read_file(path), "{\"prompt\":1}\n" + other);
+  }
+  EXPECT_THROW(read("{\"prompt\":1}\r\n"), FormatError);
+  EXPECT_THROW(read("{\"prompt\":1}\n\n{\"prompt\":2}\n"), FormatError);
+}
+
 TEST(ResultFile, MayBeADeviceOrNone) {
-  ResultFile device("/dev/null"), none("");
+  ResultFile device("/dev/null", "{"), none("", "{");
   device.add("1\n");
   none.add("1\n");
   EXPECT_EQ(device.before() + none.before(), "");
-  ResultFile full("/dev/full");
+  ResultFile full("/dev/full", "{");
   EXPECT_THROW(full.add("1\n"), RuntimeFault);
 }
 

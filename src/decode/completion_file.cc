@@ -24,7 +24,7 @@ constexpr const char* kRun = "run";  // the field with a prompt's mark
 
 CompletionFile::CompletionFile(std::string path, const std::string& run, const std::vector<Request>& requests,
                                const std::vector<Prompt>& prompts)
-    : path_(std::move(path)), file_(path_), requests_(requests), prompts_(prompts) {
+    : path_(std::move(path)), file_(path_, "{\"prompt"), requests_(requests), prompts_(prompts) {
   if (path_.empty()) return;
   for (const Prompt& prompt : prompts) {
     marks_.push_back(hash_of(fmt::format("{} {} {}", run, prompt.most, fmt::join(prompt.ids, " "))).substr(0, 16));
@@ -51,6 +51,7 @@ CompletionFile::CompletionFile(std::string path, const std::string& run, const s
 bool CompletionFile::is_own(int64_t prompt, std::string_view line) const {
   const json object = json::parse(line);
   if (!object.is_object() || !object.contains("tokens")) throw std::invalid_argument("there are no tokens");
+  if (!object.contains(kRun)) throw std::invalid_argument("there is no mark of a run");
   return prompt < std::ssize(marks_) && object.value(kRun, "") == marks_[static_cast<size_t>(prompt)];
 }
 

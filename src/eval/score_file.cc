@@ -33,7 +33,7 @@ ChoiceScore score_of(const json& object) {
 }  // namespace
 
 ScoreFile::ScoreFile(std::string path, Run run, const std::vector<ChoiceQuestion>& questions)
-    : path_(std::move(path)), file_(path_), run_(std::move(run)) {
+    : path_(std::move(path)), file_(path_, "{\"subject"), run_(std::move(run)) {
   for_each_json_line(path_, file_.before(), [&](int64_t number, std::string_view line) {
     try {
       take(number, line, questions);

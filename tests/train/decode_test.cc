@@ -297,12 +297,15 @@ TEST(Decode, ThatIsStoppedKeepsWhatIsFinishedAndGoesOn) {
 TEST(Decode, RefusesToWriteOverWhatIsNoFileOfCompletions) {
   TemporaryFolder folder;
   const std::string prompts = folder.write("p.jsonl", R"({"prompt_ids": [1, 2]})");
-  const std::string other = folder.write("notes.txt", "keep me\n");
-  const Outcome refused =
-      decode({"load_parameters_path=" + kModel, "--ids", "--prompts=" + prompts, "--output=" + other});
-  EXPECT_EQ(refused.exit_code, 2);
-  EXPECT_THAT(refused.err, AllOf(HasSubstr("line 1: no completion of decode"), Not(HasSubstr("exception"))));
-  EXPECT_EQ(read_file(other), "keep me\n");
+  for (const std::string text : {"keep me\n", "keep me", "{\"prompt_ids\": [1, 2], \"tokens\": [3]}\n"}) {
+    const std::string other = folder.write("notes.txt", text);
+    const Outcome refused =
+        decode({"load_parameters_path=" + kModel, "--ids", "--prompts=" + prompts, "--output=" + other});
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_THAT(refused.err, AllOf(HasSubstr("notes.txt: line 1"), HasSubstr("give --output another name"),
+                                   Not(HasSubstr("exception"))));
+    EXPECT_EQ(read_file(other), text);
+  }
 }
 
 TEST(Decode, OfManyPromptsWithIdsWritesNoText) {

@@ -60,7 +60,7 @@ constexpr KeyRow kRows[] = {
      kCapacity},
     {"ragged_buffer_factor", bind<&Config::ragged_buffer_factor>, "-1.0", kBuilt,
      "above 0, with sparse_matmul=True and experts split over devices: a device takes so many times its mean share of "
-     "the choices and drops the others; -1 = buffers for the worst case, nothing is dropped",
+     "the choices and drops the others; otherwise buffers are for the worst case and nothing is dropped",
      kCapacity},
     {"mtp_num_layers", bind<&Config::mtp_num_layers>, "0", kBuilt,
      "modules for multi-token prediction behind the last layer, each of which predicts one token further", kModules},

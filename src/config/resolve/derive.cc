@@ -69,11 +69,13 @@ void tell_experts(const Config& c, std::vector<std::string>& notices) {
     notices.emplace_back("moe_use_megatron_seq_aux_loss=True has no effect: the model's scores are no sigmoids");
   }
   if (c.ragged_buffer_factor > 0) {
-    notices.push_back(fmt::format("ragged_buffer_factor={} {}", c.ragged_buffer_factor,
-                                  c.sparse_matmul
-                                      ? "bounds what a device is sent for its experts: choices beyond it are dropped, "
-                                        "and learning/moe_dropped_fraction says what part of all"
-                                      : "has no effect: with sparse_matmul=False no token is sent to its experts"));
+    const bool split = c.ici_expert_parallelism != 1 || c.dcn_expert_parallelism != 1;
+    std::string_view what =
+        "bounds what a device is sent for its experts: choices beyond it are dropped, and "
+        "learning/moe_dropped_fraction says what part of all";
+    if (!split) what = "has no effect: no device is sent tokens where experts are not split (ici_expert_parallelism)";
+    if (!c.sparse_matmul) what = "has no effect: with sparse_matmul=False no token is sent to its experts";
+    notices.push_back(fmt::format("ragged_buffer_factor={} {}", c.ragged_buffer_factor, what));
   }
   if (!c.sparse_matmul || c.capacity_factor <= 0) return;
   notices.push_back(fmt::format(

@@ -86,6 +86,10 @@ TEST(Resolve, SaysWhatABoundOnTheExchangeDoes) {
   EXPECT_THAT(resolve(tiny({"ragged_buffer_factor=1.5", "sparse_matmul=False"})).notices,
               Contains(HasSubstr("ragged_buffer_factor=1.5 has no effect")));
   EXPECT_THAT(resolve(tiny({"ragged_buffer_factor=1.5", "sparse_matmul=True"})).notices,
+              Contains(HasSubstr("ragged_buffer_factor=1.5 has no effect: no device is sent tokens")));
+  EXPECT_THAT(resolve(tiny({"ragged_buffer_factor=1.5", "sparse_matmul=True", "cpu_device_count=2",
+                            "ici_expert_parallelism=2", "ici_fsdp_parallelism=1"}))
+                  .notices,
               Contains(HasSubstr("ragged_buffer_factor=1.5 bounds what a device is sent")));
 }
 
