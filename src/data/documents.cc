@@ -8,7 +8,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <regex>
 #include <set>
 #include <stdexcept>
 
@@ -83,14 +82,26 @@ std::optional<std::string> split_path(const std::string& folder, const std::stri
   return data_folder ? split_path(*data_folder, split) : std::nullopt;
 }
 
+// The name in front of the Hub's "-00000-of-00002." of a shard, or nothing.
+std::string_view shard_stem(std::string_view name) {
+  constexpr std::string_view kOf = "-of-";
+  constexpr size_t kDigits = 5;
+  const size_t of = name.rfind(kOf), total = of + kOf.size();
+  if (of == std::string_view::npos || of < kDigits + 2 || name.size() <= total + kDigits) return "";
+  const size_t number = of - kDigits;
+  const auto digits = [&](size_t at) {
+    return name.substr(at, kDigits).find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  const bool shard = digits(number) && digits(total) && name[number - 1] == '-' && name[total + kDigits] == '.';
+  return shard ? name.substr(0, number - 1) : "";
+}
+
 // The split that a file or folder looks like a part of, or nothing: "test" of "test-00000-of-00002.parquet" and of
 // "test.jsonl", the folder "train_sft".
 std::string split_of_name(std::string_view name, bool is_folder) {
   constexpr std::string_view kUsual[] = {"train", "validation", "valid", "val", "dev", "test", "eval"};
   if (!is_folder && !kind_of_name(name)) return "";
-  static const std::regex shard("(.+)-[0-9]{5}-of-[0-9]{5}\\..*");
-  std::cmatch found;
-  if (!is_folder && std::regex_match(name.begin(), name.end(), found, shard)) return found[1];
+  if (const std::string_view shard = shard_stem(name); !is_folder && !shard.empty()) return std::string(shard);
   const std::string_view stem = is_folder ? name : name.substr(0, name.find_first_of("-."));
   const std::string_view word = stem.substr(0, stem.find('_'));
   const bool usual = std::ranges::find(kUsual, word) != std::end(kUsual);

@@ -97,9 +97,12 @@ TEST(FindDataset, AFolderWithSplitsMustHaveTheOneThatIsAskedFor) {
   EXPECT_THAT([&] { find_dataset(files.path(), "k", {.split = "train_sft"}); },
               ThrowsMessage<ConfigError>(HasSubstr("it has dev, test_hard, train")));
   TemporaryFolder none;
-  for (const char* name : {"trainer.txt", "testing.txt", "part-1.txt"}) none.write(name, "x");
+  for (const char* name : {"trainer.txt", "testing.txt", "part-1.txt", "-00000-of-00001.txt", "x-0000-of-00001.txt",
+                           "x-00000-of-0000a.txt", "x_00000-of-00001.txt"}) {
+    none.write(name, "x");
+  }
   EXPECT_THAT(splits_of(none.path()), ElementsAre());
-  EXPECT_EQ(find_dataset(none.path(), "k", {.split = "train"}).paths.size(), 3U);
+  EXPECT_EQ(find_dataset(none.path(), "k", {.split = "train"}).paths.size(), 7U);
 }
 
 TEST(FindDataset, WhatIsLeftAsideIsNamedAndCounted) {

@@ -54,8 +54,8 @@ class Conversation {
   // The answer to a user's message. Only what the cache does not have of the history is read: where a template writes
   // earlier messages otherwise than before, all from there on. `show` gets the text as it comes, whole characters;
   // `stopped` is asked after each piece of the message and after each token, and what is said until then stays in the
-  // history. Throws ConfigError when
-  // there is no room for the message, FormatError when the format refuses it: then the history is as it was.
+  // history. Throws ConfigError when there is no room for the message, FormatError when the format refuses it: then the
+  // history is as it was.
   Answer ask(const std::string& message, const std::function<void(const std::string&)>& show,
              const std::function<bool()>& stopped);
 

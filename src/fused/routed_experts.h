@@ -20,9 +20,9 @@ struct RoutedSum {
 // y [b s d]: for each token the sum over its experts of weight * (silu(x Wg^T) * (x Wu^T)) Wd^T. For graphs with a
 // mesh. Each device sorts its tokens by the device that holds their experts, sends each token at most once to a device
 // (buffers for the worst case, so that nothing is dropped; with ExpertOptions::factor a device takes only so many times
-// the mean number of choices), multiplies what it receives by its experts, sums a token's
-// parts and sends one row back. Matrices that are split along the model dimension are gathered some experts at a
-// time. Gate and up are computed again in the backward pass.
+// the mean number of choices), multiplies what it receives by its experts, sums a token's parts and sends one row back.
+// Matrices that are split along the model dimension are gathered some experts at a time. Gate and up are computed again
+// in the backward pass.
 RoutedSum routed_experts(const RoutedTokens& tokens, const ExpertMatrices& matrices, const ExpertOptions& options,
                          Where where = Where::current());
 

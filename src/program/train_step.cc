@@ -310,9 +310,9 @@ Value sum_of(const ValuesByName& scalars) {
 
 Program train_step(const Config& config, const StateSpec& spec, const BatchShape& shape) {
   if (spec.model.fp8) {
-    log_once(LogLevel::kInfo, fmt::format("quantization=fp8: there is no product of 8-bit numbers in blocks for {}; "
+    log_once(LogLevel::kInfo, fmt::format("quantization=fp8: no hardware here has products of 8-bit numbers in blocks; "
                                           "numbers are rounded as for one and multiplied in {}",
-                                          name(config.hardware), name(config.dtype)));
+                                          name(config.dtype)));
   }
   ProgramBuilder b("train_step", config.matmul_precision, spec);
   std::vector<Value> state = b.state(every_entry);

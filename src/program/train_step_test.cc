@@ -139,6 +139,21 @@ TEST(TrainStep, OffloadedTensorsWaitInTheHostsMemoryAndNothingElseIsKept) {
   EXPECT_EQ(count(emit(program), "_xla_buffer_placement"), 0) << "the memory of a CPU is the host's";
 }
 
+// 4,080 tokens: 4,096 is the first power of two not below. Without the factor a block's least scale would round away
+// what a token of a large batch gives.
+TEST(TrainStep, WithFp8TheLossIsMultipliedByThePowerOfTwoOfItsTokensAndTheGradientsAreDividedByIt) {
+  auto text = [](std::vector<std::string> keys) {
+    return emit(staged(configured(tiny(std::move(keys))), {kRows, 255 * kLength}));
+  };
+  const std::string plain = text({}), fp8 = text({"quantization=fp8"});
+  EXPECT_EQ(count(plain, "dense<4096.0>") + count(plain, "dense<0.00024414062>"), 0);
+  EXPECT_EQ(count(fp8, "dense<4096.0>"), 1);
+  EXPECT_GT(count(fp8, "dense<0.00024414062>"), 0);
+  // Of two micro-batches as many tokens make a step.
+  const std::string halves = text({"quantization=fp8", "gradient_accumulation_steps=2"});
+  EXPECT_EQ(count(halves, "dense<4096.0>"), 1);
+}
+
 // Profiles tell the passes by these words.
 TEST(TrainStep, ScopesTellForwardRecomputedAndBackwardWorkApart) {
   std::string full = emit(staged(configured(tiny({"remat_policy=full"})), {kRows, kLength}));
