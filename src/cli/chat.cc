@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -29,20 +30,37 @@ namespace {
 static_assert(std::atomic<bool>::is_always_lock_free);
 std::atomic<bool> interrupted = false;
 
-// While one lives, Ctrl-C sets `interrupted` and wakes whoever reads the terminal.
+// While one lives, Ctrl-C sets `interrupted`, throws away what was typed, and wakes whoever reads the terminal. The
+// terminal itself would also throw away what it has not shown yet, and does so after the signal: with it the prompt that
+// this program writes in answer.
 class InterruptKey {
  public:
   InterruptKey() {
     struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = true; };
+    action.sa_handler = [](int) {
+      const int saved = errno;
+      interrupted = true;
+      ::tcflush(STDIN_FILENO, TCIFLUSH);
+      errno = saved;
+    };
     sigaction(SIGINT, &action, &before_);
+    known_ = ::tcgetattr(STDIN_FILENO, &terminal_before_) == 0;
+    if (!known_) return;
+    termios terminal = terminal_before_;
+    terminal.c_lflag |= static_cast<tcflag_t>(NOFLSH);
+    ::tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
   }
-  ~InterruptKey() { sigaction(SIGINT, &before_, nullptr); }
+  ~InterruptKey() {
+    if (known_) ::tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before_);
+    sigaction(SIGINT, &before_, nullptr);
+  }
   InterruptKey(const InterruptKey&) = delete;
   InterruptKey& operator=(const InterruptKey&) = delete;
 
  private:
   struct sigaction before_ {};
+  termios terminal_before_{};
+  bool known_ = false;  // what the terminal was like
 };
 
 // Lines of stdin.
