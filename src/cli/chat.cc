@@ -31,8 +31,8 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 std::atomic<bool> interrupted = false;
 
 // While one lives, Ctrl-C sets `interrupted`, throws away what was typed, and wakes whoever reads the terminal. The
-// terminal itself would also throw away what it has not shown yet, and does so after the signal: with it the prompt that
-// this program writes in answer.
+// terminal itself would also throw away what it has not shown yet, and does so after the signal: with it the prompt
+// that this program writes in answer.
 class InterruptKey {
  public:
   InterruptKey() {
