@@ -15,7 +15,7 @@ constexpr std::string_view kPredictionDetail = "the embedding of the next token 
 constexpr std::string_view kDropping = "ragged_buffer_factor bounds evaluations and the first steps as all others";
 constexpr std::string_view kRandomRouting = "random routing is a benchmark aid of the peer";
 constexpr std::string_view kOtherMoe = "belongs to other model families";
-constexpr std::string_view kQuantizedMoe = "quantised training is not built";
+constexpr std::string_view kQuantizedMoe = "of quantised training only quantization=fp8 is built";
 constexpr std::string_view kMoeSharding =
     "expert weights are split by rules: give custom_mesh_and_rule=shard-exp-on-fsdp, or logical_axis_rules";
 constexpr std::string_view kExtraLog = "extra output of the peer; no number depends on it";

@@ -9,7 +9,8 @@ namespace {
 using enum KeyClass;
 using enum KeyType;
 
-constexpr std::string_view kQuantization = "of quantised training and decoding only quantization=fp8 is built";
+constexpr std::string_view kQuantization =
+    "of quantised training only quantization=fp8 is built, of quantised decoding only quantize_weights=int8";
 constexpr std::string_view kOverlap = "overlap of communication in another engine";
 constexpr std::string_view kQuantizationDetail = "detail of another quantisation than quantization=fp8, and not built";
 
