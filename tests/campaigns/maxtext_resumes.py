@@ -48,16 +48,19 @@ def ours(fathom, home, recorded, scan):
     return home / name
 
 
-def theirs(home, name, recorded, more):
+def peer_run(home, name, keys):
     """A run of MaxText; its records by step, and what it said."""
-    keys = recorded["common_keys"] | recorded["cases"][0]["keys"] | more
     metrics = home / f"{name}.jsonl"
     metrics.unlink(missing_ok=True)
     command = [PEER, "-m", "maxtext.trainers.pre_train.train", f"base_output_directory={home}", f"run_name={name}",
-               f"metrics_file={metrics}", f"jax_cache_dir={home}/jax", "checkpoint_period=1", *MACHINE, *words(keys)]
+               f"metrics_file={metrics}", f"jax_cache_dir={home}/jax", *MACHINE, *words(keys)]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2", "HF_HUB_OFFLINE": "1"}
     run = subprocess.run(command, cwd=home, env=environment, text=True, capture_output=True, timeout=900)
     return (records(metrics) if metrics.exists() else {}), run.stdout[-3000:] + run.stderr[-3000:]
+
+
+def theirs(home, name, recorded, more):
+    return peer_run(home, name, {"checkpoint_period": 1} | recorded["common_keys"] | recorded["cases"][0]["keys"] | more)
 
 
 def differences(what, expected, got, said):
