@@ -29,19 +29,24 @@ struct Square<uint32_t> {
 };
 
 // Writes the transpose of a square: rows lie `from` elements apart in the source, `to` in the target. Interleaving row
-// k with row k + edge / 2, log2(edge) times, is a transpose.
+// k with row k + edge / 2, log2(edge) times, is a transpose. Unrolled, all rows are in registers.
 template <class T>
 void transpose_square(const T* source, int64_t from, T* target, int64_t to) {
   using S = Square<T>;
   typename S::Vector rows[S::kEdge], next[S::kEdge];
+#pragma GCC unroll 8
   for (int64_t i = 0; i < S::kEdge; ++i) std::memcpy(&rows[i], source + i * from, sizeof rows[i]);
+#pragma GCC unroll 3
   for (int64_t step = 1; step < S::kEdge; step *= 2) {
+#pragma GCC unroll 4
     for (int64_t i = 0; i < S::kEdge / 2; ++i) {
       next[2 * i] = S::low(rows[i], rows[i + S::kEdge / 2]);
       next[2 * i + 1] = S::high(rows[i], rows[i + S::kEdge / 2]);
     }
-    std::copy(next, next + S::kEdge, rows);
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < S::kEdge; ++i) rows[i] = next[i];
   }
+#pragma GCC unroll 8
   for (int64_t i = 0; i < S::kEdge; ++i) std::memcpy(target + i * to, &rows[i], sizeof rows[i]);
 }
 

@@ -1,6 +1,7 @@
 #include "convert/array_chunks.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/scratch.h"
 #include "base/strided_copy.h"
@@ -9,14 +10,16 @@ namespace fathom {
 namespace {
 
 // What is read at once of a slice: as much as stays in a core's cache until it is moved into the chunk, in whole grains
-// of the source; cut along the slowest axis that has more than one grain.
+// of the source; cut along the slowest axis that has more than one grain. A power of two of them: where that axis
+// becomes the fastest, each step then writes whole lines of the cache.
 std::pair<size_t, int64_t> steps_of(const ArraySlice& slice, const std::vector<int64_t>& grain, int64_t width) {
-  constexpr int64_t kBytes = int64_t{512} << 10;
+  constexpr int64_t kBytes = int64_t{1} << 20;
   size_t axis = 0;
   while (axis + 1 < slice.sizes.size() && slice.sizes[axis] <= grain[axis]) ++axis;
   if (slice.sizes.empty()) return {0, 1};
   const int64_t bytes = slice.elements() / slice.sizes[axis] * grain[axis] * width;  // of one grain
-  return {axis, grain[axis] * std::max<int64_t>(kBytes / std::max<int64_t>(bytes, 1), 1)};
+  const auto grains = static_cast<uint64_t>(std::max<int64_t>(kBytes / std::max<int64_t>(bytes, 1), 1));
+  return {axis, grain[axis] * static_cast<int64_t>(std::bit_floor(grains))};
 }
 
 }  // namespace

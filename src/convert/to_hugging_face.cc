@@ -20,9 +20,12 @@ namespace fathom {
 namespace {
 
 constexpr int64_t kShardBytes = 5'000'000'000;
-// A task is made as large as this where the chunks of the source are smaller, and cut where they are larger than that.
-constexpr int64_t kTaskBytes = int64_t{32} << 20;
+// A task is made as large as this where the chunks of the source are smaller: it stays in a cache until it is written.
+constexpr int64_t kTaskBytes = int64_t{2} << 20;
+// Larger ones are cut, though what is cut smaller than the chunks is read several times.
 constexpr int64_t kMostTaskBytes = int64_t{1} << 30;
+// What a thread keeps from one task to the next: what of it nobody has used takes no memory.
+constexpr int64_t kKeptBytes = int64_t{128} << 20;
 constexpr int64_t kMemory = int64_t{2} << 30;
 
 // A shard that is begun when its first part comes and gets its name with the last.
@@ -217,7 +220,7 @@ class ToHuggingFace::Plan {
     ByteBudget::Share share(memory_, bytes);
     thread_local Scratch kept;
     Scratch own;  // of a large task
-    std::byte* data = (bytes > 2 * kTaskBytes ? own : kept).of(static_cast<size_t>(bytes));
+    std::byte* data = bytes > kKeptBytes ? own.of(static_cast<size_t>(bytes)) : kept.of(kKeptBytes);
     const SliceMemory memory{task.box, data};
     source.fill(task.array, {&memory, 1});
     for_each_matrix(task, [&](const ArraySlice& one) {
