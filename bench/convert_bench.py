@@ -3,7 +3,8 @@
 Makes a Hugging Face folder of about `--gb` GB in bfloat16 (layers of DeepSeek-V3's shapes with few experts, random
 numbers) in `--folder` (a tmpfs, for the rate of the program and not of a disk), then runs in each round: `to_maxtext`
 without compression and with it, `to_huggingface` from the first, and a loop that copies as many bytes on two threads.
-Bytes are those read and written. Prints one JSON object a round and the medians.
+Bytes are those read and written; before each the pages that it writes have been in use. Prints one JSON object a round
+and the medians.
 
     python3 bench/convert_bench.py --fathom=build/release/fathom [--gb=3] [--rounds=3]
 """
@@ -20,7 +21,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from fp8_bench import copy_bytes  # noqa: E402
+from fp8_bench import copy_bytes, use_pages  # noqa: E402
 
 D, EXPERTS, VOCAB = 7168, 8, 16384
 MOE = {
@@ -110,14 +111,18 @@ def main():
         back = [options.fathom, "to_huggingface", "model_name=auto", f"load_parameters_path={place['orbax']}/0/items"]
         for _ in range(options.rounds):
             seconds = {}
+            use_pages(options.folder, moved // 2)
             seconds["to_maxtext"], line = seconds_of(
                 there + [f"base_output_directory={place['orbax']}", "--compression=none"]
             )
+            use_pages(options.folder, moved // 2)
             seconds["to_huggingface"], back_line = seconds_of(back + [f"base_output_directory={place['back']}"])
             shutil.rmtree(place["back"])
+            use_pages(options.folder, moved // 2)
             seconds["copy"] = copy_bytes(place["hf"], place["copy"], moved)
             shutil.rmtree(place["copy"])
             shutil.rmtree(place["orbax"])
+            use_pages(options.folder, moved // 2)
             seconds["zstd"], _ = seconds_of(there + [f"base_output_directory={place['zstd']}"])
             shutil.rmtree(place["zstd"])
             row = {f"{key}_gb_s": round(moved / value / 1e9, 3) for key, value in seconds.items()}
