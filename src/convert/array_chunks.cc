@@ -60,6 +60,8 @@ ArraySlice slice_of(const ChunkedArray& array, const ArrayChunk& chunk) {
 }
 
 std::span<const std::byte> make_chunk(const ArraySource& source, const ChunkedArray& array, const ArrayChunk& chunk) {
+  // Made once for all chunks of a thread: what of it nobody has used takes no memory.
+  constexpr size_t kKeptBytes = size_t{64} << 20;
   thread_local Scratch part_memory, chunk_memory;
   const int64_t width = byte_size(array.dtype);
   const ArraySlice slice = slice_of(array, chunk);
@@ -67,7 +69,7 @@ std::span<const std::byte> make_chunk(const ArraySource& source, const ChunkedAr
   const std::vector<int64_t> strides = row_major_strides(array.grid.chunk);
   for (size_t i = 0; i < strides.size(); ++i) to[static_cast<size_t>(array.place.axes[i])] = strides[i];
   const auto bytes = static_cast<size_t>(element_count(array.grid.chunk) * width);
-  std::byte* memory = chunk_memory.of(bytes);
+  std::byte* memory = chunk_memory.of(std::max(bytes, kKeptBytes));
   if (chunk.sizes != array.grid.chunk) std::fill_n(memory, bytes, std::byte{0});
   const auto [cut, step] = steps_of(slice, source.grain(array.index), width);
   const int64_t length = slice.sizes.empty() ? 1 : slice.sizes[cut];
