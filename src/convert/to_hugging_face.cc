@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/parallel_for.h"
@@ -112,7 +113,12 @@ class ToHuggingFace::Plan {
     source.warn_of_other_copies();
     std::vector<Task> tasks;
     for (size_t i = 0; i < wanted_.arrays.size(); ++i) add_tasks(source, i, tasks);
-    std::ranges::stable_sort(tasks, {}, &Task::order);
+    // File by file. Of a file the largest boxes first: threads that wait for each other to write it take turns where
+    // their boxes are alike, and none is left with a large one at the end.
+    std::ranges::stable_sort(tasks, {}, [&](const Task& task) {
+      const int64_t bytes = task.box.elements() * byte_size(wanted_.arrays[task.array].type.dtype);
+      return std::tuple(std::string_view(specs_[task.order].file), -bytes, task.order);
+    });
     tasks = for_threads(std::move(tasks), std::min<size_t>(static_cast<size_t>(parallel_threads()), shards_.size()));
     parallel_for(static_cast<int64_t>(tasks.size()),
                  [&](int64_t i) { move(source, tasks[static_cast<size_t>(i)], progress); });
