@@ -106,23 +106,24 @@ def main():
     shutil.rmtree(options.folder, ignore_errors=True)
     results = []
     try:
-        moved = 2 * make_folder(place["hf"], options.gb)
+        size = make_folder(place["hf"], options.gb)
+        moved, pages = 2 * size, size + 256 * 10**6  # a converter's own memory among them
         there = [options.fathom, "to_maxtext", "model_name=auto", f"--hf_model_path={place['hf']}"]
         back = [options.fathom, "to_huggingface", "model_name=auto", f"load_parameters_path={place['orbax']}/0/items"]
         for _ in range(options.rounds):
             seconds = {}
-            use_pages(options.folder, moved // 2)
+            use_pages(options.folder, pages)
             seconds["to_maxtext"], line = seconds_of(
                 there + [f"base_output_directory={place['orbax']}", "--compression=none"]
             )
-            use_pages(options.folder, moved // 2)
+            use_pages(options.folder, pages)
             seconds["to_huggingface"], back_line = seconds_of(back + [f"base_output_directory={place['back']}"])
             shutil.rmtree(place["back"])
-            use_pages(options.folder, moved // 2)
+            use_pages(options.folder, pages)
             seconds["copy"] = copy_bytes(place["hf"], place["copy"], moved)
             shutil.rmtree(place["copy"])
             shutil.rmtree(place["orbax"])
-            use_pages(options.folder, moved // 2)
+            use_pages(options.folder, pages)
             seconds["zstd"], _ = seconds_of(there + [f"base_output_directory={place['zstd']}"])
             shutil.rmtree(place["zstd"])
             row = {f"{key}_gb_s": round(moved / value / 1e9, 3) for key, value in seconds.items()}
