@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -19,6 +23,44 @@ size_t string_end(std::string_view text, size_t begin) {
     if (escapes % 2 == 0) return end;
   }
   return std::string_view::npos;
+}
+
+using PlacedKey = std::pair<std::string, size_t>;  // and the offset of its first quote
+
+// What a string between two quotes says.
+std::string unescaped(std::string_view quoted) {
+  const std::string_view inside = quoted.substr(1, quoted.size() - 2);
+  if (inside.find('\\') == std::string_view::npos) return std::string(inside);
+  const auto value = nlohmann::json::parse(quoted, nullptr, /*allow_exceptions=*/false);
+  return value.is_string() ? value.get<std::string>() : std::string(inside);
+}
+
+// A key that an object has twice, at its second place.
+std::optional<PlacedKey> find_second_key(std::string_view text) {
+  std::vector<PlacedKey> keys;  // of the open objects, one behind the other
+  std::vector<size_t> begins;   // of each open object or list, the place of its first key in `keys`
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') {
+      const size_t end = string_end(text, i);
+      if (end == std::string_view::npos) return std::nullopt;
+      const size_t behind = text.find_first_not_of(" \t\r\n", end + 1);
+      if (behind != std::string_view::npos && text[behind] == ':') {
+        keys.emplace_back(unescaped(text.substr(i, end + 1 - i)), i);
+      }
+      i = end;
+    } else if (text[i] == '[' || text[i] == '{') {
+      begins.push_back(keys.size());
+    } else if (text[i] == ']' || text[i] == '}') {
+      if (begins.empty()) return std::nullopt;
+      const std::span own = std::span(keys).subspan(begins.back());
+      std::ranges::sort(own);
+      const auto twice = std::ranges::adjacent_find(own, {}, &PlacedKey::first);
+      if (twice != own.end()) return *std::next(twice);
+      keys.resize(begins.back());
+      begins.pop_back();
+    }
+  }
+  return std::nullopt;
 }
 
 // Without "[json.exception.NAME.NUMBER] ".
@@ -66,6 +108,20 @@ size_t find_deep_json(std::string_view text, int depth) {
   return std::string_view::npos;
 }
 
+std::optional<JsonRefusal> json_refusal(std::string_view text) {
+  if (const size_t deep = find_deep_json(text); deep != std::string_view::npos) {
+    return JsonRefusal{std::string(kDeepJson), deep};
+  }
+  const std::optional<PlacedKey> twice = find_second_key(text);
+  if (!twice) return std::nullopt;
+  return JsonRefusal{fmt::format("the key '{}' stands twice in one object", twice->first), twice->second};
+}
+
+void require_plain_json(const std::string& path, std::string_view text, int64_t offset) {
+  const std::optional<JsonRefusal> refusal = json_refusal(text);
+  if (refusal) throw FormatError(path, offset + static_cast<int64_t>(refusal->place), refusal->text);
+}
+
 void for_each_json_line(const std::string& path, std::string_view text,
                         const std::function<void(int64_t, std::string_view)>& f) {
   int64_t number = 0;
@@ -74,8 +130,8 @@ void for_each_json_line(const std::string& path, std::string_view text,
     end = std::min(text.find('\n', begin), text.size());
     const std::string_view line = text.substr(begin, end - begin);
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    if (find_deep_json(line) != std::string_view::npos) {
-      throw FormatError(path, fmt::format("line {}: {}", number, kDeepJson));
+    if (const auto refusal = json_refusal(line)) {
+      throw FormatError(path, fmt::format("line {}: {}", number, refusal->text));
     }
     f(number, line);
   }

@@ -19,6 +19,39 @@ TEST(DeepJson, BracketsInStringsOpenNothing) {
   EXPECT_EQ(find_deep_json("]]]["), std::string::npos);
 }
 
+// What is said of a text that is not taken, and where.
+std::string refusal_of(const std::string& text) {
+  const auto refusal = json_refusal(text);
+  return refusal ? refusal->text + " at " + std::to_string(refusal->place) : "";
+}
+
+TEST(JsonRefusal, IsAKeyThatAnObjectHasTwice) {
+  EXPECT_EQ(refusal_of(R"({"a": 1, "b": 2, "a": 3})"), "the key 'a' stands twice in one object at 17");
+  EXPECT_EQ(refusal_of(R"([{"a": [{"b" : {}, "\u0062" :1}]}])"), "the key 'b' stands twice in one object at 19");
+  EXPECT_EQ(refusal_of(R"({"a\"": 1, "a": ":", "a\"": 1})"), "the key 'a\"' stands twice in one object at 21");
+  for (const char* text : {R"({"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]})", R"({"a": "a", "b": "a"})", R"(["a", "a"])",
+                           R"({"a": "{\"b\": 1, \"b\": 2}"})", "", "}", R"({"a": 1, "a)", R"({"a": 1}{"a": 1})"}) {
+    EXPECT_EQ(refusal_of(text), "") << text;
+  }
+  EXPECT_EQ(refusal_of(std::string(1000, '[')), std::string(kDeepJson) + " at 100");
+}
+
+TEST(JsonRefusal, OfALineOrAFileNamesIt) {
+  auto fault = [](const auto& f) -> std::string {
+    try {
+      f();
+    } catch (const FormatError& e) {
+      return e.what();
+    }
+    return "";
+  };
+  const std::string twice = R"({"a": 1, "a": 3})";
+  EXPECT_EQ(fault([&] { for_each_json_line("f.jsonl", "{}\n" + twice, [](int64_t, std::string_view) {}); }),
+            "f.jsonl: line 2: the key 'a' stands twice in one object");
+  EXPECT_EQ(fault([&] { require_plain_json("f.json", twice, 8); }),
+            "f.json: at byte 17: the key 'a' stands twice in one object");
+}
+
 template <class F>
 std::string mistake_of(const F& f) {
   try {

@@ -2,7 +2,6 @@
 
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
 
 #include "base/error.h"
 #include "base/json_text.h"
@@ -12,33 +11,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Where a name that stands twice stands for the second time.
-int64_t second_place(std::string_view text, const std::string& name) {
-  const std::string quoted = Json(name).dump(-1, ' ', false, Json::error_handler_t::replace);
-  const size_t first = text.find(quoted);
-  const size_t second = first == std::string_view::npos ? first : text.find(quoted, first + 1);
-  return second == std::string_view::npos ? 0 : static_cast<int64_t>(second);
-}
-
 }  // namespace
 
 Json parse_json(const JsonPlace& place, std::string_view text) {
-  if (size_t deep = find_deep_json(text); deep != std::string_view::npos) {
-    throw FormatError(place.path, place.offset + static_cast<int64_t>(deep), kDeepJson);
-  }
-  std::vector<std::unordered_set<std::string>> seen;  // names of the open objects
-  auto check = [&](int, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) seen.emplace_back();
-    if (event == Json::parse_event_t::object_end) seen.pop_back();
-    if (event == Json::parse_event_t::key && !seen.back().insert(value.get_ref<const std::string&>()).second) {
-      const auto& name = value.get_ref<const std::string&>();
-      throw FormatError(place.path, place.offset + second_place(text, name),
-                        "the name '" + name + "' stands twice in one object");
-    }
-    return true;
-  };
+  require_plain_json(place.path, text, place.offset);
   try {
-    return Json::parse(text, check);
+    return Json::parse(text);
   } catch (const Json::exception& e) {
     throw_json_mistake(place.path, e, place.offset);
   }

@@ -90,7 +90,7 @@ ShardIndex read_shard_index(const std::string& path) {
   try {
     const std::string file = file_store(path).read(path);
     if (read_plain_index(file, index)) return index;
-    if (find_deep_json(file) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+    require_plain_json(path, file);
     Json root = Json::parse(file);
     if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object()) {
       throw FormatError(path, "no object \"weight_map\" in it: it is not the index of a sharded model");

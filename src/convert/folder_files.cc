@@ -91,7 +91,7 @@ std::vector<FolderFile> files_beside_weights(const TensorFolder& folder) {
 }
 
 std::string changed_config(const std::string& path, std::string_view text, const ConfigChanges& changes) {
-  if (find_deep_json(text) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, text);
   try {
     Json config = Json::parse(text);
     if (!config.is_object()) throw FormatError(path, "it is not a JSON object");

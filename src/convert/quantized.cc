@@ -61,7 +61,7 @@ std::pair<int64_t, int64_t> block_of(const TensorFolder& folder) {
   const FileStore& store = file_store(path);
   if (store.kind(path) != PathKind::kFile) return {kBlock, kBlock};
   const std::string text = store.read(path);
-  if (find_deep_json(text) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, text);
   const Json config = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) throw FormatError(path, "it is not a JSON object");
   const auto quantization = config.find("quantization_config");

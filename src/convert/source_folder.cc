@@ -39,7 +39,7 @@ bool is_companion(const FolderEntry& entry) {
 
 // Of a config.json, so that it says what was written.
 ConfigChanges changes_of(const std::string& path, std::string_view text, const CompanionCopy& copy) {
-  if (find_deep_json(text) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, text);
   const auto root = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!root.is_object()) throw FormatError(path, "not a JSON object");
   ConfigChanges out = {{"quantization_config", ""}};

@@ -37,7 +37,7 @@ std::string DataState::to_json() const {
 }
 
 DataState DataState::parse(std::string_view json, const std::string& path) {
-  if (find_deep_json(json) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, json);
   try {
     nlohmann::json value = nlohmann::json::parse(json);
     DataState state{.epoch = value.at("epoch"),

@@ -281,6 +281,13 @@ TEST(JsonlSource, ADeepRecordIsAnErrorAndNoOverflow) {
               ThrowsMessage<FormatError>(HasSubstr(path + ":1: at column 119: more than 100 JSON lists")));
 }
 
+TEST(JsonlSource, AKeyTwiceIsAnErrorThatNamesIt) {
+  TemporaryFolder folder;
+  const std::string path = folder.write("a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"x\", \"text\": \"y\"}\n");
+  EXPECT_THAT([&] { all_texts(*open(path)); },
+              ThrowsMessage<FormatError>(HasSubstr(path + ":2: at column 15: the key 'text' stands twice")));
+}
+
 TEST(JsonlSource, MistakesNameFileAndLine) {
   TemporaryFolder folder;
   auto read = [&](std::string_view content, const std::string& column = "text") {

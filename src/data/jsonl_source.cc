@@ -164,8 +164,8 @@ class JsonlSource final : public DocumentSource {
   template <class Json>
   Json parse(int64_t i) {
     std::string_view record = files_.text(i);
-    if (size_t deep = find_deep_json(record); deep != std::string_view::npos) {
-      fail(i, fmt::format("at column {}: {}", deep + 1, kDeepJson));
+    if (const auto refusal = json_refusal(record)) {
+      fail(i, fmt::format("at column {}: {}", refusal->place + 1, refusal->text));
     }
     try {
       return Json::parse(record);

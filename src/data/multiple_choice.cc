@@ -112,7 +112,7 @@ void read_jsonl(const std::string& path, std::vector<ChoiceQuestion>& to) {
   for (int64_t i = 0; i < files.size(); ++i) {
     to.push_back(question_at(path, fmt::format("line {}", numbers[static_cast<size_t>(i)]), [&] {
       const std::string_view text = files.text(i);
-      if (find_deep_json(text) != std::string_view::npos) throw std::invalid_argument(std::string(kDeepJson));
+      if (const auto refusal = json_refusal(text)) throw std::invalid_argument(refusal->text);
       return question_of(json::parse(text));
     }));
   }

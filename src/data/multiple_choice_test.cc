@@ -132,6 +132,8 @@ TEST(ChoiceQuestions, AQuestionThatIsNotWholeIsNamedWithItsLine) {
   for (const char* answer : {"4", "-1", "1.5", "\"E\"", "\"AB\"", "null"}) {
     EXPECT_THAT(says(begin + R"(["a", "b", "c", "d"], "answer": )" + answer + "}"), HasSubstr("line 3: answer is "));
   }
+  EXPECT_THAT(says(begin + R"(["a", "b", "c", "d"], "answer": 0, "answer": 1})"),
+              HasSubstr("q.jsonl: line 3: the key 'answer' stands twice"));
   EXPECT_THAT(says(std::string(1000, '[')), HasSubstr("more than 100 JSON lists"));
   EXPECT_THAT(fault("tests/data/data/corpus.parquet"), AllOf(HasSubstr("no column 'question'"), HasSubstr("text")));
   EXPECT_THAT(fault("tests/data/data/corpus.txt"), HasSubstr("questions are read from"));

@@ -106,7 +106,7 @@ std::string choose_version(const TfdsQuery& query, const Name& name, const std::
 
 json read_info(const std::string& path) {
   const std::string text = file_store(path).read(path);
-  if (find_deep_json(text) != std::string_view::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, text);
   try {
     return json::parse(text);
   } catch (const json::exception& e) {

@@ -51,6 +51,8 @@ TEST(Requests, ThatAreNoneNameTheLine) {
                 ThrowsMessage<FormatError>(HasSubstr("line 2: ")))
         << line;
   }
+  EXPECT_THAT([] { read("{\"prompt\": \"a\", \"prompt\": \"b\"}"); },
+              ThrowsMessage<FormatError>(HasSubstr("p.jsonl: line 1: the key 'prompt' stands twice")));
   EXPECT_THAT([] { read("\n"); }, ThrowsMessage<FormatError>(HasSubstr("there are no prompts")));
   EXPECT_THAT([] { read_requests("nowhere.jsonl"); }, ThrowsMessage<ConfigError>(HasSubstr("nowhere.jsonl")));
 }

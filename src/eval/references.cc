@@ -353,7 +353,7 @@ TrainingTokens read_training_tokens(const std::string& path) {
 
 TrainingFile read_training_file(const std::string& path) {
   const std::string text = read_file(path);
-  if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, text);
   try {
     const json file = json::parse(text);
     if (!file.is_object()) throw FormatError(path, "not a JSON object");
@@ -365,7 +365,7 @@ TrainingFile read_training_file(const std::string& path) {
 
 std::vector<IndexerStage> read_indexer_file(const std::string& path) {
   const std::string text = read_file(path);
-  if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, text);
   std::vector<IndexerStage> out;
   try {
     const json file = json::parse(text);
@@ -389,7 +389,7 @@ std::vector<IndexerStage> read_indexer_file(const std::string& path) {
 
 std::vector<DecodedPrompt> read_decoded_prompts(const std::string& path) {
   const std::string text = read_file(path);
-  if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, text);
   std::vector<DecodedPrompt> out;
   try {
     const json file = json::parse(text);
@@ -419,7 +419,7 @@ const PredictionReference* PredictionFile::find(std::string_view name) const {
 
 PredictionFile read_prediction_file(const std::string& path) {
   const std::string text = read_file(path);
-  if (find_deep_json(text) != std::string::npos) throw FormatError(path, std::string(kDeepJson));
+  require_plain_json(path, text);
   PredictionFile out;
   try {
     const json file = json::parse(text);

@@ -79,6 +79,8 @@ TEST(GoldenLogits, ABrokenLineIsNamed) {
     EXPECT_THAT(says(fmt::format("{{\"tokens\": [{}], \"logits\": [[5]]}}", id)), HasSubstr("is no token")) << id;
   }
   EXPECT_THAT(says("{\"tokens\": 1, \"logits\": [[5]]}"), HasSubstr("line 2: no list of tokens"));
+  EXPECT_THAT(says("{\"tokens\": [1], \"tokens\": [2], \"logits\": [[5]]}"),
+              HasSubstr("line 2: the key 'tokens' stands twice"));
   EXPECT_THAT(says(std::string(1000000, '[')), HasSubstr("line 2: more than 100 JSON lists"));
 }
 

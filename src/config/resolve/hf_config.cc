@@ -484,9 +484,7 @@ class Reader {
 
 Layer hf_model_layer(const std::string& json_text, const std::string& origin, Problems& problems) {
   json root;
-  if (size_t deep = find_deep_json(json_text); deep != std::string::npos) {
-    throw FormatError(origin, static_cast<int64_t>(deep), std::string(kDeepJson));
-  }
+  require_plain_json(origin, json_text);
   try {
     root = json::parse(json_text);
   } catch (const json::exception& e) {

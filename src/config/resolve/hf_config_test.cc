@@ -309,6 +309,7 @@ TEST(HfConfig, ADeepValueOrAHugeNumberIsAMistakeLikeOthers) {
 TEST(HfConfig, NamesTheFileThatIsNotJson) {
   Problems problems;
   EXPECT_THROW(hf_model_layer("{", "here/config.json", problems), FormatError);
+  EXPECT_THROW(hf_model_layer(R"({"n_group": 1, "n_group": 2})", "here/config.json", problems), FormatError);
   EXPECT_THROW(hf_model_layer("[]", "here/config.json", problems), FormatError);
 }
 
