@@ -150,8 +150,8 @@ void complete_many(const Decoding& d, const std::vector<Prompt>& prompts, int64_
 
 // All that completions depend on beside their prompts.
 std::string run_mark(const Config& config, const DecodeFlags& flags) {
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", weights_mark(config), config.tokenizer_path,
-                     numbers_mark(config), static_cast<int>(config.decode_sampling_strategy),
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", folder_mark(config), weights_mark(config),
+                     config.tokenizer_path, numbers_mark(config), static_cast<int>(config.decode_sampling_strategy),
                      config.decode_sampling_temperature, config.decode_sampling_top_k, config.decode_sampling_nucleus_p,
                      static_cast<int>(config.decode_draft), flags.seed, flags.ignore_eos, flags.ids);
 }
@@ -191,7 +191,8 @@ int run_decode(const CommandLine& line, const Environment& environment) {
   if (!config.tokenizer_path.empty()) tokenizer = Tokenizer::load(config.tokenizer_path);
   if (flags.requests.empty()) flags.requests = {request_of_key(line, config)};
   const std::vector<Prompt> prompts = prompts_of(flags.requests, config, tokenizer.get());
-  CompletionFile file(flags.output, run_mark(config, flags), flags.requests, prompts);
+  const std::string run = flags.output.empty() ? "" : run_mark(config, flags);
+  CompletionFile file(flags.output, run, flags.requests, prompts);
   if (file.done() == std::ssize(prompts)) return 0;
   const auto eos = tokenizer ? tokenizer->eos_id() : std::nullopt;
   if (!eos && !flags.ignore_eos) log_info("the tokenizer names no end of sentence: all rows get all their tokens");

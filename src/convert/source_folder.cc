@@ -10,7 +10,9 @@
 #include "base/hash.h"
 #include "base/json_text.h"
 #include "base/remote_path.h"
+#include "checkpoint/ocdbt_format.h"
 #include "checkpoint/orbax_folder.h"
+#include "checkpoint/orbax_tree.h"
 #include "checkpoint/safetensors_folder.h"
 #include "convert/folder_files.h"
 #include "storage/file_store.h"
@@ -48,6 +50,31 @@ ConfigChanges changes_of(const std::string& path, std::string_view text, const C
   // Older transformers call it torch_dtype.
   out[root.contains("dtype") ? "dtype" : "torch_dtype"] = fmt::format("\"{}\"", name(copy.dtype));
   return out;
+}
+
+// Whether weights, or how they are read, change with a file.
+bool is_of_weights(std::string_view name) {
+  constexpr std::string_view kNames[] = {kModelIndex, kModelConfig, kOrbaxTree, kOrbaxCheckpoint, kOcdbtManifest};
+  return name.ends_with(".safetensors") || std::ranges::find(kNames, name) != std::end(kNames);
+}
+
+void add_files(const std::string& folder, bool (*counts)(std::string_view), std::vector<std::string>& parts) {
+  for (const FolderEntry& entry : file_store(folder).list(folder)) {
+    if (entry.is_folder || !counts(entry.name)) continue;
+    parts.push_back(fmt::format("{} {} {}", entry.name, entry.size, entry.written));
+  }
+}
+
+// All files in the folders of a folder.
+void add_folders(const std::string& folder, std::vector<std::string>& parts) {
+  for (const FolderEntry& entry : file_store(folder).list(folder)) {
+    if (!entry.is_folder) continue;
+    parts.push_back(entry.name);
+    const std::string path = join_path(folder, entry.name);
+    add_files(
+        path, [](std::string_view) { return true; }, parts);
+    add_folders(path, parts);
+  }
 }
 
 std::string canonical(const std::string& path) {
@@ -109,18 +136,16 @@ std::map<std::string, std::string> tokenizer_files(const std::string& folder_or_
 
 std::string source_identity(const std::string& folder) {
   std::vector<std::string> parts;
-  if (is_remote(folder)) {
-    for (const FolderEntry& entry : file_store(folder).list(folder)) {
-      parts.push_back(fmt::format("{} {}", entry.name, entry.size));
-    }
-  } else {
-    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-      if (!entry.is_regular_file()) continue;
-      parts.push_back(fmt::format("{} {} {}", fs::relative(entry.path(), folder).string(), entry.file_size(),
-                                  entry.last_write_time().time_since_epoch().count()));
-    }
+  if (TensorFolder::is_model_folder(folder)) {
+    add_files(folder, is_of_weights, parts);
+  } else if (OrbaxFolder::is_checkpoint(folder)) {
+    const std::string tree = OrbaxFolder::open(folder).path();
+    const std::string above = fs::path(tree).parent_path().string();
+    add_files(tree, is_of_weights, parts);
+    add_files(above.empty() ? "." : above, is_of_weights, parts);
+    // Each folder of a remote tree would be a request of its own, and what stands above is written with all of them.
+    if (!is_remote(tree)) add_folders(tree, parts);
   }
-  std::ranges::sort(parts);
   return hash_of_parts(parts);
 }
 

@@ -8,6 +8,8 @@
 namespace fathom {
 
 // The folder of the weights, from the root of the file system; a remote one as it is.
+std::string folder_mark(const Config& config);
+// What lies in it: another text once the weights there are others.
 std::string weights_mark(const Config& config);
 // The types of numbers: dtype, weight_dtype, quantize_weights.
 std::string numbers_mark(const Config& config);

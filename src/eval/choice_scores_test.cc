@@ -164,6 +164,7 @@ TEST_F(ScoreFiles, OfAnotherRunAreRefused) {
   open().add(std::vector{score(7), score(2)}, true);
   EXPECT_THAT(fault({.model = "m", .shots = 0}), AllOf(HasSubstr("line 1"), HasSubstr("num_shots=5")));
   EXPECT_THAT(fault({.model = "other", .shots = 5}), HasSubstr("another model, m"));
+  EXPECT_THAT(fault({.model = "m", .weights = "new", .shots = 5}), HasSubstr("line 1: is a score of other weights"));
   std::swap(questions_.test[2].subject, questions_.test[0].subject);
   EXPECT_THAT(fault({.model = "m", .shots = 5}), HasSubstr("line 2: question 2 is another one"));
   folder_.write("scores.jsonl", "{}\n");

@@ -224,7 +224,11 @@ std::vector<ChoiceScore> run_mmlu(const Config& config, const std::string& outpu
   warn_of_few_examples(questions, config.num_shots);
   const auto tokenizer = Tokenizer::load(config.tokenizer_path);
   const std::vector<Tokens> prompts = encoded_prompts(questions, config, *tokenizer);
-  ScoreFile file(output, {.model = weights_mark(config), .shots = config.num_shots, .asked = asked_of(prompts, config)},
+  ScoreFile file(output,
+                 {.model = folder_mark(config),
+                  .weights = output.empty() ? "" : weights_mark(config),
+                  .shots = config.num_shots,
+                  .asked = asked_of(prompts, config)},
                  questions.test);
   if (file.size() > 0) log_info("{} of {} scored in {}", file.size(), counted(count, "question"), output);
   if (file.size() < count) {

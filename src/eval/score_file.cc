@@ -51,6 +51,9 @@ void ScoreFile::take(int64_t number, std::string_view line, const std::vector<Ch
   ChoiceScore score = score_of(object);
   const auto model = object.at("model").get<std::string>();
   if (model != run_.model) throw std::invalid_argument(fmt::format("is a score of another model, {}", model));
+  if (object.value("weights", "") != run_.weights) {
+    throw std::invalid_argument(fmt::format("is a score of other weights than those that are now in {}", model));
+  }
   if (score.shots != run_.shots) {
     throw std::invalid_argument(
         fmt::format("was made with num_shots={}, and this run has {}", score.shots, run_.shots));
@@ -75,7 +78,7 @@ void ScoreFile::take(int64_t number, std::string_view line, const std::vector<Ch
 std::string ScoreFile::line(const ChoiceScore& score) const {
   nlohmann::ordered_json out = {{"subject", score.subject},   {"index", score.index},       {"shots", score.shots},
                                 {"examples", score.examples}, {"logprobs", score.logprobs}, {"choice", score.choice},
-                                {"answer", score.answer},     {"model", run_.model}};
+                                {"answer", score.answer},     {"model", run_.model},        {"weights", run_.weights}};
   if (!run_.asked.empty()) out["asked"] = run_.asked[static_cast<size_t>(score.index)];
   return out.dump() + "\n";
 }

@@ -16,7 +16,8 @@ class ScoreFile {
  public:
   // What all lines of the file must agree in.
   struct Run {
-    std::string model;  // the folder of the weights
+    std::string model;         // the folder of the weights
+    std::string weights = {};  // what lies in it, as a text to compare
     int64_t shots = 0;
     // Of each question what else its score depends on, as a text to compare: the prompt, the types of numbers. Empty:
     // that is not looked at.

@@ -9,7 +9,7 @@
 
 namespace fathom {
 
-inline constexpr int32_t kArrowAbiVersion = 3;
+inline constexpr int32_t kArrowAbiVersion = 4;
 
 extern "C" {
 
@@ -35,7 +35,8 @@ struct ArrowAbi {
 
   // Kind of a path, and bytes of a file (0 otherwise).
   int (*stat)(const char* uri, int32_t* kind, int64_t* size, ArrowSink error);
-  // Each entry of a folder, not recursive: base name, bytes, 1 for a folder.
+  // Each entry of a folder, not recursive: base name, bytes, when it was written (nanoseconds since 1970; 0 for a file
+  // of unknown age, -1 for a folder).
   int (*list)(const char* uri, ArrowEntrySink entries, ArrowSink error);
   // Removes a file, or a folder and all it holds.
   int (*remove)(const char* uri, ArrowSink error);

@@ -136,8 +136,9 @@ std::vector<FolderEntry> ArrowModule::list(const std::string& uri) const {
   Waiting waiting("waiting for " + uri);
   std::string error;
   std::vector<FolderEntry> entries;
-  ArrowEntrySink sink{&entries, [](void* context, const char* name, int64_t size, int64_t is_folder) {
-                        static_cast<std::vector<FolderEntry>*>(context)->push_back({name, size, is_folder != 0});
+  ArrowEntrySink sink{&entries, [](void* context, const char* name, int64_t size, int64_t written) {
+                        static_cast<std::vector<FolderEntry>*>(context)->push_back(
+                            {name, size, written < 0, std::max<int64_t>(written, 0)});
                       }};
   if (abi_->list(uri.c_str(), sink, into(error)) != 0) throw FormatError(uri, error);
   return entries;

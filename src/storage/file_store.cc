@@ -118,9 +118,12 @@ class LocalStore final : public FileStore {
     std::vector<FolderEntry> entries;
     try {
       for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-        bool folder = entry.is_directory();
-        int64_t size = entry.is_regular_file() ? static_cast<int64_t>(entry.file_size()) : 0;
-        entries.push_back({.name = entry.path().filename().string(), .size = size, .is_folder = folder});
+        FolderEntry& out = entries.emplace_back();
+        out.name = entry.path().filename().string();
+        out.is_folder = entry.is_directory();
+        if (!entry.is_regular_file()) continue;
+        out.size = static_cast<int64_t>(entry.file_size());
+        out.written = entry.last_write_time().time_since_epoch().count();
       }
     } catch (const fs::filesystem_error& e) {
       throw FormatError(path, "cannot list: " + e.code().message());

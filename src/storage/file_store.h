@@ -17,7 +17,7 @@ struct FolderEntry {
   std::string name;  // without the folder
   int64_t size = 0;  // bytes; 0 for a folder
   bool is_folder = false;
-  friend bool operator==(const FolderEntry&, const FolderEntry&) = default;
+  int64_t written = 0;  // when, in nanoseconds since a beginning that the store chooses; 0 for a folder
 };
 
 // An open file, for reads at any place.

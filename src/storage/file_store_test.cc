@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <chrono>
+#include <filesystem>
+
 #include "base/error.h"
 #include "base/temporary_folder.h"
 #include "storage/arrow_module.h"
@@ -10,9 +13,16 @@
 namespace fathom {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
+using testing::Field;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
+
+auto is_entry(const std::string& name, int64_t size, bool is_folder) {
+  return AllOf(Field(&FolderEntry::name, name), Field(&FolderEntry::size, size),
+               Field(&FolderEntry::is_folder, is_folder));
+}
 
 TEST(LocalStore, WritesReadsListsAndRemoves) {
   TemporaryFolder folder;
@@ -27,8 +37,11 @@ TEST(LocalStore, WritesReadsListsAndRemoves) {
   EXPECT_EQ(store.size(path), 10);
   EXPECT_EQ(store.read(path), "0123456789");
   EXPECT_EQ(store.read(folder / "a/another"), "");
-  EXPECT_THAT(store.list(folder / "a"), ElementsAre(FolderEntry{"another", 0, false}, FolderEntry{"b", 0, true}));
-  EXPECT_THAT(store.list(folder / "a/b"), ElementsAre(FolderEntry{"file", 10, false}));
+  EXPECT_THAT(store.list(folder / "a"), ElementsAre(is_entry("another", 0, false), is_entry("b", 0, true)));
+  const std::vector<FolderEntry> below = store.list(folder / "a/b");
+  EXPECT_THAT(below, ElementsAre(is_entry("file", 10, false)));
+  std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) + std::chrono::nanoseconds(1000));
+  EXPECT_EQ(store.list(folder / "a/b")[0].written, below[0].written + 1000);
   store.remove(folder / "a");
   EXPECT_EQ(store.kind(path), PathKind::kAbsent);
   store.remove(folder / "a");

@@ -294,6 +294,24 @@ TEST(Decode, ThatIsStoppedKeepsWhatIsFinishedAndGoesOn) {
   EXPECT_EQ(std::ranges::count(read_file(stopped), '\n'), 40);
 }
 
+// The marks of lines hold what the weights are, and not where they lie alone.
+TEST(Decode, OfOtherWeightsInTheSameFolderBeginsAnew) {
+  TemporaryFolder folder;
+  const std::string model = folder / "model", weights = model + "/model.safetensors", output = folder / "out";
+  std::filesystem::copy(kModel, model);
+  const std::string file = folder.write("p.jsonl", R"({"prompt_ids": [0, 451, 223], "max_new_tokens": 3})");
+  const Words words = {"load_parameters_path=" + model, "--ids", "--prompts=" + file, "--output=" + output};
+  ASSERT_EQ(decode(words).exit_code, 0);
+  EXPECT_THAT(decode(words).err, HasSubstr("1 of 1 prompt are done in "));
+  std::string bytes = read_file(weights);
+  std::ranges::rotate(bytes.begin() + std::ssize(bytes) / 2, bytes.begin() + std::ssize(bytes) / 2 + 4, bytes.end());
+  std::filesystem::remove(weights);
+  write_file_atomically(weights, bytes);
+  const Outcome other = decode(words);
+  EXPECT_EQ(other.exit_code, 0) << other.err;
+  EXPECT_THAT(other.err, HasSubstr("holds completions of other prompts, weights or keys; they are replaced"));
+}
+
 TEST(Decode, RefusesToWriteOverWhatIsNoFileOfCompletions) {
   TemporaryFolder folder;
   const std::string prompts = folder.write("p.jsonl", R"({"prompt_ids": [1, 2]})");

@@ -76,6 +76,22 @@ TEST(Mmlu, GivesTheReferencesScoresAndGoesOnWhereItEnded) {
   EXPECT_EQ(read_file(output), scores);
 }
 
+TEST(Mmlu, OfOtherWeightsInTheSameFolderIsRefused) {
+  TemporaryFolder folder;
+  const std::string model = folder / "model", weights = model + "/model.safetensors", output = folder / "scores.jsonl";
+  std::filesystem::copy(kModel, model);
+  const Words words = {"load_parameters_path=" + model, "--output=" + output};
+  ASSERT_EQ(mmlu(words).exit_code, 0);
+  const std::string scores = read_file(output);
+  EXPECT_EQ(mmlu(words).exit_code, 0);
+  std::filesystem::last_write_time(weights, std::filesystem::file_time_type::clock::now());
+  const Outcome other = mmlu(words);
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err,
+              AllOf(HasSubstr("line 1: is a score of other weights"), HasSubstr("give --output another name")));
+  EXPECT_EQ(read_file(output), scores);
+}
+
 TEST(Mmlu, OnAMeshAndFromAnOrbaxFolderWithFiveShotsIsTheSame) {
   TemporaryFolder folder;
   const Outcome converted = run({"to_maxtext", "configs/base.yml", "model_name=auto", "--save_dtype=float32",

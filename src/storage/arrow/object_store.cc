@@ -1,5 +1,6 @@
 // What is asked about objects. Each question runs within the limit of patience.h: answers gather in memory of its own,
 // and go to the caller when it is there.
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <vector>
@@ -42,8 +43,13 @@ arrow::Result<arrow::fs::FileInfo> stat(const std::string& uri) {
 struct Entry {
   std::string name;
   int64_t size = 0;
-  bool is_folder = false;
+  int64_t written = 0;  // as the border has it
 };
+
+int64_t time_of(const arrow::fs::FileInfo& info) {
+  if (info.mtime() == arrow::fs::kNoTime) return 0;
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(info.mtime().time_since_epoch()).count();
+}
 
 arrow::Result<std::vector<Entry>> list(const std::string& uri) {
   ARROW_ASSIGN_OR_RAISE(Location at, locate(uri));
@@ -61,10 +67,10 @@ arrow::Result<std::vector<Entry>> list(const std::string& uri) {
     if (slash != std::string::npos || info.IsDirectory()) {
       folders.insert(name.substr(0, slash));
     } else {
-      entries.push_back({std::move(name), info.size(), false});
+      entries.push_back({std::move(name), info.size(), time_of(info)});
     }
   }
-  for (const std::string& name : folders) entries.push_back({name, 0, true});
+  for (const std::string& name : folders) entries.push_back({name, 0, -1});
   return entries;
 }
 
@@ -133,7 +139,7 @@ int object_list(const char* uri, ArrowEntrySink entries, ArrowSink error) {
     ARROW_ASSIGN_OR_RAISE(std::vector<Entry> found,
                           answer<std::vector<Entry>>([uri = std::string(uri)] { return list(uri); }));
     for (const Entry& entry : found) {
-      entries.take(entries.context, entry.name.c_str(), entry.size, entry.is_folder ? 1 : 0);
+      entries.take(entries.context, entry.name.c_str(), entry.size, entry.written);
     }
     return arrow::Status::OK();
   });
