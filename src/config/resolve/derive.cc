@@ -1,5 +1,7 @@
 #include "config/resolve/derive.h"
 
+#include <fmt/ranges.h>
+
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -382,6 +384,24 @@ std::vector<std::string> with_offload(const Config& c, std::vector<std::string> 
   return saved;
 }
 
+// The keys of single tensors are of the policy `custom` alone.
+void tell_unused_tensors(const Config& c, std::vector<std::string>& notices) {
+  if (c.remat_policy == RematPolicy::kCustom) return;
+  std::vector<std::string> unused;
+  for (const RematChoice choice : {RematChoice::kDevice, RematChoice::kOffload}) {
+    for (const std::string& tensor : custom_tensors(c, choice)) {
+      const KeyRow* row = find_key(tensor);
+      // What is ignored has had a line of its own.
+      if (row->key_class != KeyClass::kBuilt || name_of(choice) == row->default_text) continue;
+      unused.push_back(fmt::format("{}={}", tensor, name_of(choice)));
+    }
+  }
+  if (unused.empty()) return;
+  notices.push_back(
+      fmt::format("{} {} no effect with remat_policy={}: remat_policy=custom takes the keys of single tensors",
+                  fmt::join(unused, ", "), unused.size() == 1 ? "has" : "have", name_of(c.remat_policy)));
+}
+
 }  // namespace
 
 // The dense warm-up (V3.2 report, section 2.1.1) is the stage of an indexer that has a loss and no sparse training.
@@ -420,6 +440,7 @@ void derive(Config& config, const DeriveInput& input, std::vector<std::string>& 
   derive_prediction(config, input);
   config.remat = config.remat_policy != RematPolicy::kNone;
   config.remat_saved = with_offload(config, saved_tensors(config), notices);
+  tell_unused_tensors(config, notices);
   derive_folders(config, input, notices, problems);
   derive_cache(config, input, notices, problems);
   derive_dataset(config, input, notices, problems);

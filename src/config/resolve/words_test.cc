@@ -189,6 +189,19 @@ TEST(Words, WhatIsOffloadedWaitsInTheHostsMemoryElsewhereThanOnACpu) {
   }
 }
 
+TEST(Words, OfSingleTensorsBesideAPolicyThatTakesNoneAreTold) {
+  const Resolved full =
+      resolve(tiny({"remat_policy=full", "decoder_layer_input=offload", "mlpwo=device", "mlpwi=offload"}));
+  EXPECT_THAT(full.notices, Contains("mlpwo=device, decoder_layer_input=offload have no effect with remat_policy=full: "
+                                     "remat_policy=custom takes the keys of single tensors"));
+  EXPECT_THAT(full.notices, Contains(StartsWith("mlpwi=offload has no effect: ")));
+  EXPECT_THAT(resolve(tiny({"remat_policy=minimal", "context=device"})).notices,
+              Contains(StartsWith("context=device has no effect with remat_policy=minimal")));
+  for (const auto& words : {tiny({"remat_policy=custom", "mlpwo=device"}), tiny({"mlpwo=remat"})}) {
+    EXPECT_THAT(resolve(words).notices, Not(Contains(HasSubstr("no effect"))));
+  }
+}
+
 TEST(Words, ModelsOfTheFamilyThatAreNotBuiltAreTold) {
   for (const char* name : {"deepseek4-284b", "deepseek-custom", "kimi-k2-1t", "deepseek4-tiny"}) {
     EXPECT_THAT(refusal(tiny({std::string("model_name=") + name})),
