@@ -29,6 +29,7 @@ constexpr std::array<std::pair<std::string_view, ProgramKind>, 6> kPrograms{{
 int64_t rows_of(const Config& config, ProgramKind kind, const DeviceMesh& mesh) {
   if (kind == ProgramKind::kInit) return 0;
   BatchSizes rows = resolve_batch(config, mesh.devices());
+  check_length_split(config, mesh);
   if (kind == ProgramKind::kEval) return rows.eval;
   check_batch_split(config, mesh);
   return kind == ProgramKind::kForward ? rows.micro : rows.to_train;

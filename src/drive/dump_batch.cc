@@ -18,6 +18,7 @@ namespace fathom {
 void dump_first_batch(const Config& config, const std::string& path, bool show) {
   const Session session(config);
   check_batch_split(config, session.mesh());
+  check_length_split(config, session.mesh());
   const StateSpec spec = state_spec(config, session.mesh().mesh);
   const int64_t rows = resolve_batch(config, session.mesh().devices()).to_train;
   const RowShare share = row_share(*session.assignment(), batch_argument(spec, {rows, config.max_target_length}));

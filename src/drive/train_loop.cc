@@ -36,6 +36,7 @@ Trainer::Trainer(const Config& config, const TrainerOptions& options)
       stop_(session_.client()->process_count() == 1 && !options.exchange, options.exchange),
       writes_(options.writes) {
   check_batch_split(config_, session_.mesh());
+  check_length_split(config_, session_.mesh());
   require_state_memory(config_, spec_, session_);
   require_batch_memory(config_, sizes_, session_);
   const bool saves = config_.enable_checkpointing && options.writes;

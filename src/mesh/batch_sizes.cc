@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -44,6 +47,31 @@ void check_tokens(const Config& config, int64_t devices) {
   }
 }
 
+// The mesh axes that split an axis of an activation, and what they come to.
+struct Split {
+  std::vector<std::string> axes;
+  int64_t parts = 1;
+  std::string spelled;  // "data=2 x fsdp=4"
+};
+
+// By the first rule of that name; `taken` are split over already.
+Split split_of(std::string_view logical, const Config& config, const DeviceMesh& mesh,
+               const std::vector<std::string>& taken) {
+  Split out;
+  const auto rule = std::ranges::find(config.logical_axis_rules, logical, &AxisRule::logical);
+  if (rule == config.logical_axis_rules.end()) return out;
+  auto holds = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::ranges::find(names, name) != names.end();
+  };
+  for (const Axis& axis : mesh.mesh.axes) {
+    if (!holds(rule->mesh_axes, axis.name) || holds(taken, axis.name)) continue;
+    out.axes.push_back(axis.name);
+    out.parts *= axis.size;
+    out.spelled += fmt::format("{}{}={}", out.spelled.empty() ? "" : " x ", axis.name, axis.size);
+  }
+  return out;
+}
+
 }  // namespace
 
 BatchSizes resolve_batch(const Config& config, int64_t devices) {
@@ -57,20 +85,22 @@ BatchSizes resolve_batch(const Config& config, int64_t devices) {
 }
 
 void check_batch_split(const Config& config, const DeviceMesh& mesh) {
-  int64_t rows = resolve_batch(config, mesh.devices()).micro;
-  for (const AxisRule& rule : config.logical_axis_rules) {
-    if (rule.logical != "activation_batch") continue;
-    int64_t parts = 1;
-    std::string over;
-    for (const Axis& axis : mesh.mesh.axes) {
-      if (std::find(rule.mesh_axes.begin(), rule.mesh_axes.end(), axis.name) == rule.mesh_axes.end()) continue;
-      parts *= axis.size;
-      over += fmt::format("{}{}={}", over.empty() ? "" : " x ", axis.name, axis.size);
-    }
-    if (rows % parts == 0) return;
-    throw ConfigError(fmt::format("per_device_batch_size={} x {} devices = {} rows cannot be split over {}",
-                                  config.per_device_batch_size, mesh.devices(), rows, over));
-  }
+  const int64_t rows = resolve_batch(config, mesh.devices()).micro;
+  const Split split = split_of("activation_batch", config, mesh, {});
+  if (rows % split.parts == 0) return;
+  throw ConfigError(fmt::format("per_device_batch_size={} x {} devices = {} rows cannot be split over {}",
+                                config.per_device_batch_size, mesh.devices(), rows, split.spelled));
+}
+
+void check_length_split(const Config& config, const DeviceMesh& mesh) {
+  // Rows are split first (graph/partition.cc).
+  const Split split = split_of("activation_length", config, mesh, split_of("activation_batch", config, mesh, {}).axes);
+  const int64_t length = config.max_target_length, over = length % split.parts;
+  if (over == 0) return;
+  const std::string below = length > split.parts ? fmt::format("{} or ", length - over) : "";
+  throw ConfigError(
+      fmt::format("max_target_length={} cannot be split over {}: it must be a multiple of {}, such as {}{}", length,
+                  split.spelled, split.parts, below, length - over + split.parts));
 }
 
 }  // namespace fathom

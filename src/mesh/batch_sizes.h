@@ -23,4 +23,8 @@ BatchSizes resolve_batch(const Config& config, int64_t devices);
 // them (the rule activation_batch).
 void check_batch_split(const Config& config, const DeviceMesh& mesh);
 
+// The same of max_target_length and the mesh axes that split the sequence (the rule activation_length), for programs
+// whose rows have that length.
+void check_length_split(const Config& config, const DeviceMesh& mesh);
+
 }  // namespace fathom

@@ -37,6 +37,28 @@ TEST(ResolveBatch, RefusesPartsOfRowsAndRowsThatDoNotSplit) {
   EXPECT_THAT(message(c, 4), HasSubstr("= 2 rows cannot be split over fsdp=4"));
 }
 
+TEST(LengthSplit, NamesTheKeyAndWhatDivides) {
+  Config c = with_axes();
+  c.mesh_axes.emplace_back("context");
+  c.logical_axis_rules.push_back({"activation_length", {"data", "context", "expert"}});
+  c.ici_fsdp_parallelism = c.ici_expert_parallelism = 2;  // expert splits the rows
+  c.ici_context_parallelism = 8;
+  const DeviceMesh mesh = resolve_mesh(c, 32);
+  auto says = [&](int64_t length) -> std::string {
+    c.max_target_length = length;
+    try {
+      check_length_split(c, mesh);
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(says(160), "");
+  EXPECT_EQ(says(164),
+            "max_target_length=164 cannot be split over context=8: it must be a multiple of 8, such as 160 or 168");
+  EXPECT_THAT(says(3), testing::EndsWith("a multiple of 8, such as 8"));
+}
+
 TEST(ResolveBatch, RefusesMoreTokensThanAreCounted) {
   Config c = with_axes();
   c.max_target_length = 1 << 20;
