@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/remote_path.h"
 #include "checkpoint/orbax_folder.h"
 #include "checkpoint/safetensors_folder.h"
 #include "checkpoint/step_writer.h"
@@ -14,7 +13,7 @@ namespace {
 
 // The folder of weights that a path means: itself, or the newest step of a run.
 std::string weights_in(const std::string& path) {
-  if (is_remote(path) || OrbaxFolder::is_checkpoint(path) || TensorFolder::is_model_folder(path)) return path;
+  if (OrbaxFolder::is_checkpoint(path) || TensorFolder::is_model_folder(path)) return path;
   for (const std::string& folder : {join_path(path, "checkpoints"), path}) {
     const std::vector<int64_t> steps = whole_steps(folder);
     if (!steps.empty()) return join_path(folder, std::to_string(steps.back()));

@@ -257,6 +257,23 @@ def outage_in_a_run_costs_nothing(server):
         need(len(records(server, "runs/outage/metrics.jsonl")) == printed, "metrics are missing after an outage")
 
 
+def newest_step_of_a_run(server):
+    """Of a run's folder the newest step that is whole is taken, as of a local one."""
+    b = Bench(server)
+    server.put("runs/saved/checkpoints/99/items/_METADATA", b"of a save that was ended")
+    words = ["decode", "configs/base.yml", "hardware=cpu", "model_name=auto", "dtype=float32", "weight_dtype=float32",
+             f"jax_cache_dir={pathlib.Path(FATHOM).parent / 'compile_cache_of_tests'}", "max_prefill_predict_length=8",
+             "max_target_length=12", "--prompt_ids=0,451,223", "--ids"]
+    folder = b.path("runs/saved/checkpoints/7")
+    tokens = b.fathom(*words, f"load_parameters_path={folder}").stdout
+    for newest in ([f"load_parameters_path={b.path('runs/saved')}"],
+                   [f"load_parameters_path={b.path('runs/saved/checkpoints')}"],
+                   ["run_name=saved", f"base_output_directory={b.path('runs')}"]):
+        done = b.fathom(*words, *newest)
+        need(done.stdout == tokens and f"the newest step, {folder}" in done.stderr, newest, done.stdout, done.stderr)
+    need(f"the newest step, {folder}" in b.fathom("inspect", b.path("runs/saved")).stderr, "inspect")
+
+
 def runs_go_on(server):
     """Checkpoints on a bucket; a run that is killed goes on there as if it had not been."""
     b = Bench(server)
@@ -278,6 +295,7 @@ def runs_go_on(server):
     saved = {key.split("/")[3] for key in server.keys("runs/saved/checkpoints/")}
     need(saved == {"6", "7"}, "checkpoints:", saved)
     b.fathom("inspect", b.path("runs/saved/checkpoints/7"))
+    newest_step_of_a_run(server)
     manifest = "runs/saved/checkpoints/7/items/manifest.ocdbt"
     server.put(manifest, server.get(manifest)[:20])
     done = b.run(*train_words(b, *keys))
