@@ -127,7 +127,7 @@ constexpr FlagSpec kDemoFlags[] = {
 constexpr FlagSpec kDecodeFlags[] = {
     {"ids", "", "print the ids of the tokens instead of a text"},
     {"prompt_ids", "1,2,3", "the prompt as tokens, taken as they are"},
-    {"prompts", "FILE", "many prompts: a JSON object a line with prompt or prompt_ids, and max_new_tokens"},
+    {"prompts", "FILE", "many prompts: a JSON object a line with prompt or prompt_ids, and max_new_tokens; - is stdin"},
     {"output", "FILE", "where their completions go, in the order of the input; stdout unless given"},
     {"ignore_eos", "", "go on behind an end of sentence"},
     {"seed", "N", "of the draws, 1234 unless given"},

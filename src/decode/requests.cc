@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iostream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/json_text.h"
+#include "base/waiting.h"
 #include "decode/prompt.h"
 #include "storage/file_store.h"
 
@@ -60,6 +63,11 @@ Request request_of(const json& line) {
   return out;
 }
 
+std::string text_of_stdin() {
+  const Waiting waiting("reading prompts from stdin, to its end");
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
 void check_ids(const Request& request, const std::vector<int32_t>& ids, const Config& config) {
   for (int32_t id : ids) {
     if (id < config.vocab_size) continue;
@@ -71,19 +79,23 @@ void check_ids(const Request& request, const std::vector<int32_t>& ids, const Co
 }  // namespace
 
 std::vector<Request> read_requests(const std::string& path) {
-  if (file_store(path).kind(path) != PathKind::kFile) throw ConfigError("--prompts: no such file: " + path);
+  const bool piped = path == "-";
+  if (!piped && file_store(path).kind(path) != PathKind::kFile) {
+    throw ConfigError("--prompts: no such file: " + path);
+  }
+  const std::string name = piped ? "stdin" : path, text = piped ? text_of_stdin() : file_store(path).read(path);
   std::vector<Request> out;
-  for_each_json_line(path, file_store(path).read(path), [&](int64_t number, std::string_view line) {
+  for_each_json_line(name, text, [&](int64_t number, std::string_view line) {
     try {
       out.push_back(request_of(json::parse(line)));
     } catch (const json::exception& e) {
-      throw FormatError(path, fmt::format("line {}: {}", number, json_line_mistake(e)));
+      throw FormatError(name, fmt::format("line {}: {}", number, json_line_mistake(e)));
     } catch (const std::invalid_argument& e) {
-      throw FormatError(path, fmt::format("line {}: {}", number, e.what()));
+      throw FormatError(name, fmt::format("line {}: {}", number, e.what()));
     }
-    out.back().where = fmt::format("{}, line {}", path, number);
+    out.back().where = fmt::format("{}, line {}", name, number);
   });
-  if (out.empty()) throw FormatError(path, "there are no prompts");
+  if (out.empty()) throw FormatError(name, "there are no prompts");
   return out;
 }
 

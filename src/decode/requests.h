@@ -18,8 +18,8 @@ struct Request {
   std::optional<int64_t> most = {};  // tokens to make
 };
 
-// A JSON object a line: `prompt` or `prompt_ids`, and `max_new_tokens` where it has its own limit. Throws FormatError
-// that names the line.
+// A JSON object a line: `prompt` or `prompt_ids`, and `max_new_tokens` where it has its own limit. Of the path `-` what
+// stands on stdin, to its end. Throws FormatError that names the line.
 std::vector<Request> read_requests(const std::string& path);
 // "1,2,3". Throws ConfigError.
 Request request_of_ids(const std::string& flag, const std::string& ids);

@@ -326,6 +326,27 @@ TEST(Decode, RefusesToWriteOverWhatIsNoFileOfCompletions) {
   }
 }
 
+TEST(Decode, OfPromptsOnStdinIsThatOfAFile) {
+  TemporaryFolder folder;
+  const std::string prompts =
+      "{\"prompt_ids\": [0, 451, 223], \"max_new_tokens\": 5}\n\n"
+      "{\"prompt_ids\": [0, 7], \"max_new_tokens\": 2}\n{\"prompt_ids\": [0, 9]}\n";
+  const Words words = {"load_parameters_path=" + kModel, "--ids", "per_device_batch_size=2"};
+  auto with = [&](const Words& more) {
+    Words all = decode_words(words);
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const Outcome of_file = run(with({"--prompts=" + folder.write("p.jsonl", prompts)}));
+  ASSERT_EQ(of_file.lines().size(), 3u) << of_file.err;
+  EXPECT_EQ(run(with({"--prompts=-"}), prompts).out, of_file.out);
+  EXPECT_EQ(run(with({"--prompts", "-"}), prompts).out, of_file.out);
+  const Outcome wrong = run(with({"--prompts=-"}), prompts + "{}\n");
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("stdin: line 5: an object has either"));
+  EXPECT_THAT(run(with({"--prompts=-"}), "").err, HasSubstr("stdin: there are no prompts"));
+}
+
 TEST(Decode, OfManyPromptsWithIdsWritesNoText) {
   TemporaryFolder folder;
   const std::string file = folder.write("p.jsonl", R"({"prompt_ids": [0, 451, 223], "max_new_tokens": 3})");
