@@ -8,8 +8,32 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 
 namespace fathom {
+
+namespace {
+
+constexpr size_t kDigits = 16;  // of the checksum
+
+// What stands behind the fields of an object that are checked.
+std::string check_of(std::string_view fields) {
+  return fmt::format(",\"check\":\"{}\"}}", hash_of(fields).substr(0, kDigits));
+}
+
+}  // namespace
+
+std::string with_check(std::string_view object) {
+  object.remove_suffix(1);
+  return std::string(object) + check_of(object);
+}
+
+bool check_holds(std::string_view line) {
+  static const size_t kLength = check_of("").size();
+  if (line.size() < kLength) return false;
+  const std::string_view fields = line.substr(0, line.size() - kLength);
+  return line.substr(fields.size()) == check_of(fields);
+}
 
 ResultFile::ResultFile(std::string path, std::string_view beginning) : path_(std::move(path)) {
   std::error_code none;

@@ -7,6 +7,12 @@
 
 namespace fathom {
 
+// A JSON object with its checksum as the last field, `check`, which tells a line that someone changed from one as it
+// was written.
+std::string with_check(std::string_view object);
+// Whether a line, without its line feed, is as with_check() gave it.
+bool check_holds(std::string_view line);
+
 class ResultFile {
  public:
   // Reads the whole lines that stand in the file, if it is there and no device or pipe; a last line that was cut short

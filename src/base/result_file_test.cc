@@ -63,6 +63,19 @@ TEST(ResultFile, IsNoFileOfSomeoneElse) {
   EXPECT_THROW(read("{\"prompt\":1}\n\n{\"prompt\":2}\n"), FormatError);
 }
 
+TEST(ResultLine, HasACheckThatFindsEveryChange) {
+  const std::string line = with_check(R"({"prompt":"a","text":"b"})");
+  EXPECT_TRUE(line.starts_with(R"({"prompt":"a","text":"b","check":")")) << line;
+  EXPECT_TRUE(check_holds(line));
+  for (size_t i = 0; i < line.size(); ++i) {
+    std::string other = line;
+    other[i] ^= 1;
+    EXPECT_FALSE(check_holds(other)) << other;
+    EXPECT_FALSE(check_holds(line.substr(0, i)));
+  }
+  EXPECT_FALSE(check_holds(line + " "));
+}
+
 TEST(ResultFile, MayBeADeviceOrNone) {
   ResultFile device("/dev/null", "{"), none("", "{");
   device.add("1\n");

@@ -52,7 +52,9 @@ bool CompletionFile::is_own(int64_t prompt, std::string_view line) const {
   const json object = json::parse(line);
   if (!object.is_object() || !object.contains("tokens")) throw std::invalid_argument("there are no tokens");
   if (!object.contains(kRun)) throw std::invalid_argument("there is no mark of a run");
-  return prompt < std::ssize(marks_) && object.value(kRun, "") == marks_[static_cast<size_t>(prompt)];
+  const bool own = prompt < std::ssize(marks_) && object.value(kRun, "") == marks_[static_cast<size_t>(prompt)];
+  if (own && !check_holds(line)) throw std::invalid_argument("it was changed since it was written");
+  return own;
 }
 
 std::string CompletionFile::line(size_t prompt, const std::vector<int32_t>& tokens,
@@ -62,8 +64,9 @@ std::string CompletionFile::line(size_t prompt, const std::vector<int32_t>& toke
   out["prompt_ids"] = prompts_[prompt].ids;
   if (text) out["text"] = *text;
   out["tokens"] = tokens;
-  if (!path_.empty()) out[kRun] = marks_[prompt];
-  return out.dump() + "\n";
+  if (path_.empty()) return out.dump() + "\n";
+  out[kRun] = marks_[prompt];
+  return with_check(out.dump()) + "\n";
 }
 
 void CompletionFile::add(const std::string& line) {

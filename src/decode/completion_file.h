@@ -29,7 +29,8 @@ class CompletionFile {
   void add(const std::string& line);
 
  private:
-  // Whether the line is the completion of this prompt by this run. Throws std::invalid_argument where it is none.
+  // Whether the line is the completion of this prompt by this run. Throws std::invalid_argument where it is none, or is
+  // not as it was written.
   bool is_own(int64_t prompt, std::string_view line) const;
 
   std::string path_;

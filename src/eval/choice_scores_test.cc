@@ -160,6 +160,15 @@ TEST_F(ScoreFiles, GoOnBehindALineThatIsCut) {
   EXPECT_EQ(json::parse(text.substr(0, text.find('\n')))["index"], 2);
 }
 
+TEST_F(ScoreFiles, WhoseLinesWereChangedAreRefused) {
+  open().add(std::vector{score(7), score(2)}, true);
+  std::string text = read_file(path_);
+  text.replace(text.rfind("-1.5"), 4, "-1.6");
+  folder_.write("scores.jsonl", text);
+  EXPECT_THAT(fault({.model = "m", .shots = 5}),
+              HasSubstr("line 2: was changed since it was written; remove the file"));
+}
+
 TEST_F(ScoreFiles, OfAnotherRunAreRefused) {
   open().add(std::vector{score(7), score(2)}, true);
   EXPECT_THAT(fault({.model = "m", .shots = 0}), AllOf(HasSubstr("line 1"), HasSubstr("num_shots=5")));

@@ -70,6 +70,7 @@ void ScoreFile::take(int64_t number, std::string_view line, const std::vector<Ch
                     "quantize_weights)",
                     index));
   }
+  if (!check_holds(line)) throw std::invalid_argument("was changed since it was written");
   if (!scores_.emplace(index, std::move(score)).second) {
     throw FormatError(path_, fmt::format("line {}: question {} is there twice", number, index));
   }
@@ -80,7 +81,7 @@ std::string ScoreFile::line(const ChoiceScore& score) const {
                                 {"examples", score.examples}, {"logprobs", score.logprobs}, {"choice", score.choice},
                                 {"answer", score.answer},     {"model", run_.model},        {"weights", run_.weights}};
   if (!run_.asked.empty()) out["asked"] = run_.asked[static_cast<size_t>(score.index)];
-  return out.dump() + "\n";
+  return with_check(out.dump()) + "\n";
 }
 
 void ScoreFile::add(std::span<const ChoiceScore> scores, bool writes) {

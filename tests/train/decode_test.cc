@@ -294,6 +294,22 @@ TEST(Decode, ThatIsStoppedKeepsWhatIsFinishedAndGoesOn) {
   EXPECT_EQ(std::ranges::count(read_file(stopped), '\n'), 40);
 }
 
+TEST(Decode, DoesNotGoOnBehindACompletionThatWasChanged) {
+  TemporaryFolder folder;
+  const std::string file = folder.write("p.jsonl", R"({"prompt_ids": [0, 451, 223], "max_new_tokens": 3})");
+  const std::string output = folder / "out";
+  const Words words = {"load_parameters_path=" + kModel, "--prompts=" + file, "--output=" + output};
+  ASSERT_EQ(decode(words).exit_code, 0);
+  std::string text = read_file(output);
+  text.insert(text.find("\"text\":\"") + 8, "my ");
+  write_file_atomically(output, text);
+  const Outcome refused = decode(words);
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("out: line 1"), HasSubstr("changed since it was written"),
+                                 HasSubstr("give --output another name")));
+  EXPECT_EQ(read_file(output), text);
+}
+
 // The marks of lines hold what the weights are, and not where they lie alone.
 TEST(Decode, OfOtherWeightsInTheSameFolderBeginsAnew) {
   TemporaryFolder folder;
