@@ -257,13 +257,34 @@ def outage_in_a_run_costs_nothing(server):
         need(len(records(server, "runs/outage/metrics.jsonl")) == printed, "metrics are missing after an outage")
 
 
+def decode_words(*keys):
+    return ["decode", "configs/base.yml", "hardware=cpu", "model_name=auto", "dtype=float32", "weight_dtype=float32",
+            f"jax_cache_dir={pathlib.Path(FATHOM).parent / 'compile_cache_of_tests'}", "max_prefill_predict_length=8",
+            "max_target_length=12", "--ids", *keys]
+
+
+def weights_that_changed_are_noticed(server):
+    """Results are not gone on with when the objects of the weights were written again."""
+    b = Bench(server)
+    upload_folder(server, MODEL, "changing")
+    with tempfile.TemporaryDirectory() as local:
+        prompts = pathlib.Path(local, "prompts.jsonl")
+        prompts.write_text('{"prompt_ids": [0, 451, 223]}\n')
+        words = decode_words(f"load_parameters_path={b.path('changing')}", f"--prompts={prompts}",
+                             f"--output={local}/out.jsonl")
+        b.fathom(*words)
+        need("1 of 1 prompt are done" in b.fathom(*words).stderr, "the same weights")
+        time.sleep(1.1)  # a store may count whole seconds
+        server.put("changing/model.safetensors", pathlib.Path(MODEL, "model.safetensors").read_bytes())
+        said = b.fathom(*words).stderr
+        need("they are replaced" in said, said)
+
+
 def newest_step_of_a_run(server):
     """Of a run's folder the newest step that is whole is taken, as of a local one."""
     b = Bench(server)
     server.put("runs/saved/checkpoints/99/items/_METADATA", b"of a save that was ended")
-    words = ["decode", "configs/base.yml", "hardware=cpu", "model_name=auto", "dtype=float32", "weight_dtype=float32",
-             f"jax_cache_dir={pathlib.Path(FATHOM).parent / 'compile_cache_of_tests'}", "max_prefill_predict_length=8",
-             "max_target_length=12", "--prompt_ids=0,451,223", "--ids"]
+    words = decode_words("--prompt_ids=0,451,223")
     folder = b.path("runs/saved/checkpoints/7")
     tokens = b.fathom(*words, f"load_parameters_path={folder}").stdout
     for newest in ([f"load_parameters_path={b.path('runs/saved')}"],
@@ -334,7 +355,8 @@ def converters(server):
 # Those that wait most of the time, and those that work.
 PATIENT = [silent_server_is_one_error, transfers_that_stand_still_are_errors, busy_server_is_asked_again,
            server_that_stays_busy_is_an_error, refusals_say_what_to_do, ranges_parts_and_names]
-BUSY = [training, runs_go_on, run_that_fails_or_is_stopped_leaves_its_metrics, outage_in_a_run_costs_nothing, converters]
+BUSY = [training, runs_go_on, run_that_fails_or_is_stopped_leaves_its_metrics, outage_in_a_run_costs_nothing, converters,
+        weights_that_changed_are_noticed]
 
 
 def main():
