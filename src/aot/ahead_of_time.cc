@@ -32,7 +32,9 @@ Verdict judge(const StagedProgram& program, const CompileOptions& options, int64
     MemoryFigures figures = figures_of(error.text());
     out.refusal = error.text();
     out.needed = figures.needed;
-    if (figures.available > 0) out.available = figures.available;
+    // Texts have hundredths of a GiB: one that says no more than that says nothing new.
+    const bool same = std::abs(figures.available - available) <= (int64_t{1} << 30) / 100;
+    if (figures.available > 0 && !same) out.available = figures.available;
   }
   out.seconds = time.seconds();
   if (!out.program) return out;

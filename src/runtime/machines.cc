@@ -10,8 +10,6 @@
 namespace fathom {
 namespace {
 
-constexpr int64_t kGiB = int64_t{1} << 30;
-
 // ---- TPU slices ----
 
 using Bounds = std::array<int64_t, 3>;  // chips along x, y, z
@@ -28,20 +26,22 @@ struct TpuKind {
   // The two cores of a chip as one device, or each core as a device.
   std::string_view chip_config;
   int64_t devices_a_chip;
-  bool flat;  // chips have links in two directions, not three
-  int64_t memory_bytes;
+  bool flat;               // chips have links in two directions, not three
+  int64_t memory_bytes;    // of a device, as libtpu counts it: what programs may use
   double chip_tflops;      // bfloat16
   double chip_links_gbps;  // gigabytes a second received: half of what is called bidirectional
   double chip_memory_gbps;
 };
 
-// The products' pages (docs.cloud.google.com/tpu/docs), for v4 "TPU v4" (Jouppi et al., 2023): six links of 50 GB/s.
+// Memory: device_memory_bytes_limit of libtpu 0.0.52's topologies, which differs by less than a megabyte between
+// slices. The rest: the products' pages (docs.cloud.google.com/tpu/docs), for v4 "TPU v4" (Jouppi et al., 2023): six
+// links of 50 GB/s.
 constexpr TpuKind kTpus[] = {
-    {"tpu7x", "tpu7x", "default", 2, false, 96 * kGiB, 2307, 600, 7380},
-    {"v6e", "v6e", "default", 1, true, 32 * kGiB, 918, 400, 1640},
-    {"v5e", "v5e", "default", 1, true, 16 * kGiB, 197, 200, 819},
-    {"v5p", "v5", "megacore", 1, false, 95 * kGiB, 459, 600, 2765},
-    {"v4", "v4", "megacore", 1, false, 32 * kGiB, 275, 300, 1228},
+    {"tpu7x", "tpu7x", "default", 2, false, 101'724'400'000, 2307, 600, 7380},
+    {"v6e", "v6e", "default", 1, true, 33'546'000'000, 918, 400, 1640},
+    {"v5e", "v5e", "default", 1, true, 16'909'300'000, 197, 200, 819},
+    {"v5p", "v5", "megacore", 1, false, 102'786'500'000, 459, 600, 2765},
+    {"v4", "v4", "megacore", 1, false, 33'014'300'000, 275, 300, 1228},
 };
 
 // A pod is wired in cubes of 4 x 4 x 4 chips; a larger slice is a block of cubes.

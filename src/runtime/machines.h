@@ -24,10 +24,9 @@ struct Machine {
   Hardware hardware = Hardware::kTpu;
   std::string topology;  // the plugin's own name: "v5:4x4x8"
   NamedValues options;
-  int64_t devices = 0;  // in all slices together
-  int64_t slices = 1;   // groups of devices with a fast network inside
-  // Of one device, by the maker's data. Plugins that know the memory better say so themselves.
-  int64_t memory_bytes = 0;
+  int64_t devices = 0;       // in all slices together
+  int64_t slices = 1;        // groups of devices with a fast network inside
+  int64_t memory_bytes = 0;  // of one device; of a TPU what programs may use, by its compiler
   ChipPeaks peaks;
 };
 
