@@ -2,11 +2,12 @@
 
 Makes a Hugging Face folder of about `--gb` GB in bfloat16 (layers of DeepSeek-V3's shapes with few experts, random
 numbers) in `--folder` (a tmpfs, for the rate of the program and not of a disk), then runs in each round: `to_maxtext`
-without compression and with it, `to_huggingface` from the first, and a loop that copies as many bytes on two threads.
+without compression and with it, `to_huggingface` from the first, and a loop that copies as many bytes on two threads;
+with `--maxtext` (the Python of its environment, with torch) also MaxText's own script, which compresses.
 Bytes are those read and written; before each the pages that it writes have been in use. Prints one JSON object a round
 and the medians.
 
-    python3 bench/convert_bench.py --fathom=build/release/fathom [--gb=3] [--rounds=3]
+    python3 bench/convert_bench.py --fathom=build/release/fathom [--gb=3] [--rounds=3] [--maxtext=PYTHON]
 """
 
 import argparse
@@ -23,26 +24,37 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from fp8_bench import copy_bytes, use_pages  # noqa: E402
 
+PEER = str(pathlib.Path(__file__).parent / "peers/maxtext_convert.py")
 D, EXPERTS, VOCAB = 7168, 8, 16384
-MOE = {
+ATTENTION = {
     "self_attn.q_a_proj": (1536, D),
     "self_attn.q_b_proj": (24576, 1536),
     "self_attn.kv_a_proj_with_mqa": (576, D),
     "self_attn.kv_b_proj": (32768, 512),
     "self_attn.o_proj": (D, 16384),
-    "mlp.gate": (EXPERTS, D),
 }
-for part in ["mlp.shared_experts"] + [f"mlp.experts.{e}" for e in range(EXPERTS)]:
-    MOE |= {f"{part}.gate_proj": (2048, D), f"{part}.up_proj": (2048, D), f"{part}.down_proj": (D, 2048)}
+
+
+def mlp(part, width):
+    return {f"{part}.gate_proj": (width, D), f"{part}.up_proj": (width, D), f"{part}.down_proj": (D, width)}
+
+
+DENSE = ATTENTION | mlp("mlp", 18432)
+MOE = ATTENTION | {"mlp.gate": (EXPERTS, D)} | mlp("mlp.shared_experts", 2048)
+for e in range(EXPERTS):
+    MOE |= mlp(f"mlp.experts.{e}", 2048)
 NORMS = {"input_layernorm": D, "post_attention_layernorm": D, "self_attn.q_a_layernorm": 1536}
 NORMS |= {"self_attn.kv_a_layernorm": 512}
 
 
 def layer(number):
+    """The first is dense, as in the releases."""
     p = f"model.layers.{number}."
-    out = {f"{p}{name}.weight": ("BF16", list(shape)) for name, shape in MOE.items()}
+    matrices = DENSE if number == 0 else MOE
+    out = {f"{p}{name}.weight": ("BF16", list(shape)) for name, shape in matrices.items()}
     out |= {f"{p}{name}.weight": ("BF16", [size]) for name, size in NORMS.items()}
-    out[p + "mlp.gate.e_score_correction_bias"] = ("F32", [EXPERTS])
+    if number > 0:
+        out[p + "mlp.gate.e_score_correction_bias"] = ("F32", [EXPERTS])
     return out
 
 
@@ -70,7 +82,7 @@ def make_folder(folder, gb):
     ends["model.norm.weight"] = ("BF16", [D])
     weight_map, layers, size = {}, 0, 0
     shards = [ends]
-    while size < gb * 1e9:
+    while layers < 2 or size < gb * 1e9:
         shards.append(layer(layers))
         layers += 1
         size = sum(math.prod(s) * 2 for shard in shards for _, s in shard.values())
@@ -83,7 +95,7 @@ def make_folder(folder, gb):
     release = pathlib.Path(__file__).parents[1] / "tests/data/configs/DeepSeek-V3/config.json"
     config = json.loads(release.read_text())
     config.pop("quantization_config")
-    config.update(num_hidden_layers=layers, first_k_dense_replace=0, num_nextn_predict_layers=0, vocab_size=VOCAB)
+    config.update(num_hidden_layers=layers, first_k_dense_replace=1, num_nextn_predict_layers=0, vocab_size=VOCAB)
     config.update(n_routed_experts=EXPERTS, n_group=1, topk_group=1, num_experts_per_tok=4)
     with open(os.path.join(folder, "config.json"), "w") as file:
         json.dump(config, file)
@@ -101,8 +113,9 @@ def main():
     parser.add_argument("--folder", default="/dev/shm/fathom-convert-bench")
     parser.add_argument("--gb", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--maxtext")
     options = parser.parse_args()
-    place = {name: os.path.join(options.folder, name) for name in ("hf", "orbax", "zstd", "back", "copy")}
+    place = {name: os.path.join(options.folder, name) for name in ("hf", "orbax", "zstd", "back", "copy", "peer")}
     shutil.rmtree(options.folder, ignore_errors=True)
     results = []
     try:
@@ -126,6 +139,11 @@ def main():
             use_pages(options.folder, pages)
             seconds["zstd"], _ = seconds_of(there + [f"base_output_directory={place['zstd']}"])
             shutil.rmtree(place["zstd"])
+            if options.maxtext:
+                use_pages(options.folder, pages)
+                seconds["maxtext"], peer_line = seconds_of([options.maxtext, PEER, place["hf"], place["peer"]])
+                shutil.rmtree(place["peer"])
+                print(peer_line, flush=True)
             row = {f"{key}_gb_s": round(moved / value / 1e9, 3) for key, value in seconds.items()}
             row |= {f"{key}_of_copy": round(seconds["copy"] / value, 3) for key, value in seconds.items()}
             results.append(row)
