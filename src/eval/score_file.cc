@@ -67,7 +67,7 @@ void ScoreFile::take(int64_t number, std::string_view line, const std::vector<Ch
   if (!run_.asked.empty() && object.value("asked", "") != run_.asked[static_cast<size_t>(index)]) {
     throw std::invalid_argument(
         fmt::format("question {} was asked with another prompt, or of other types of numbers (dtype, weight_dtype, "
-                    "quantize_weights)",
+                    "quantize_weights, quantization)",
                     index));
   }
   if (!check_holds(line)) throw std::invalid_argument("was changed since it was written");
