@@ -25,14 +25,6 @@ bool has_file(const std::string& folder, std::string_view name) {
   return file_store(path).kind(path) == PathKind::kFile;
 }
 
-// The folder above, or the empty text for a path of one part.
-std::string folder_above(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return is_remote(path) ? "" : ".";
-  return path.substr(0, std::max<size_t>(slash, 1));
-}
-
 // Folders with a tree directly in a folder.
 std::vector<std::string> trees_in(const std::string& folder) {
   std::vector<std::string> out;

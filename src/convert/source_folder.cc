@@ -26,9 +26,9 @@ namespace fs = std::filesystem;
 std::string home_of(const std::string& folder) {
   if (TensorFolder::is_model_folder(folder) || !OrbaxFolder::is_checkpoint(folder)) return folder;
   const std::string tree = OrbaxFolder::open(folder).path();
-  const std::string parent = fs::path(tree).parent_path().string();
+  const std::string parent = folder_above(tree);
   const std::string config = join_path(tree, kModelConfig);
-  return file_store(config).kind(config) == PathKind::kFile || parent.empty() ? tree : parent;
+  return file_store(config).kind(config) == PathKind::kFile ? tree : parent;
 }
 
 bool is_companion(const FolderEntry& entry) {
@@ -140,9 +140,10 @@ std::string source_identity(const std::string& folder) {
     add_files(folder, is_of_weights, parts);
   } else if (OrbaxFolder::is_checkpoint(folder)) {
     const std::string tree = OrbaxFolder::open(folder).path();
-    const std::string above = fs::path(tree).parent_path().string();
+    const std::string above = folder_above(tree);
     add_files(tree, is_of_weights, parts);
-    add_files(above.empty() ? "." : above, is_of_weights, parts);
+    // A bucket has none above it.
+    if (file_store(above).kind(above) == PathKind::kFolder) add_files(above, is_of_weights, parts);
     // Each folder of a remote tree would be a request of its own, and what stands above is written with all of them.
     if (!is_remote(tree)) add_folders(tree, parts);
   }

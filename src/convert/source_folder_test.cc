@@ -59,6 +59,18 @@ TEST(SourceIdentity, OfACheckpointIsThatOfItsTreeAndItsStep) {
     touch(file);
     EXPECT_NE(last, source_identity(step.string())) << file;
   }
+  EXPECT_EQ(source_identity((step / "default").string()), source_identity((step / "default/").string()));
+}
+
+TEST(Companions, StandBesideATreeWhoseNameEndsInASlashToo) {
+  TemporaryFolder folder;
+  copy_with_times("tests/data/checkpoints/layouts/manager_default/3", folder / "0");
+  folder.write("0/config.json", "{}");
+  folder.write("0/tokenizer.json", "of the model");
+  for (const char* tree : {"0/default", "0/default/"}) {
+    const auto found = companions({.from = folder / tree, .to = "", .made_config = ""});
+    EXPECT_TRUE(found.contains("tokenizer.json")) << tree;
+  }
 }
 
 }  // namespace

@@ -280,4 +280,11 @@ std::string_view base_name(std::string_view path) {
   return slash == std::string_view::npos || path.size() == 1 ? path : path.substr(slash + 1);
 }
 
+std::string folder_above(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  const size_t slash = path.rfind('/');
+  if (slash == std::string_view::npos) return path.empty() ? "" : ".";
+  return std::string(path.substr(0, std::max<size_t>(slash, 1)));
+}
+
 }  // namespace fathom

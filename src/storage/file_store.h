@@ -83,5 +83,7 @@ const FileStore& file_store(std::string_view path);
 std::string join_path(std::string_view folder, std::string_view name);
 // The part after the last '/', a '/' at the end left aside.
 std::string_view base_name(std::string_view path);
+// The folder above, a '/' at the end left aside: "." for a name alone, nothing for an empty path.
+std::string folder_above(std::string_view path);
 
 }  // namespace fathom

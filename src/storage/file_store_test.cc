@@ -76,6 +76,11 @@ TEST(FileStore, PathsAreJoinedAndCut) {
   EXPECT_EQ(base_name("gs://bucket/a/b.txt"), "b.txt");
   EXPECT_EQ(base_name("a/b/"), "b");
   EXPECT_EQ(base_name("b"), "b");
+  EXPECT_EQ(folder_above("gs://bucket/a/b/"), "gs://bucket/a");
+  EXPECT_EQ(folder_above("a/b//"), "a");
+  EXPECT_EQ(folder_above("b"), ".");
+  EXPECT_EQ(folder_above("/b"), "/");
+  EXPECT_EQ(folder_above(""), "");
 }
 
 TEST(LocalStore, AFileAppearsWhenItIsFinishedAndNotBefore) {

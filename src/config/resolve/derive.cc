@@ -228,7 +228,7 @@ void derive_tokenizer(Config& c, const DeriveInput& in, std::vector<std::string>
     const std::string& loaded = c.load_parameters_path.empty() ? c.load_full_state_path : c.load_parameters_path;
     const std::string model = in.options.model_folder.empty() ? loaded : in.options.model_folder;
     if (!needed && is_remote(model)) return;
-    for (const std::string& folder : {model, fs::path(model).parent_path().string()}) {
+    for (const std::string& folder : {model, folder_above(model)}) {
       if (has_tokenizer(folder)) c.tokenizer_path = folder;
       if (!c.tokenizer_path.empty()) break;
     }

@@ -507,12 +507,14 @@ TEST_F(ResolveFiles, UsesTheTokenizerOfTheModelsFolder) {
   fs::create_directories(folder_ / "items");
   write("tokenizer.json", "{}");
   write("text.txt", "hello");
-  Args args = {"model_name=deepseek3-tiny", "dataset_path=" + (folder_ / "text.txt").string(),
-               "load_parameters_path=" + (folder_ / "items").string()};
-  Resolved r = resolve(args);
-  EXPECT_EQ(r.config.tokenizer_path, folder_.string());
-  EXPECT_EQ(r.config.dataset_type, DatasetType::kFiles);
-  EXPECT_THAT(r.notices, Contains(HasSubstr("the model folder's own")));
+  for (const char* items : {"items", "items/"}) {
+    Args args = {"model_name=deepseek3-tiny", "dataset_path=" + (folder_ / "text.txt").string(),
+                 "load_parameters_path=" + (folder_ / items).string()};
+    Resolved r = resolve(args);
+    EXPECT_EQ(r.config.tokenizer_path, folder_.string());
+    EXPECT_EQ(r.config.dataset_type, DatasetType::kFiles);
+    EXPECT_THAT(r.notices, Contains(HasSubstr("the model folder's own")));
+  }
 }
 
 TEST_F(ResolveHub, FindsTheSnapshotThatMainNames) {
