@@ -355,8 +355,8 @@ def converters(server):
 # Those that wait most of the time, and those that work.
 PATIENT = [silent_server_is_one_error, transfers_that_stand_still_are_errors, busy_server_is_asked_again,
            server_that_stays_busy_is_an_error, refusals_say_what_to_do, ranges_parts_and_names]
-BUSY = [training, runs_go_on, run_that_fails_or_is_stopped_leaves_its_metrics, outage_in_a_run_costs_nothing, converters,
-        weights_that_changed_are_noticed]
+BUSY = [training, runs_go_on, run_that_fails_or_is_stopped_leaves_its_metrics, outage_in_a_run_costs_nothing,
+        converters, weights_that_changed_are_noticed]
 
 
 def main():

@@ -3,9 +3,9 @@
 python3 tests/campaigns/maxtext_converted.py FATHOM
 
 Needs the environment peers-env/maxtext (`./run setup peers`; $PEERS_ENV names another place of peers-env). The small V2
-and V3 of tests/data are converted, scanned and not. From each folder MaxText trains a step on its synthetic batch; fathom
-trains a step on the same tokens from the Hugging Face folder and from the converted one. The three losses must be the
-same within rounding.
+and V3 of tests/data are converted, scanned and not. From each folder MaxText trains a step on its synthetic batch;
+fathom trains a step on the same tokens from the Hugging Face folder and from the converted one. The three losses must
+be the same within rounding.
 """
 
 import json
@@ -19,11 +19,11 @@ from maxtext_resumes import PEER, ROOT, peer_run, records, words
 ROUNDING = 2e-6
 ROWS, LENGTH = 4, 64
 CONVERTERS = {True: "convert_deepseek_family_ckpt", False: "convert_deepseek_family_unscanned_ckpt"}
-MODEL_KEYS = """base_emb_dim base_mlp_dim base_moe_mlp_dim base_num_decoder_layers base_num_kv_heads base_num_query_heads
-beta_fast beta_slow first_num_dense_layers kv_lora_rank max_position_embeddings mscale n_routing_groups norm_topk_prob
-num_experts num_experts_per_tok original_max_position_embeddings q_lora_rank qk_nope_head_dim qk_rope_head_dim rope_factor
-rope_max_timescale routed_bias routed_scaling_factor routed_score_func shared_experts topk_routing_group v_head_dim
-vocab_size""".split()
+MODEL_KEYS = """base_emb_dim base_mlp_dim base_moe_mlp_dim base_num_decoder_layers base_num_kv_heads
+base_num_query_heads beta_fast beta_slow first_num_dense_layers kv_lora_rank max_position_embeddings mscale
+n_routing_groups norm_topk_prob num_experts num_experts_per_tok original_max_position_embeddings q_lora_rank
+qk_nope_head_dim qk_rope_head_dim rope_factor rope_max_timescale routed_bias routed_scaling_factor routed_score_func
+shared_experts topk_routing_group v_head_dim vocab_size""".split()
 RUN = {"dtype": "float32", "weight_dtype": "float32", "attention": "dot_product", "sparse_matmul": False,
        "megablox": False, "max_target_length": LENGTH, "per_device_batch_size": ROWS, "steps": 1}
 

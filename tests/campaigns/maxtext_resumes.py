@@ -60,7 +60,8 @@ def peer_run(home, name, keys):
 
 
 def theirs(home, name, recorded, more):
-    return peer_run(home, name, {"checkpoint_period": 1} | recorded["common_keys"] | recorded["cases"][0]["keys"] | more)
+    keys = {"checkpoint_period": 1} | recorded["common_keys"] | recorded["cases"][0]["keys"] | more
+    return peer_run(home, name, keys)
 
 
 def differences(what, expected, got, said):
