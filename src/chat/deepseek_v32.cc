@@ -208,7 +208,7 @@ class Writer {
     const Json* given = find(function, "arguments");
     if (given == nullptr || !given->is_string()) fail("a call's arguments must be a text of JSON");
     const auto& source = given->get_ref<const std::string&>();
-    if (find_deep_json(source) != std::string::npos) fail(fmt::format("arguments of a call: {}", kDeepJson));
+    if (const auto refusal = json_refusal(source)) fail(fmt::format("arguments of a call: {}", refusal->text));
     Json arguments = Json::parse(source, nullptr, /*allow_exceptions=*/false);
     if (!arguments.is_object()) fail("a call's arguments are no JSON object");
     return arguments;

@@ -151,7 +151,7 @@ void complete_many(const Decoding& d, const std::vector<Prompt>& prompts, int64_
 // All that completions depend on beside their prompts.
 std::string run_mark(const Config& config, const DecodeFlags& flags) {
   return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", folder_mark(config), weights_mark(config),
-                     config.tokenizer_path, numbers_mark(config), static_cast<int>(config.decode_sampling_strategy),
+                     config.tokenizer_path, model_mark(config), static_cast<int>(config.decode_sampling_strategy),
                      config.decode_sampling_temperature, config.decode_sampling_top_k, config.decode_sampling_nucleus_p,
                      static_cast<int>(config.decode_draft), flags.seed, flags.ignore_eos, flags.ids);
 }

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/parallel_for.h"
 #include "convert/slice_reader.h"
@@ -65,7 +66,9 @@ void note_quantization(const TensorFolder& folder, const Dequantizer& dequantize
   const std::string path = join_path(folder.path(), "config.json");
   const FileStore& store = file_store(path);
   if (store.kind(path) != PathKind::kFile) return;
-  const auto config = nlohmann::json::parse(store.read(path), nullptr, /*allow_exceptions=*/false);
+  const std::string text = store.read(path);
+  require_plain_json(path, text);
+  const auto config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object() || !config.contains("quantization_config") || config["quantization_config"].is_null()) return;
   log_warning("{}: quantization_config: no tensor of the folder is quantized; they are read as they are", path);
 }

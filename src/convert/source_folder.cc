@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -54,26 +55,41 @@ ConfigChanges changes_of(const std::string& path, std::string_view text, const C
 
 // Whether weights, or how they are read, change with a file.
 bool is_of_weights(std::string_view name) {
-  constexpr std::string_view kNames[] = {kModelIndex, kModelConfig, kOrbaxTree, kOrbaxCheckpoint, kOcdbtManifest};
+  constexpr std::string_view kNames[] = {kModelIndex, kModelConfig, kOrbaxTree, kOcdbtManifest};
   return name.ends_with(".safetensors") || std::ranges::find(kNames, name) != std::end(kNames);
 }
 
-void add_files(const std::string& folder, bool (*counts)(std::string_view), std::vector<std::string>& parts) {
-  for (const FolderEntry& entry : file_store(folder).list(folder)) {
-    if (entry.is_folder || !counts(entry.name)) continue;
-    parts.push_back(fmt::format("{} {} {}", entry.name, entry.size, entry.written));
+// Some bytes of a local file: those of other weights under its name differ.
+void add_bytes(const std::string& path, int64_t size, std::vector<std::string>& parts) {
+  constexpr int64_t kPlaces = 4, kBytes = 4096;
+  const auto file = file_store(path).open(path);
+  for (int64_t at = 0; at < size; at += std::max(kBytes, size / kPlaces)) {
+    std::string bytes(static_cast<size_t>(std::min(kBytes, size - at)), '\0');
+    file->read(at, std::as_writable_bytes(std::span(bytes)));
+    parts.push_back(std::move(bytes));
   }
 }
 
-// All files in the folders of a folder.
-void add_folders(const std::string& folder, std::vector<std::string>& parts) {
+// The files of weights in a folder. A remote one tells when they were written, and each read would be a request.
+void add_files(const std::string& folder, std::vector<std::string>& parts) {
   for (const FolderEntry& entry : file_store(folder).list(folder)) {
-    if (!entry.is_folder) continue;
-    parts.push_back(entry.name);
-    const std::string path = join_path(folder, entry.name);
-    add_files(
-        path, [](std::string_view) { return true; }, parts);
-    add_folders(path, parts);
+    if (entry.is_folder || !is_of_weights(entry.name)) continue;
+    parts.push_back(fmt::format("{} {} {}", entry.name, entry.size, is_remote(folder) ? entry.written : 0));
+    if (!is_remote(folder)) add_bytes(join_path(folder, entry.name), entry.size, parts);
+  }
+}
+
+// All files in the folders of a local folder. Links to folders are passed over: one may lead back.
+void add_folders(const std::string& folder, std::vector<std::string>& parts) {
+  std::vector<fs::path> files;
+  for (auto it = fs::recursive_directory_iterator(folder); it != fs::recursive_directory_iterator(); ++it) {
+    if (it.depth() > 0 && it->is_regular_file()) files.push_back(it->path());
+  }
+  std::ranges::sort(files);
+  for (const fs::path& path : files) {
+    const auto size = static_cast<int64_t>(fs::file_size(path));
+    parts.push_back(fmt::format("{} {}", path.lexically_relative(folder).string(), size));
+    add_bytes(path.string(), size, parts);
   }
 }
 
@@ -137,15 +153,14 @@ std::map<std::string, std::string> tokenizer_files(const std::string& folder_or_
 std::string source_identity(const std::string& folder) {
   std::vector<std::string> parts;
   if (TensorFolder::is_model_folder(folder)) {
-    add_files(folder, is_of_weights, parts);
+    add_files(folder, parts);
   } else if (OrbaxFolder::is_checkpoint(folder)) {
     const std::string tree = OrbaxFolder::open(folder).path();
-    const std::string above = folder_above(tree);
-    add_files(tree, is_of_weights, parts);
-    // A bucket has none above it.
-    if (file_store(above).kind(above) == PathKind::kFolder) add_files(above, is_of_weights, parts);
-    // Each folder of a remote tree would be a request of its own, and what stands above is written with all of them.
+    add_files(tree, parts);
+    // Of a remote tree what stands in it is written with all of its folders.
     if (!is_remote(tree)) add_folders(tree, parts);
+    const std::string config = join_path(folder_above(tree), kModelConfig);
+    if (file_store(config).kind(config) == PathKind::kFile) parts.push_back(file_store(config).read(config));
   }
   return hash_of_parts(parts);
 }

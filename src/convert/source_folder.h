@@ -30,9 +30,10 @@ bool is_tokenizer_file(std::string_view name);
 // Nothing where there is no such path.
 std::map<std::string, std::string> tokenizer_files(const std::string& folder_or_file);
 
-// Tells the weights of a folder from others, and from themselves once they have changed: a hash of the names, sizes and
-// times of their files and of config.json. What else stands in the folder does not count. The same for every path that
-// is no folder of weights. Throws FormatError as OrbaxFolder::open does.
+// Tells the weights of a folder from others, and from themselves once they have changed: a hash of the names and
+// sizes of their files and of config.json, with some of their bytes where they are local (a copy is the same weights),
+// with their times where they are remote. What else stands in the folder does not count. The same for every path that
+// is no folder of weights. Throws FormatError as OrbaxFolder::open does, RuntimeFault where a file cannot be read.
 std::string source_identity(const std::string& folder);
 
 // Bytes of all files of a local folder; 0 where it is not there.

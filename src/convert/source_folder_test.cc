@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <filesystem>
 
 #include "base/error.h"
@@ -14,29 +13,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A copy whose files have the times of the first one's.
-void copy_with_times(const fs::path& from, const fs::path& to) {
-  fs::copy(from, to, fs::copy_options::recursive);
-  for (const auto& entry : fs::recursive_directory_iterator(from)) {
-    if (entry.is_regular_file()) fs::last_write_time(to / fs::relative(entry.path(), from), entry.last_write_time());
-  }
+void change_one_byte(const fs::path& path) {
+  std::string bytes = read_file(path.string());
+  bytes.at(bytes.size() / 2) ^= 1;
+  write_file_atomically(path.string(), bytes);
 }
 
-void touch(const fs::path& path) { fs::last_write_time(path, fs::last_write_time(path) + std::chrono::seconds(1)); }
+// A checkpoint whose own checksums do not hold is refused.
+std::string identity_or_refusal(const std::string& folder) {
+  try {
+    return source_identity(folder);
+  } catch (const FormatError& e) {
+    return e.what();
+  }
+}
 
 TEST(SourceIdentity, IsThatOfTheWeightsAlone) {
   TemporaryFolder folder;
   const std::string model = folder / "model";
-  copy_with_times("tests/data/deepseek_v3/hf", model);
+  fs::copy("tests/data/deepseek_v3/hf", model);
   const std::string before = source_identity(model);
-  EXPECT_EQ(before, source_identity(model));
-  EXPECT_EQ(before, source_identity("tests/data/deepseek_v3/hf")) << "a copy that kept its times";
+  EXPECT_EQ(before, source_identity("tests/data/deepseek_v3/hf")) << "a copy";
   folder.write("model/results.jsonl", "of a command that reads the weights");
-  touch(model + "/tokenizer.json");
+  change_one_byte(model + "/tokenizer.json");
   EXPECT_EQ(before, source_identity(model));
   for (const char* name : {"model.safetensors", "config.json"}) {
     const std::string last = source_identity(model);
-    touch(fs::path(model) / name);
+    change_one_byte(fs::path(model) / name);
     EXPECT_NE(last, source_identity(model)) << name;
   }
   EXPECT_EQ(source_identity(folder.path()), source_identity(folder / "nowhere"));
@@ -45,26 +48,31 @@ TEST(SourceIdentity, IsThatOfTheWeightsAlone) {
 TEST(SourceIdentity, OfACheckpointIsThatOfItsTreeAndItsStep) {
   TemporaryFolder folder;
   const fs::path step = folder / "0";
-  copy_with_times("tests/data/checkpoints/layouts/manager_default/3", step);
+  fs::copy("tests/data/checkpoints/layouts/manager_default/3", step, fs::copy_options::recursive);
   const std::string before = source_identity(step.string());
   folder.write("0/results.jsonl", "of a command that reads the weights");
+  fs::create_directory_symlink(step, step / "default/round");
   EXPECT_EQ(before, source_identity(step.string()));
-  std::vector<fs::path> files = {step / "_CHECKPOINT_METADATA"};
+  fs::remove(step / "default/round");
+  folder.write("0/config.json", "{}");
+  std::vector<fs::path> files = {step / "config.json"};
   for (const auto& entry : fs::recursive_directory_iterator(step / "default")) {
     if (entry.is_regular_file() && entry.path().parent_path() != step / "default") files.push_back(entry.path());
   }
   ASSERT_GT(files.size(), 1u);
   for (const fs::path& file : files) {
-    const std::string last = source_identity(step.string());
-    touch(file);
-    EXPECT_NE(last, source_identity(step.string())) << file;
+    const std::string whole = read_file(file.string()), last = source_identity(step.string());
+    change_one_byte(file);
+    EXPECT_NE(last, identity_or_refusal(step.string())) << file;
+    write_file_atomically(file.string(), whole);
+    EXPECT_EQ(last, source_identity(step.string())) << file;
   }
   EXPECT_EQ(source_identity((step / "default").string()), source_identity((step / "default/").string()));
 }
 
 TEST(Companions, StandBesideATreeWhoseNameEndsInASlashToo) {
   TemporaryFolder folder;
-  copy_with_times("tests/data/checkpoints/layouts/manager_default/3", folder / "0");
+  fs::copy("tests/data/checkpoints/layouts/manager_default/3", folder / "0", fs::copy_options::recursive);
   folder.write("0/config.json", "{}");
   folder.write("0/tokenizer.json", "of the model");
   for (const char* tree : {"0/default", "0/default/"}) {

@@ -52,7 +52,7 @@ class ParquetSource final : public DocumentSource {
   nlohmann::ordered_json messages(int64_t i) override {
     const std::string_view text = value(i);
     require_utf8(text, *this, i);
-    if (find_deep_json(text) != std::string_view::npos) throw FormatError(where(i), std::string(kDeepJson));
+    if (const auto refusal = json_refusal(text)) throw FormatError(where(i), refusal->text);
     return nlohmann::ordered_json::parse(text);
   }
 

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
-#include <iostream>
-#include <iterator>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -65,7 +65,11 @@ Request request_of(const json& line) {
 
 std::string text_of_stdin() {
   const Waiting waiting("reading prompts from stdin, to its end");
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  std::string out;
+  std::array<char, 1 << 16> bytes;
+  while (const size_t count = std::fread(bytes.data(), 1, bytes.size(), stdin)) out.append(bytes.data(), count);
+  if (std::ferror(stdin) != 0) throw RuntimeFault("--prompts=-: stdin cannot be read");
+  return out;
 }
 
 void check_ids(const Request& request, const std::vector<int32_t>& ids, const Config& config) {

@@ -11,7 +11,7 @@ namespace fathom {
 std::string folder_mark(const Config& config);
 // What lies in it: another text once the weights there are others.
 std::string weights_mark(const Config& config);
-// The types of numbers: dtype, weight_dtype, quantize_weights, quantization.
-std::string numbers_mark(const Config& config);
+// What is computed of them: the keys of the model, and those of types and precision of numbers.
+std::string model_mark(const Config& config);
 
 }  // namespace fathom

@@ -36,10 +36,10 @@ std::vector<Tokens> encoded_prompts(const ChoiceQuestions& questions, const Conf
 
 // Of each question what its score depends on beside the weights.
 std::vector<std::string> asked_of(const std::vector<Tokens>& prompts, const Config& config) {
-  const std::string numbers = numbers_mark(config);
+  const std::string model = model_mark(config);
   std::vector<std::string> out;
   for (const Tokens& prompt : prompts) {
-    out.push_back(hash_of(fmt::format("{} {}", numbers, fmt::join(prompt, " "))).substr(0, 16));
+    out.push_back(hash_of(fmt::format("{} {}", model, fmt::join(prompt, " "))).substr(0, 16));
   }
   return out;
 }

@@ -51,6 +51,7 @@ void ScoreFile::take(int64_t number, std::string_view line, const std::vector<Ch
   ChoiceScore score = score_of(object);
   const auto model = object.at("model").get<std::string>();
   if (model != run_.model) throw std::invalid_argument(fmt::format("is a score of another model, {}", model));
+  if (!object.contains("weights")) throw std::invalid_argument("was written by an earlier version");
   if (object.value("weights", "") != run_.weights) {
     throw std::invalid_argument(fmt::format("is a score of other weights than those that are now in {}", model));
   }
@@ -65,10 +66,10 @@ void ScoreFile::take(int64_t number, std::string_view line, const std::vector<Ch
   }
   const int64_t index = score.index;
   if (!run_.asked.empty() && object.value("asked", "") != run_.asked[static_cast<size_t>(index)]) {
-    throw std::invalid_argument(
-        fmt::format("question {} was asked with another prompt, or of other types of numbers (dtype, weight_dtype, "
-                    "quantize_weights, quantization)",
-                    index));
+    throw std::invalid_argument(fmt::format(
+        "question {} was asked with another prompt, or the model has other keys, of its own or of numbers (dtype, "
+        "weight_dtype, quantize_weights, quantization, ...)",
+        index));
   }
   if (!check_holds(line)) throw std::invalid_argument("was changed since it was written");
   if (!scores_.emplace(index, std::move(score)).second) {

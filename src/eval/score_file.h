@@ -19,7 +19,7 @@ class ScoreFile {
     std::string model;         // the folder of the weights
     std::string weights = {};  // what lies in it, as a text to compare
     int64_t shots = 0;
-    // Of each question what else its score depends on, as a text to compare: the prompt, the types of numbers. Empty:
+    // Of each question what else its score depends on, as a text to compare: the prompt, the keys of the model. Empty:
     // that is not looked at.
     std::vector<std::string> asked = {};
   };

@@ -294,6 +294,17 @@ TEST(Decode, ThatIsStoppedKeepsWhatIsFinishedAndGoesOn) {
   EXPECT_EQ(std::ranges::count(read_file(stopped), '\n'), 40);
 }
 
+TEST(Decode, OfAnotherModelOfTheSameWeightsBeginsAnew) {
+  TemporaryFolder folder;
+  const std::string file = folder.write("p.jsonl", R"({"prompt_ids": [0, 451, 223], "max_new_tokens": 3})");
+  Words words = {"load_parameters_path=" + kModel, "--ids", "--prompts=" + file, "--output=" + (folder / "out")};
+  ASSERT_EQ(decode(words).exit_code, 0);
+  words.insert(words.end(), {"override_model_config=True", "num_experts_per_tok=1"});
+  const Outcome other = decode(words);
+  EXPECT_EQ(other.exit_code, 0) << other.err;
+  EXPECT_THAT(other.err, HasSubstr("holds completions of other prompts, weights or keys; they are replaced"));
+}
+
 TEST(Decode, DoesNotGoOnBehindACompletionThatWasChanged) {
   TemporaryFolder folder;
   const std::string file = folder.write("p.jsonl", R"({"prompt_ids": [0, 451, 223], "max_new_tokens": 3})");
@@ -319,10 +330,7 @@ TEST(Decode, OfOtherWeightsInTheSameFolderBeginsAnew) {
   const Words words = {"load_parameters_path=" + model, "--ids", "--prompts=" + file, "--output=" + output};
   ASSERT_EQ(decode(words).exit_code, 0);
   EXPECT_THAT(decode(words).err, HasSubstr("1 of 1 prompt are done in "));
-  std::string bytes = read_file(weights);
-  std::ranges::rotate(bytes.begin() + std::ssize(bytes) / 2, bytes.begin() + std::ssize(bytes) / 2 + 4, bytes.end());
-  std::filesystem::remove(weights);
-  write_file_atomically(weights, bytes);
+  change_weights(weights);
   const Outcome other = decode(words);
   EXPECT_EQ(other.exit_code, 0) << other.err;
   EXPECT_THAT(other.err, HasSubstr("holds completions of other prompts, weights or keys; they are replaced"));

@@ -57,6 +57,14 @@ Words keys_with(const Words& keys, const std::string& output) {
   return out;
 }
 
+void change_weights(const std::string& path) {
+  std::string bytes = read_file(path);
+  const auto half = bytes.begin() + std::ssize(bytes) / 2;
+  std::ranges::rotate(half, half + 4, bytes.end());
+  std::filesystem::remove(path);
+  write_file_atomically(path, bytes);
+}
+
 TrainRun::TrainRun(const Words& keys) : outcome_(train(keys_with(keys, output_.path()))) {}
 
 std::vector<nlohmann::json> TrainRun::metrics() const {

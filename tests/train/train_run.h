@@ -63,6 +63,9 @@ Words keys_with(const Words& keys, const std::string& output);
 // The objects of a file with one a line; every line must be whole.
 std::vector<nlohmann::json> read_records(const std::string& path);
 
+// Makes a safetensors file one of the same arrays with other numbers.
+void change_weights(const std::string& path);
+
 // Whether each pair is within `tolerance` of each other, relative to the larger; false on NaN and different lengths.
 testing::AssertionResult near(const std::vector<double>& a, const std::vector<double>& b, double tolerance);
 

@@ -1,5 +1,6 @@
 // What is asked about objects. Each question runs within the limit of patience.h: answers gather in memory of its own,
 // and go to the caller when it is there.
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <set>
@@ -48,7 +49,9 @@ struct Entry {
 
 int64_t time_of(const arrow::fs::FileInfo& info) {
   if (info.mtime() == arrow::fs::kNoTime) return 0;
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(info.mtime().time_since_epoch()).count();
+  // A negative number is a folder's.
+  return std::max<int64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(info.mtime().time_since_epoch()).count(), 0);
 }
 
 arrow::Result<std::vector<Entry>> list(const std::string& uri) {
