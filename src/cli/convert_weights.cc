@@ -92,7 +92,7 @@ int write_maxtext(const Job& job) {
              .ocdbt = job.ocdbt,
              .zarr3 = job.zarr3,
              .compress = job.options.compress,
-             .source = source_identity(job.from)};
+             .source = source_identity(job.from, /*times=*/true)};
   to.beside = [&](const std::string& folder) { copy_companions(companions(job, job.from, folder)); };
   require_free_space(job.to, estimated_orbax_bytes(*source, wanted, to) - bytes_under(to.step_folder + ".partial"));
   ConversionProgress progress(job.command, 2 * orbax_bytes(wanted));
@@ -111,7 +111,7 @@ int write_folder(const Job& job, const std::string& home) {
   const WantedWeights wanted{
       .config = model, .table = table, .arrays = arrays, .scan_axis = job.config.param_scan_axis};
   const auto source = open_weights(job.from, wanted);
-  ToHuggingFace to(wanted, job.to, source_identity(job.from));
+  ToHuggingFace to(wanted, job.to, source_identity(job.from, /*times=*/true));
   require_free_space(job.to, to.bytes_to_write());
   ConversionProgress progress(job.command, 2 * to.bytes());
   to.write(*source, progress);

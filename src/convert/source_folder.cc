@@ -71,16 +71,16 @@ void add_bytes(const std::string& path, int64_t size, std::vector<std::string>& 
 }
 
 // The files of weights in a folder. A remote one tells when they were written, and each read would be a request.
-void add_files(const std::string& folder, std::vector<std::string>& parts) {
+void add_files(const std::string& folder, bool times, std::vector<std::string>& parts) {
   for (const FolderEntry& entry : file_store(folder).list(folder)) {
     if (entry.is_folder || !is_of_weights(entry.name)) continue;
-    parts.push_back(fmt::format("{} {} {}", entry.name, entry.size, is_remote(folder) ? entry.written : 0));
+    parts.push_back(fmt::format("{} {} {}", entry.name, entry.size, times || is_remote(folder) ? entry.written : 0));
     if (!is_remote(folder)) add_bytes(join_path(folder, entry.name), entry.size, parts);
   }
 }
 
 // All files in the folders of a local folder. Links to folders are passed over: one may lead back.
-void add_folders(const std::string& folder, std::vector<std::string>& parts) {
+void add_folders(const std::string& folder, bool times, std::vector<std::string>& parts) {
   std::vector<fs::path> files;
   for (auto it = fs::recursive_directory_iterator(folder); it != fs::recursive_directory_iterator(); ++it) {
     if (it.depth() > 0 && it->is_regular_file()) files.push_back(it->path());
@@ -88,7 +88,8 @@ void add_folders(const std::string& folder, std::vector<std::string>& parts) {
   std::ranges::sort(files);
   for (const fs::path& path : files) {
     const auto size = static_cast<int64_t>(fs::file_size(path));
-    parts.push_back(fmt::format("{} {}", path.lexically_relative(folder).string(), size));
+    const auto written = times ? fs::last_write_time(path).time_since_epoch().count() : 0;
+    parts.push_back(fmt::format("{} {} {}", path.lexically_relative(folder).string(), size, written));
     add_bytes(path.string(), size, parts);
   }
 }
@@ -150,15 +151,15 @@ std::map<std::string, std::string> tokenizer_files(const std::string& folder_or_
   return out;
 }
 
-std::string source_identity(const std::string& folder) {
+std::string source_identity(const std::string& folder, bool times) {
   std::vector<std::string> parts;
   if (TensorFolder::is_model_folder(folder)) {
-    add_files(folder, parts);
+    add_files(folder, times, parts);
   } else if (OrbaxFolder::is_checkpoint(folder)) {
     const std::string tree = OrbaxFolder::open(folder).path();
-    add_files(tree, parts);
+    add_files(tree, times, parts);
     // Of a remote tree what stands in it is written with all of its folders.
-    if (!is_remote(tree)) add_folders(tree, parts);
+    if (!is_remote(tree)) add_folders(tree, times, parts);
     const std::string config = join_path(folder_above(tree), kModelConfig);
     if (file_store(config).kind(config) == PathKind::kFile) parts.push_back(file_store(config).read(config));
   }

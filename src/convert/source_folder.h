@@ -32,9 +32,10 @@ std::map<std::string, std::string> tokenizer_files(const std::string& folder_or_
 
 // Tells the weights of a folder from others, and from themselves once they have changed: a hash of the names and
 // sizes of their files and of config.json, with some of their bytes where they are local (a copy is the same weights),
-// with their times where they are remote. What else stands in the folder does not count. The same for every path that
-// is no folder of weights. Throws FormatError as OrbaxFolder::open does, RuntimeFault where a file cannot be read.
-std::string source_identity(const std::string& folder);
+// with their times where they are remote. With `times` those of local files count too, so that the change of any byte
+// does; a copy is then another folder. What else stands in it does not count. The same for every path that is no folder
+// of weights. Throws FormatError as OrbaxFolder::open does, RuntimeFault where a file cannot be read.
+std::string source_identity(const std::string& folder, bool times = false);
 
 // Bytes of all files of a local folder; 0 where it is not there.
 int64_t bytes_under(const std::string& folder);

@@ -42,6 +42,10 @@ TEST(SourceIdentity, IsThatOfTheWeightsAlone) {
     change_one_byte(fs::path(model) / name);
     EXPECT_NE(last, source_identity(model)) << name;
   }
+  const std::string last = source_identity(model), with_times = source_identity(model, true);
+  fs::last_write_time(model + "/model.safetensors", fs::last_write_time("tests/data/deepseek_v3/hf/config.json"));
+  EXPECT_EQ(last, source_identity(model));
+  EXPECT_NE(with_times, source_identity(model, true));
   EXPECT_EQ(source_identity(folder.path()), source_identity(folder / "nowhere"));
 }
 
