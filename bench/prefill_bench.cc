@@ -6,7 +6,7 @@
 
 #include "config/resolve/resolve.h"
 #include "program/decode.h"
-#include "session/state_io.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

@@ -23,6 +23,7 @@
 #include "data/config_options.h"
 #include "decode/conversation.h"
 #include "runtime/plugin_search.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

@@ -18,6 +18,7 @@
 #include "decode/requests.h"
 #include "decode/result_marks.h"
 #include "runtime/plugin_search.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

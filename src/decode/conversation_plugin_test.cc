@@ -9,6 +9,7 @@
 #include "base/temporary_folder.h"
 #include "config/resolve/resolve.h"
 #include "decode/conversation.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

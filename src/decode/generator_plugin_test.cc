@@ -6,6 +6,7 @@
 
 #include "config/resolve/resolve.h"
 #include "decode/generator.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

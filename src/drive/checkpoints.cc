@@ -20,6 +20,7 @@
 #include "convert/source_folder.h"
 #include "convert/weight_findings.h"
 #include "drive/same_run.h"
+#include "session/state_load.h"
 #include "storage/file_store.h"
 
 namespace fathom {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/batch.h"
+#include "session/state_folder.h"
 #include "session/state_io.h"
 #include "session/state_writer.h"
 

@@ -11,6 +11,7 @@
 #include "drive/example.h"
 #include "drive/memory_check.h"
 #include "drive/summary.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

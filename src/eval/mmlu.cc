@@ -18,6 +18,7 @@
 #include "decode/result_marks.h"
 #include "eval/score_file.h"
 #include "eval/token_rows.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

@@ -13,6 +13,7 @@
 #include "decode/generator.h"
 #include "eval/compare.h"
 #include "eval/token_rows.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "config/resolve/resolve.h"
-#include "session/state_io.h"
+#include "session/state_load.h"
 
 namespace fathom {
 namespace {

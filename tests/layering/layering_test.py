@@ -116,6 +116,22 @@ class Pages(unittest.TestCase):
             self.assertEqual(len(found), 1, found)
             self.assertIn(what, found[0])
 
+    def test_architecture_names_sources_that_are_there_and_counts_the_lines_of_its_reading_order(self):
+        def found(text):
+            with tempfile.TemporaryDirectory() as folder:
+                root = pathlib.Path(folder)
+                (root / "src/base").mkdir(parents=True)
+                (root / "src/base/a.cc").write_text("\n" * 1100)
+                (root / "ARCHITECTURE.md").write_text(text)
+                return list(pages.architecture_breaches(root))
+
+        order = "Reading order (%s lines): `src/base/a.cc`.\n\n"
+        self.assertEqual(found(order % "1,100" + "`base/a.cc`, `arrow/a.h`\n"), [])
+        for text, what in ((order % "1,099", "1100 lines, not 1099"), (order % "1,100" + "`base/b.h`\n", "base/b.h is not"),
+                           ("no order\n", "Reading order")):
+            self.assertEqual(len(found(text)), 1, found(text))
+            self.assertIn(what, found(text)[0])
+
 
 if __name__ == "__main__":
     unittest.main()

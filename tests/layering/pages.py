@@ -1,5 +1,6 @@
 """Checks the pages (*.md) outside tests/data: lines of at most 120 columns, tables apart, and links that lead to a file
-and, behind a `#`, to a heading of it.
+and, behind a `#`, to a heading of it. The sources that ARCHITECTURE.md names must be there, and those of its reading
+order have no more lines than it says.
 
 Usage: pages.py [ROOT]. Prints `path:line: what is wrong` for each breach; exit 1 if there is one.
 """
@@ -10,6 +11,9 @@ import sys
 COLUMNS = 120
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+SOURCE = re.compile(r"`((?:[\w-]+/)+[\w-]+\.(?:cc|h|py))`")
+READING_ORDER = re.compile(r"^Reading order \(([\d,]+) lines\):(.*?)\n\n", re.MULTILINE | re.DOTALL)
+FOREIGN = ("pjrt", "xla/", "arrow/", "nlohmann/")  # headers of packages
 SKIPPED = {"build", ".venv", ".venv-orbax", ".venv-buckets", "peers-env", ".git", "data"}
 
 
@@ -37,8 +41,26 @@ def breaches(root):
                     yield f"{name}:{number}: {target}{anchor and '#' + anchor} is not there"
 
 
+def architecture_breaches(root):
+    name = "ARCHITECTURE.md"
+    text = (root / name).read_text(encoding="utf-8")
+    gone = [path for path in sorted(set(SOURCE.findall(text)))
+            if not path.startswith(FOREIGN) and not (root / path).exists() and not (root / "src" / path).exists()]
+    yield from (f"{name}: {path} is not there" for path in gone)
+    order = READING_ORDER.search(text)
+    if not order:
+        yield f"{name}: the paragraph `Reading order (N lines): ...` is not there"
+        return
+    said = int(order[1].replace(",", ""))
+    lines = sum(len((root / path).read_text(encoding="utf-8").splitlines())
+                for path in SOURCE.findall(order[2]) if path not in gone)
+    if lines > said:
+        yield f"{name}: the reading order has {lines} lines, not {said}"
+
+
 def main(args):
-    found = list(breaches(pathlib.Path(args[0] if args else ".")))
+    root = pathlib.Path(args[0] if args else ".")
+    found = [*breaches(root), *architecture_breaches(root)]
     print("\n".join(found), end="\n" if found else "")
     return 1 if found else 0
 
