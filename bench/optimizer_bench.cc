@@ -1,6 +1,6 @@
-// The passes over whole arrays: AdamW and sums of squares at a size that no cache holds, cross entropy at the bench
-// model's (peers/bench-model.env: 2048 tokens, 8192 words) and at a large vocabulary. In GB/s on all cores: the bytes
-// that must be read and written once. `triad` in the same run is the machine's limit.
+// The passes over whole arrays: AdamW, sums of squares and the gated activation at a size that no cache holds, cross
+// entropy at the bench model's (peers/bench-model.env: 2048 tokens, 8192 words) and at a large vocabulary. In GB/s on
+// all cores: the bytes that must be read and written once. `triad` in the same run is the machine's limit.
 #include <benchmark/benchmark.h>
 
 #include <random>
@@ -9,6 +9,7 @@
 #include "base/bf16.h"
 #include "kernels/adamw.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/gated_silu.h"
 #include "threads.h"
 #include "timing.h"
 
@@ -101,6 +102,35 @@ void sum_of_squares(benchmark::State& state) {
   count_bytes(state, byte_size(dtype_of(state)) * kParameters);
 }
 
+void gated_silu(benchmark::State& state) {
+  const DType dtype = dtype_of(state);
+  Array gate(dtype, kParameters, 1), up(dtype, kParameters, 2), y(dtype, kParameters, 3);
+  Threads threads = all_cores();
+  for (auto _ : state) {
+    cpu::gated_silu({.dtype = dtype, .count = kParameters, .gate = gate.data(), .up = up.data(), .y = y.data()},
+                    threads);
+  }
+  count_bytes(state, 3 * byte_size(dtype) * kParameters);
+}
+
+void gated_silu_grad(benchmark::State& state) {
+  const DType dtype = dtype_of(state);
+  Array gate(dtype, kParameters, 1), up(dtype, kParameters, 2), d(dtype, kParameters, 3);
+  Array d_gate(dtype, kParameters, 4), d_up(dtype, kParameters, 5);
+  Threads threads = all_cores();
+  for (auto _ : state) {
+    cpu::gated_silu_grad({.dtype = dtype,
+                          .count = kParameters,
+                          .gate = gate.data(),
+                          .up = up.data(),
+                          .d = d.data(),
+                          .d_gate = d_gate.data(),
+                          .d_up = d_up.data()},
+                         threads);
+  }
+  count_bytes(state, 5 * byte_size(dtype) * kParameters);
+}
+
 struct Rows {
   Rows(DType dtype, int64_t rows, int64_t vocab)
       : logits(dtype, rows * vocab, 1),
@@ -155,6 +185,8 @@ BENCHMARK(triad)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(scale_in_place)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(adamw)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(sum_of_squares)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(gated_silu)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(gated_silu_grad)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(cross_entropy)
     ->ArgNames({"bf16", "vocab"})
     ->ArgsProduct({{0, 1}, {8192, 129280}})

@@ -99,6 +99,7 @@ def fathom_settings(plugins):
         "fathom, no kernels": ["attention=dot_product", "kernels=off"],
         "fathom, flash attention, no kernels": ["attention=flash", "kernels=off"],
         "fathom, nothing recomputed": ["attention=flash", "remat_policy=none"],
+        "fathom, nothing recomputed, no scan": ["attention=flash", "remat_policy=none", "scan_layers=False"],
     }
     for path in plugins:
         settings[f"fathom, flash attention, {pathlib.Path(path).name}"] = ["attention=flash", f"plugin={path}"]

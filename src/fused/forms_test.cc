@@ -58,8 +58,9 @@ void expect_refused(Build build, const Target& target, DType dtype, const std::s
 
 const Target kCpu{.hardware = Hardware::kCpu, .kernels = {}}, kGpu{.hardware = Hardware::kGpu, .kernels = {}},
     kTpu{.hardware = Hardware::kTpu, .kernels = {}};
-const Target kKernels{.hardware = Hardware::kCpu,
-                      .kernels = {std::string(abi::kFlashAttention), std::string(abi::kGroupedMatmul)}};
+const Target kKernels{
+    .hardware = Hardware::kCpu,
+    .kernels = {std::string(abi::kFlashAttention), std::string(abi::kGroupedMatmul), std::string(abi::kGatedSilu)}};
 
 TEST(Forms, EachHardwareGetsItsOwn) {
   EXPECT_TRUE(ops_of(build_attention, kKernels).contains(Op::kCustomCall));
@@ -72,6 +73,12 @@ TEST(Forms, EachHardwareGetsItsOwn) {
 TEST(Forms, PlainOpsAreNoFallback) {
   for (const Target& target : {kCpu, kGpu, kTpu}) EXPECT_TRUE(ops_of(build_silu, target).contains(Op::kLogistic));
   for (const Target& target : {kGpu, kTpu}) EXPECT_TRUE(ops_of(build_adamw, target).contains(Op::kSqrt));
+}
+
+// Its arithmetic is float32, which bfloat16's is not unless the op says so.
+TEST(Forms, TheActivationHasAKernelForFloat32) {
+  EXPECT_TRUE(ops_of(build_silu, kKernels).contains(Op::kCustomCall));
+  EXPECT_TRUE(ops_of(build_silu, kKernels, DType::kBF16).contains(Op::kLogistic));
 }
 
 TEST(Forms, AFallbackSaysWhy) {

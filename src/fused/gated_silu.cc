@@ -1,23 +1,41 @@
 #include "fused/gated_silu.h"
 
-#include "graph/fused_op.h"
+#include <algorithm>
+
+#include "fused/kernel_call.h"
+#include "kernels/abi.h"
 
 namespace fathom {
 namespace {
 
-// Operands: gate, up. FusedAttrs::ints: {in_float32}.
+// Operands: gate, up; of the derivative also that of the result. FusedAttrs::ints of both: {in_float32}.
+
+bool in_float32(const FusedAttrs& attrs) { return attrs.ints.at(0) != 0; }
 
 std::vector<TensorType> infer(const InferContext& c) {
   if (!is_float(c.type(0).dtype) || c.type(0) != c.type(1)) c.fail("gated_silu takes floats of one type and shape");
   return {c.type(0)};
 }
 
-bool in_float32(const FusedAttrs& attrs) { return attrs.ints.at(0) != 0; }
+std::vector<TensorType> infer_grad(const InferContext& c) {
+  if (!is_float(c.type(0).dtype) || c.type(0) != c.type(1) || c.type(0).shape != c.type(2).shape) {
+    c.fail("gated_silu_grad takes floats of one type and shape");
+  }
+  return {c.type(0), c.type(0)};
+}
 
 std::vector<Value> reference(const std::vector<Value>& in, const FusedAttrs& attrs, Graph&) {
   const DType inner = in_float32(attrs) ? DType::kF32 : in[0].dtype();
   Value gate = convert(in[0], inner), up = convert(in[1], inner);
   return {convert(gate * logistic(gate) * up, in[0].dtype())};
+}
+
+// With s = logistic(gate):  d_gate = d up s (1 + gate (1 - s)),  d_up = d gate s.
+std::vector<Value> reference_grad(const std::vector<Value>& in, const FusedAttrs& attrs, Graph&) {
+  const DType dtype = in[0].dtype(), inner = in_float32(attrs) ? DType::kF32 : dtype;
+  Value gate = convert(in[0], inner), up = convert(in[1], inner), d = convert(in[2], inner);
+  Value s = logistic(gate);
+  return {convert(d * up * s * (gate * (1.0 - s) + 1.0), dtype), convert(d * (gate * s), dtype)};
 }
 
 void vjp(VjpContext& c) {
@@ -27,12 +45,34 @@ void vjp(VjpContext& c) {
   if (c.wants(1)) c.add(1, d.up);
 }
 
+// The kernels' arithmetic is float32, for arrays of one type. Elsewhere the compiler fuses the ops; beside a product,
+// though, XLA:CPU makes a loop of them that is ten times slower than memory.
+std::vector<Value> kernel(LoweringContext& c, std::string& reason, std::string_view name) {
+  const std::vector<Value>& in = c.operands();
+  const bool float32 = in[0].dtype() == DType::kF32 || in_float32(c.node().attr<FusedAttrs>());
+  const bool alike = std::ranges::all_of(in, [&](const Value& v) { return v.dtype() == in[0].dtype(); });
+  if (!float32 || !alike || !takes_kernel(c, name, in.size(), reason)) return plain_ops(c, reason);
+  return call_kernel(c, name);
+}
+
+std::vector<Value> silu_kernel(LoweringContext& c, std::string& reason) { return kernel(c, reason, abi::kGatedSilu); }
+
+std::vector<Value> grad_kernel(LoweringContext& c, std::string& reason) {
+  return kernel(c, reason, abi::kGatedSiluGrad);
+}
+
 const FusedOp kGatedSilu{.name = "gated_silu",
                          .infer = infer,
                          .reference = reference,
                          .vjp = vjp,
-                         .forms = kPlainOpsEverywhere,
+                         .forms = {.cpu = silu_kernel, .gpu = plain_ops, .tpu = plain_ops},
                          .light = true};
+const FusedOp kGatedSiluGrad{.name = "gated_silu_grad",
+                             .infer = infer_grad,
+                             .reference = reference_grad,
+                             .vjp = nullptr,
+                             .forms = {.cpu = grad_kernel, .gpu = plain_ops, .tpu = plain_ops},
+                             .light = true};
 
 }  // namespace
 
@@ -40,13 +80,9 @@ Value gated_silu(Value gate, Value up, bool in_float32, Where where) {
   return fused(gate.graph(), kGatedSilu, {gate, up}, {.ints = {in_float32 ? 1 : 0}}, where)[0];
 }
 
-// With s = logistic(gate):  dup = d gate s,  dgate = d up s (1 + gate (1 - s)).
-GatedSiluGrad gated_silu_grad(Value gate, Value up, Value d_result, bool in_float32) {
-  const DType dtype = gate.dtype(), inner = in_float32 ? DType::kF32 : dtype;
-  Value d = convert(d_result, inner), g = convert(gate, inner);
-  Value s = logistic(g);
-  return {.gate = convert(d * convert(up, inner) * s * (g * (1.0 - s) + 1.0), dtype),
-          .up = convert(d * (g * s), dtype)};
+GatedSiluGrad gated_silu_grad(Value gate, Value up, Value d_result, bool in_float32, Where where) {
+  auto d = fused(gate.graph(), kGatedSiluGrad, {gate, up, d_result}, {.ints = {in_float32 ? 1 : 0}}, where);
+  return {.gate = d[0], .up = d[1]};
 }
 
 }  // namespace fathom

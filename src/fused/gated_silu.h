@@ -12,6 +12,6 @@ Value gated_silu(Value gate, Value up, bool in_float32, Where where = Where::cur
 struct GatedSiluGrad {
   Value gate, up;
 };
-GatedSiluGrad gated_silu_grad(Value gate, Value up, Value d_result, bool in_float32);
+GatedSiluGrad gated_silu_grad(Value gate, Value up, Value d_result, bool in_float32, Where where = Where::current());
 
 }  // namespace fathom

@@ -1,10 +1,12 @@
 // The derivatives of rms_norm and gated_silu beside those of the same formulas from plain ops.
 #include <gmock/gmock.h>
 
+#include "../tests/support/kernels.h"
 #include "../tests/support/run_graph.h"
 #include "fused/gated_silu.h"
 #include "fused/rms_norm.h"
 #include "graph/grad/gradients.h"
+#include "runtime/testing/cpu_plugins.h"
 
 namespace fathom {
 namespace {
@@ -14,7 +16,9 @@ const Shape kScale{{"d", 20}};
 
 // Results and gradients of both forms, in float32, one after the other.
 template <typename Fused, typename Plain>
-std::vector<HostArray> compare(const Shape& second, DType dtype, const Fused& fused, const Plain& plain) {
+std::vector<HostArray> compare(const Shape& second, DType dtype, const Fused& fused, const Plain& plain,
+                               const EmitOptions& options = {},
+                               const std::shared_ptr<const Client>& client = test_client()) {
   auto g = std::make_unique<Graph>();
   Value a = g->arg("a", {DType::kF32, kRows}), b = g->arg("b", {DType::kF32, second});
   Value d = g->arg("d", {DType::kF32, kRows});
@@ -26,7 +30,8 @@ std::vector<HostArray> compare(const Shape& second, DType dtype, const Fused& fu
     for (const Value& v : gradients(reduce_sum(out * d, ""), {a, b})) results.push_back(v);
   }
   g->root().results = results;
-  return run_graph(std::move(g), {random_floats(kRows, 1, 2), random_floats(second, 2), random_floats(kRows, 3)});
+  return run_graph(std::move(g), {random_floats(kRows, 1, 2), random_floats(second, 2), random_floats(kRows, 3)},
+                   options, client);
 }
 
 void expect_same(const std::vector<HostArray>& results, double limit) {
@@ -48,17 +53,25 @@ TEST(RmsNorm, HasTheDerivativeOfItsFormula) {
   }
 }
 
-TEST(GatedSilu, HasTheDerivativeOfItsFormula) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
-    for (bool in_float32 : {false, true}) {
-      DType inner = in_float32 ? DType::kF32 : dtype;
-      auto results = compare(
-          kRows, dtype, [&](Value gate, Value up) { return gated_silu(gate, up, in_float32); },
-          [&](Value gate, Value up) {
-            Value x = convert(gate, inner);
-            return convert(x * logistic(x) * convert(up, inner), dtype);
-          });
-      expect_same(results, limit(dtype));
+class GatedSilu : public testing::TestWithParam<std::string> {};
+
+INSTANTIATE_TEST_SUITE_P(Cpu, GatedSilu, testing::ValuesIn(kCpuPlugins), [](const auto& p) { return p.param; });
+
+TEST_P(GatedSilu, HasTheValueAndDerivativeOfItsFormulaWithTheKernelToo) {
+  const std::shared_ptr<const Client> client = cpu_client(GetParam());
+  for (const EmitOptions& options : {EmitOptions{}, with_kernels(*client)}) {
+    for (DType dtype : {DType::kF32, DType::kBF16}) {
+      for (bool in_float32 : {false, true}) {
+        DType inner = in_float32 ? DType::kF32 : dtype;
+        auto results = compare(
+            kRows, dtype, [&](Value gate, Value up) { return gated_silu(gate, up, in_float32); },
+            [&](Value gate, Value up) {
+              Value x = convert(gate, inner);
+              return convert(x * logistic(x) * convert(up, inner), dtype);
+            },
+            options, client);
+        expect_same(results, limit(dtype));
+      }
     }
   }
 }

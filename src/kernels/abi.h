@@ -116,6 +116,16 @@ inline constexpr std::string_view kSelectedIndexerLoss = "fathom_selected_indexe
 //   results:  d_iq T[b, s, g, i], d_ik T[b, t, i], d_weights f32[b, s, g]
 inline constexpr std::string_view kSelectedIndexerLossGrad = "fathom_selected_indexer_loss_grad";
 
+// The activation of the feed-forward layers, of arrays of any shape: gate s up with s = 1 / (1 + exp(-gate)).
+//   operands: gate T, up T
+//   result:   y T
+inline constexpr std::string_view kGatedSilu = "fathom_gated_silu";
+
+// Its derivative: d_gate = d up s (1 + gate (1 - s)), d_up = d gate s.
+//   operands: gate T, up T, d T
+//   results:  d_gate T, d_up T
+inline constexpr std::string_view kGatedSiluGrad = "fathom_gated_silu_grad";
+
 // What the cross entropy of each row of logits is made of. A target outside [0, v) chooses nothing.
 //   operands: logits T[..., v], targets s32[...]
 //   results:  log_z f32[...] (log of the sum of the exponentials of a row), chosen f32[...] (the target's logit, or 0)

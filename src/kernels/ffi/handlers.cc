@@ -1,6 +1,7 @@
 #include "kernels/ffi/handlers.h"
 
 #include "kernels/abi.h"
+#include "kernels/ffi/activation_handlers.h"
 #include "kernels/ffi/attention_handlers.h"
 #include "kernels/ffi/cache_handlers.h"
 #include "kernels/ffi/gemv_handlers.h"
@@ -30,6 +31,8 @@ const std::vector<KernelHandler>& cpu_kernel_handlers() {
       {abi::kSelectedAttentionGrad.data(), reinterpret_cast<void*>(&selected_attention_grad_handler)},
       {abi::kSelectedIndexerLoss.data(), reinterpret_cast<void*>(&selected_loss_handler)},
       {abi::kSelectedIndexerLossGrad.data(), reinterpret_cast<void*>(&selected_loss_grad_handler)},
+      {abi::kGatedSilu.data(), reinterpret_cast<void*>(&gated_silu_handler)},
+      {abi::kGatedSiluGrad.data(), reinterpret_cast<void*>(&gated_silu_grad_handler)},
       {abi::kCrossEntropy.data(), reinterpret_cast<void*>(&cross_entropy_handler)},
       {abi::kCrossEntropyGrad.data(), reinterpret_cast<void*>(&cross_entropy_grad_handler)},
       {abi::kAdamW.data(), reinterpret_cast<void*>(&adamw_handler)},
