@@ -56,6 +56,10 @@ function(fathom_test_program NAME)
   add_executable(${NAME} ${ARG_SOURCES})
   target_precompile_headers(${NAME} REUSE_FROM fathom_test_pch)
   target_compile_options(${NAME} PRIVATE ${FATHOM_TEST_OPTIONS})
+  if(CMAKE_CXX_CLANG_TIDY)  # tests write sizes as products of small numbers
+    set_target_properties(${NAME} PROPERTIES CXX_CLANG_TIDY
+      "${CMAKE_CXX_CLANG_TIDY};--checks=-bugprone-implicit-widening-of-multiplication-result")
+  endif()
   target_link_libraries(${NAME} PRIVATE fathom_flags ${ARG_LIBS} ${ARG_LINK} GTest::gmock_main)
   foreach(dep ${ARG_DEPS})
     target_link_libraries(${NAME} PRIVATE fathom_${dep})

@@ -5,6 +5,7 @@
 #include "../tests/support/run_graph.h"
 #include "fused/flash_attention.h"
 #include "fused/grouped_matmul.h"
+#include "fused/grouped_matmul_gpu.h"
 #include "fused/moe_permute.h"
 #include "graph/grad/gradients.h"
 
@@ -99,6 +100,22 @@ TEST_P(GroupedMatmul, GradientsEqualThoseOfTheMaskedProduct) {
     EXPECT_LT(max_difference(d[0], d[2]), 1e-5);
     EXPECT_LT(max_difference(d[1], d[3]), 1e-4);  // sums over up to 700 rows
   }
+}
+
+// The tiles' results of large matrices are made for some columns at a time, so that they do not fill a GPU's memory.
+TEST(TiledOuter, GivesTheSameBitsPieceByPiece) {
+  const Groups c = kCases[3];
+  const Axis groups{"e", static_cast<int64_t>(c.sizes.size())};
+  const Shape as{{"m", c.rows()}, {"n", 48}}, bs{{"m", c.rows()}, {"k", 5}};
+  auto g = std::make_unique<Graph>();
+  Value a = g->arg("a", {DType::kF32, as}), b = g->arg("b", {DType::kF32, bs});
+  Value sizes = g->arg("sizes", {DType::kS32, Shape{groups}});
+  g->root().results = {tiled_outer(a, b, sizes), tiled_outer(a, b, sizes, 1)};
+  int scans = 0;
+  for (const Node* node : g->root().nodes()) scans += node->op == Op::kScan ? 1 : 0;
+  EXPECT_EQ(scans, 1);
+  auto out = run_graph(std::move(g), {random_floats(as, 1), random_floats(bs, 2), integers(Shape{groups}, c.sizes)});
+  EXPECT_EQ(max_difference(out[0], out[1]), 0);
 }
 
 std::string form_name(const testing::TestParamInfo<EmitOptions>& info) {

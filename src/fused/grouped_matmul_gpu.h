@@ -10,6 +10,9 @@ namespace fathom {
 // Operands and results as of grouped_matmul, whichever way the matrices lie, and of grouped_outer. Both copy matrices
 // or results tile by tile: about three times as many as there are groups.
 Value tiled_matmul(Value x, Value w, Value group_sizes);
-Value tiled_outer(Value a, Value b, Value group_sizes);
+// The results of all tiles are float32; where they would take more than `parts_bytes`, columns of `a` are gone through
+// piece by piece.
+inline constexpr int64_t kPartsBytes = 512 << 20;
+Value tiled_outer(Value a, Value b, Value group_sizes, int64_t parts_bytes = kPartsBytes);
 
 }  // namespace fathom

@@ -30,7 +30,7 @@ struct Node;
 // A misuse of the graph: names the op, the operand types with their axes, the scope and the caller's line.
 class GraphError : public Error {
  public:
-  explicit GraphError(std::string message) : Error(std::move(message), kExitFault) {}
+  explicit GraphError(const std::string& message) : Error(message, kExitFault) {}
 };
 
 // One result of a node; a small handle, valid as long as its graph. A default Value is null.

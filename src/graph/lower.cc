@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "graph/clone.h"
-#include "graph/cpu_quirks.h"
+#include "graph/compiler_quirks.h"
 #include "graph/host_memory.h"
 #include "graph/liveness.h"
 #include "graph/manual.h"
@@ -18,8 +18,9 @@ namespace {
 
 class Lowering {
  public:
-  Lowering(const Graph& from, Graph& to, const LowerOptions& options)
-      : from_(from), to_(to), options_(options), live_(from.root().results) {}
+  // `last`: nothing is left to lower but what one of the compilers needs said otherwise.
+  Lowering(const Graph& from, Graph& to, const LowerOptions& options, bool last)
+      : from_(from), to_(to), options_(options), last_(last), live_(from.root().results) {}
 
   void run() {
     for (const Value& arg : from_.root().args()) {
@@ -66,15 +67,14 @@ class Lowering {
         break;
     }
     std::vector<Value> operands = operands_of(node);
-    if (options_.target.hardware == Hardware::kCpu) {
-      if (node.op == Op::kCustomCall && node.attr<CallAttrs>().target == kPlacementCall) {
-        map_[node.result()] = operands[0];
-        return;
-      }
-      if (Value v = cpu_form(node, operands)) {
-        map_[node.result()] = v;
-        return;
-      }
+    const Hardware hardware = options_.target.hardware;
+    if (hardware == Hardware::kCpu && node.op == Op::kCustomCall && node.attr<CallAttrs>().target == kPlacementCall) {
+      map_[node.result()] = operands[0];
+      return;
+    }
+    if (Value v = last_ ? compiler_form(hardware, node, operands) : Value()) {
+      map_[node.result()] = v;
+      return;
     }
     if (node.regions.empty()) {
       Node& copy = copy_node(to_, node, std::move(operands));
@@ -240,6 +240,7 @@ class Lowering {
   const Graph& from_;
   Graph& to_;
   const LowerOptions& options_;
+  const bool last_;
   Liveness live_;
   ValueMap map_;
   std::unordered_map<Value, StackRef, ValueHash> stacks_;   // scan slices of the new graph
@@ -330,11 +331,11 @@ std::vector<Value> plain_ops(LoweringContext& context, std::string&) {
 }
 
 std::unique_ptr<Graph> lower(const Graph& graph, const LowerOptions& options) {
-  auto pass = [&](const Graph& from) {
+  auto pass = [&](const Graph& from, bool last = false) {
     auto to = std::make_unique<Graph>();
     to->precision = graph.precision;
     to->partition = graph.partition;
-    Lowering(from, *to, options).run();
+    Lowering(from, *to, options, last).run();
     return to;
   };
   // A reference makes all results of its op; the last pass drops those that nobody asked for. On a mesh the first pass
@@ -345,7 +346,7 @@ std::unique_ptr<Graph> lower(const Graph& graph, const LowerOptions& options) {
   do {
     out = pass(*out);
   } while (has_more_to_lower(out->root()));
-  return out;
+  return pass(*out, true);
 }
 
 }  // namespace fathom

@@ -158,7 +158,8 @@ TEST(GemvRows, AreTheSameAloneAndBesideOthers) {
 TEST(GemvRows, ThatNameNoMatrixAreRefused) {
   Serial serial;
   for (int32_t wrong : {-1, 2}) {
-    Gemv g = gemv_of({{0, wrong}, 2, 4, 0, 4, 4}, false);
+    const Case c{{0, wrong}, 2, 4, 0, 4, 4};
+    Gemv g = gemv_of(c, false);
     Arrays arrays(g);
     arrays.enter(g);
     EXPECT_THROW(cpu::gemv(g, serial), std::invalid_argument);
