@@ -3,6 +3,7 @@
 // (8 heads, queries and keys of 96, values of 64; float32). Run from the root of the tree.
 #include <benchmark/benchmark.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "../tests/support/kernels.h"
@@ -117,7 +118,7 @@ void kernel_backward(benchmark::State& state) {
 }
 BENCHMARK(kernel_backward)->Arg(128)->Arg(512)->Arg(2048)->Unit(benchmark::kMillisecond);
 
-enum class Form { kComposed, kKernels };
+enum class Form : uint8_t { kComposed, kKernels };
 
 // Output and gradients of 4 rows, in a program.
 std::unique_ptr<Graph> attention_graph(const AttentionShape& n, Form form) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every measurement of this machine: kernels, tokenizer, and training beside the peers that are installed. `./run bench`
-# builds first and calls it. Words after it go to train_bench.py; BUILD names another build folder than build/release.
+# Kernels, decoding, loading, writing, tokenizer, and training beside the peers that are installed. `./run bench` builds
+# first and calls it; the other programs of bench/ are called by hand. Words after it go to train_bench.py; BUILD names another build folder than build/release.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${BUILD:-build/release}

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -38,7 +39,7 @@ ModelConfig model(DType weights) {
   return m;
 }
 
-enum Form { kHuggingFace, kOrbax, kOrbaxPacked };  // packed: zstd, level 1
+enum Form : uint8_t { kHuggingFace, kOrbax, kOrbaxPacked };  // packed: zstd, level 1
 
 // A folder with numbers in it, written once.
 const std::string& hf_folder() {

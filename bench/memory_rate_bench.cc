@@ -12,7 +12,7 @@
 namespace fathom {
 namespace {
 
-constexpr int64_t kBytes = 1500 * 1000 * 1000;
+constexpr int64_t kBytes = 1'500'000'000;
 constexpr int64_t kTasks = 64;
 
 // In sums of their own, so that no addition waits for another one, and asked for two kilobytes ahead.

@@ -49,7 +49,7 @@ void triad(benchmark::State& state) {
     });
     benchmark::DoNotOptimize(a.data());
   }
-  count_bytes(state, 3 * 4 * kParameters);
+  count_bytes(state, 3 * int64_t{4} * kParameters);
 }
 
 // x = s x in place: as many writes as reads, and no line is fetched only to be overwritten.
@@ -64,7 +64,7 @@ void scale_in_place(benchmark::State& state) {
     });
     benchmark::DoNotOptimize(a.data());
   }
-  count_bytes(state, 2 * 4 * kParameters);
+  count_bytes(state, 2 * int64_t{4} * kParameters);
 }
 
 void adamw(benchmark::State& state) {

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <random>
 #include <vector>
 
@@ -50,7 +51,7 @@ void report(benchmark::State& state, double flops) {
   state.counters["gemm_FLOP/s"] = gemm_rate();
 }
 
-enum class Kind { kDense, kSelected };
+enum class Kind : uint8_t { kDense, kSelected };
 
 // One row of `length` tokens. Each query's list holds kTopK keys at random, or all that it sees.
 struct Arrays {

@@ -74,7 +74,10 @@ Staged decoding_program(const Config& config, ProgramKind kind, const StateSpec&
     return {decode_step(config, spec, shape.cache), flops};
   }
   const BatchShape piece{shape.cache.rows, shape.piece};
-  const double flops = train_flops_per_token(state.model, shape.piece * shape.pieces).total() / 3 * tokens_of(piece);
+  // Logits are made of each row's last token alone.
+  const double head = 2.0 * static_cast<double>(state.model.d) * static_cast<double>(state.model.vocab);
+  const double flops = train_flops_per_token(state.model, shape.piece * shape.pieces).total() / 3 * tokens_of(piece) -
+                       head * (tokens_of(piece) - rows);
   return {prefill(config, spec, shape.cache, {.length = shape.piece, .first = shape.pieces == 1}), flops};
 }
 

@@ -3,11 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <string_view>
 
 namespace fathom {
 
-enum class LogLevel { kInfo, kWarning, kError };
+enum class LogLevel : uint8_t { kInfo, kWarning, kError };
 
 // One line on stderr: "I1123 20:45:01 message". Thread-safe; clears a progress bar that stands on the terminal first.
 void log_line(LogLevel level, std::string_view message);

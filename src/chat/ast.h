@@ -1,6 +1,7 @@
 // A template as a tree.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,7 +27,7 @@ struct FilterRow;
 struct TestRow;
 
 struct Expression {
-  enum class Kind {
+  enum class Kind : uint8_t {
     kConstant,
     kName,
     kList,
@@ -81,7 +82,7 @@ struct Branch {
 };
 
 struct Statement {
-  enum class Kind {
+  enum class Kind : uint8_t {
     kText,
     kOutput,
     kIf,

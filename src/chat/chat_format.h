@@ -42,7 +42,7 @@ class ChatFormat {
  public:
   // What stands for a template where the folder has none: V3.2's format if config.json says deepseek_v32 and else
   // nothing, which is an error; or V3.2's format in any case.
-  enum class WithoutTemplate { kByModelType, kV32 };
+  enum class WithoutTemplate : uint8_t { kByModelType, kV32 };
 
   // Reads the folder's templates and special tokens, and parses the templates. Throws ConfigError that names
   // chat_template_path when there is no template, FormatError with the line of a template that cannot be used.

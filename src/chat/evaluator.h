@@ -1,6 +1,7 @@
 // Runs a template's tree.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <unordered_map>
 
@@ -23,7 +24,7 @@ class Evaluator {
   std::string render(const Body& body);
 
  private:
-  enum class Flow { kNormal, kBreak, kContinue };
+  enum class Flow : uint8_t { kNormal, kBreak, kContinue };
   // What is being written, charged while it lives.
   class Buffer;
 

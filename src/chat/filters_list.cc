@@ -18,7 +18,7 @@ Value attribute_of(Runtime& runtime, const Value& object, const Value& path) {
     const char* end = part.data() + part.size();
     const bool number = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos &&
                         std::from_chars(part.data(), end, index).ec == std::errc();
-    out = item(runtime, out, number ? Value(Integer{index}) : runtime.text(std::move(part)));
+    out = item(runtime, out, number ? Value(Integer{index}) : runtime.text(part));
   }
   return out;
 }
@@ -236,7 +236,7 @@ Value map(Runtime& runtime, const Value& subject, Arguments& arguments) {
   std::vector<Value> out;
   if (arguments.positional.empty() && !arguments.named.empty()) {
     const Parameters parameters(runtime, "map", arguments, {"attribute", "default"});
-    const Value path = parameters.required("attribute");
+    const Value& path = parameters.required("attribute");
     for (const Value& value : items_if_true(runtime, subject)) {
       Value attribute = attribute_of(runtime, value, path);
       const Value* otherwise = parameters.find("default");

@@ -1,6 +1,7 @@
 // Cuts a template into texts and the tokens of its tags.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,7 +11,7 @@
 namespace fathom::jinja {
 
 struct Token {
-  enum class Kind {
+  enum class Kind : uint8_t {
     kText,
     kBlockBegin,
     kBlockEnd,

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
 
 #include "chat/builtins.h"
@@ -179,7 +180,7 @@ Value remove_edge(Runtime& runtime, const Value& self, Arguments& arguments) {
   return runtime.text(std::string(text));
 }
 
-enum class Pad { kLeft, kRight, kCenter };
+enum class Pad : uint8_t { kLeft, kRight, kCenter };
 template <Pad P>
 Value padded(Runtime& runtime, const Value& self, Arguments& arguments) {
   const Parameters parameters(runtime, "the method", arguments, {"width", "fillchar"});
@@ -227,7 +228,7 @@ bool is_superscript_digit(uint32_t c) {
          (c >= 0x2080 && c <= 0x2089);
 }
 
-enum class Of { kLetters, kDigits, kDecimals, kBoth, kSpace, kAscii };
+enum class Of : uint8_t { kLetters, kDigits, kDecimals, kBoth, kSpace, kAscii };
 template <Of O>
 Value consists_of(Runtime& runtime, const Value& self, Arguments& arguments) {
   no_arguments(runtime, "the method", arguments);

@@ -1,6 +1,7 @@
 // Texts as Python writes and cuts them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,7 +36,7 @@ bool is_space(uint32_t code_point);
 size_t text_length(std::string_view text);
 std::vector<std::string_view> characters(std::string_view text);
 // str.strip, lstrip, rstrip; without `set`, white space.
-enum class Side { kBoth, kLeft, kRight };
+enum class Side : uint8_t { kBoth, kLeft, kRight };
 std::string_view strip(std::string_view text, Side side, const std::optional<std::string>& set = std::nullopt);
 
 std::string upper(std::string_view text);

@@ -57,7 +57,7 @@ class Object {
   Object& operator=(const Object&) = delete;
 };
 
-enum class ListKind { kList, kTuple, kRange, kKeys, kValues, kItems, kGenerator };
+enum class ListKind : uint8_t { kList, kTuple, kRange, kKeys, kValues, kItems, kGenerator };
 
 // Not changed once it is made, but for a generator, whose items are gone when they have been read.
 struct List : Object {

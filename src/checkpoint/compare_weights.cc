@@ -87,10 +87,6 @@ std::vector<ArraySlice> boxes_of(const StoredTensor& tensor, int64_t bytes) {
   return out;
 }
 
-std::optional<std::string> element_difference(const StoredTensor& tensor, const ReadBox& a, const ReadBox& b) {
-  return spoken(tensor, compare_boxes(tensor, kArrayBox, a, b));
-}
-
 WeightsDifferences compare_weights(const StoredWeights& a, const StoredWeights& b) {
   std::set<std::string> names;
   for (const StoredWeights* weights : {&a, &b}) {

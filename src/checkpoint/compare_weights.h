@@ -24,10 +24,6 @@ using ReadBox = std::function<void(const ArraySlice& box, std::span<std::byte> o
 // Boxes that a tensor is read in, of at most `bytes` each (a single element may be more), in order; each is contiguous.
 std::vector<ArraySlice> boxes_of(const StoredTensor& tensor, int64_t bytes);
 
-// Compares two tensors of one type and shape, bit for bit: what is not the same in them ("3 of 64 elements differ, the
-// first at [0, 5]"), or nothing.
-std::optional<std::string> element_difference(const StoredTensor& tensor, const ReadBox& a, const ReadBox& b);
-
 // Compares two stores tensor by tensor by their names; both are of one format.
 WeightsDifferences compare_weights(const StoredWeights& a, const StoredWeights& b);
 

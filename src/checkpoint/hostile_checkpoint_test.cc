@@ -169,7 +169,7 @@ TEST_F(HostileArray, ChunkThatIsNotThereIsLost) {
 }
 
 TEST_F(HostileArray, IndexOfAShardThatLiesIsRefused) {
-  auto shard = [](std::vector<uint64_t> index) {
+  auto shard = [](const std::vector<uint64_t>& index) {
     std::string out(64, 'x');
     for (uint64_t n : index) append_little_endian(out, n, 8);
     return out;

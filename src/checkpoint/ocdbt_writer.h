@@ -29,7 +29,7 @@ struct OcdbtOptions {
   std::string uuid;                             // 16 bytes
   uint64_t commit_time = 0;                     // nanoseconds since 1970
   int64_t max_node_bytes = kOcdbtMaxNodeBytes;  // of a node before it is compressed
-  int64_t max_node_entries = 1024 * 1024;       // TensorStore refuses more
+  int64_t max_node_entries = int64_t{1} << 20;  // TensorStore refuses more
 };
 
 struct OcdbtDatabase {

@@ -63,7 +63,7 @@ TEST_P(Layout, EveryArrayIsAsListed) {
     ASSERT_NE(array, nullptr) << listed["path"];
     EXPECT_EQ(name(array->dtype), listed["dtype"].get<std::string>()) << array->name;
     EXPECT_EQ(array->sizes, listed["shape"].get<std::vector<int64_t>>()) << array->name;
-    EXPECT_EQ(sha256(text_of(folder.whole(*array))), listed["sha256"]) << array->name;
+    EXPECT_EQ(sha256(text_of(folder.whole(*array))), listed["sha256"].get<std::string>()) << array->name;
   }
   EXPECT_EQ(folder.empty(), listing_["empty"].get<std::vector<std::string>>());
 }

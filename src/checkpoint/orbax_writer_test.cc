@@ -18,13 +18,10 @@ namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::SizeIs;
 using testing::ThrowsMessage;
-using testing::UnorderedElementsAre;
 
 using Place = std::vector<int64_t>;
 

@@ -37,7 +37,7 @@ class SafetensorsShard {
   // Of the whole file.
   int64_t bytes() const { return static_cast<int64_t>(header_.size()) + data_bytes_; }
 
-  enum class Found { kNothing, kOther, kCutShort, kWhole };
+  enum class Found : uint8_t { kNothing, kOther, kCutShort, kWhole };
   // What carries the file's name already: a file with the same header, all of it or a part, or another one.
   Found found() const;
 

@@ -233,7 +233,7 @@ TEST_F(Safetensors, PlainAndUnusualSpellingsOfAHeaderAreOne) {
   }
 }
 
-TEST_F(Safetensors, WhatPlainJsonIsNotIsRefusedAsBefore) {
+TEST_F(Safetensors, WhatIsNoPlainJsonIsRefused) {
   const std::string entry = R"({"dtype":"U8","shape":[4],"data_offsets":[0,4]})";
   refused(file_bytes("{\"a\":" + entry + ",\"a\":" + entry + "}", 4), "the name stands twice");
   refused(file_bytes("{\"a\":" + entry + ",}", 4), "not JSON");

@@ -13,11 +13,11 @@
 namespace fathom {
 
 // The first 32 bits of the fractional part of a root of each of the first primes.
-template <size_t count>
-std::array<uint32_t, count> sha256_roots(double (*root)(double)) {
-  std::array<uint32_t, count> out{};
+template <size_t kCount>
+std::array<uint32_t, kCount> sha256_roots(double (*root)(double)) {
+  std::array<uint32_t, kCount> out{};
   size_t found = 0;
-  for (int n = 2; found < count; ++n) {
+  for (int n = 2; found < kCount; ++n) {
     bool is_prime = true;
     for (int d = 2; d * d <= n; ++d) is_prime = is_prime && n % d != 0;
     if (!is_prime) continue;

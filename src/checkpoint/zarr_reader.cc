@@ -7,19 +7,15 @@
 #include "base/error.h"
 #include "base/listed.h"
 #include "base/parallel_for.h"
-#include "base/remote_path.h"
 #include "base/scratch.h"
 #include "checkpoint/byte_stream.h"
+#include "checkpoint/read_sizes.h"
 
 namespace fathom {
 namespace {
 
-// Bytes of a piece: it stays in a core's cache until it is converted.
-constexpr int64_t kPieceBytes = int64_t{256} << 10;
-// Of a chunk that nothing codes: what a thread takes, and the gap that is read over rather than begin another read.
-constexpr int64_t kTaskBytes = int64_t{2} << 20, kGapBytes = 4096;
-// The same where each read is a request over the network, and takes as long as a megabyte does.
-constexpr int64_t kRemoteBytes = int64_t{16} << 20, kRemoteGapBytes = int64_t{1} << 20;
+// Bytes of what is converted at once.
+constexpr int64_t kPieceBytes = kLocalReads.read;
 // Inner chunks of shards that are looked up before any is read: their places are held.
 constexpr size_t kPlannedChunks = size_t{1} << 16;
 constexpr uint64_t kAbsent = UINT64_MAX;  // in an index
@@ -114,7 +110,7 @@ class Reading {
     for (size_t i = 0; i < numbers.size();) {
       std::vector<Chunk> outer = look_up(std::span(numbers).subspan(i, std::min(batch(), numbers.size() - i)));
       i += outer.size();
-      read_chunks(array_.shards ? inner_chunks(outer) : std::move(outer));
+      read_chunks(array_.shards ? inner_chunks(outer) : outer);
     }
   }
 
@@ -260,7 +256,7 @@ class Reading {
     });
   }
 
-  int64_t task_bytes() const { return is_remote(source_.folder) ? kRemoteBytes : kTaskBytes; }
+  int64_t task_bytes() const { return read_sizes(source_.folder).task; }
   bool is_coded() const { return !array_.codecs.bytes.empty() || !array_.codecs.order.empty(); }
   // Where the wanted elements lie in the stored chunk, as runs.
   std::vector<SliceRuns> wanted_runs(const Chunk& chunk) const {
@@ -305,8 +301,9 @@ class Reading {
   }
 
   void read_plain(const Task& task) const {
-    const int64_t gap = (is_remote(source_.folder) ? kRemoteGapBytes : kGapBytes) / width_;
-    const int64_t step = (is_remote(source_.folder) ? kRemoteBytes : kPieceBytes) / width_;
+    const ReadSizes& reads = read_sizes(source_.folder);
+    const int64_t gap = reads.gap / width_;
+    const int64_t step = reads.read / width_;
     const std::vector<SliceRuns> runs = wanted_runs(*task.chunk);
     std::vector<std::pair<int64_t, int64_t>> parts;
     for (int64_t begin = task.begin; begin < task.end; begin += step) {

@@ -301,7 +301,7 @@ int run_chat(const CommandLine& line, const Environment& environment) {
     throw ConfigError("chat: one process holds a conversation, not a job of several");
   const StateSpec spec = state_spec(config, session.mesh().mesh);
   State state = make_parameters(session, config, spec);
-  Conversation conversation(session, config, spec, state, *format, *tokenizer,
+  Conversation conversation(session, config, spec, state, {*format, *tokenizer},
                             {.system = line.flag("system").value_or(""),
                              .thinking = thinks ? std::optional(true) : std::nullopt,
                              .length = config.max_target_length,

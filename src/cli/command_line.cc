@@ -126,7 +126,7 @@ void CommandLine::refuse_words() const {
 }
 
 std::string command_of(std::span<const std::string> args) {
-  auto word = std::find_if(args.begin(), args.end(), [](const std::string& w) { return !w.starts_with("-"); });
+  auto word = std::find_if(args.begin(), args.end(), [](const std::string& w) { return !w.starts_with('-'); });
   return word == args.end() ? "" : word->substr(word->rfind('.') + 1);
 }
 
@@ -137,7 +137,7 @@ CommandLine parse_command_line(std::span<const std::string> args, std::span<cons
     const std::string& word = args[i];
     if (word == "-h" || word == "--help") {
       out.flags["help"] = "";
-    } else if (!command_seen && !word.starts_with("-")) {
+    } else if (!command_seen && !word.starts_with('-')) {
       command_seen = true;
     } else if (word.starts_with("--")) {
       size_t equals = word.find('=');

@@ -147,6 +147,10 @@ constexpr std::string_view kTrainKeys =
     "per_device_batch_size max_target_length gradient_accumulation_steps learning_rate warmup_steps_fraction dtype "
     "remat_policy eval_interval hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism "
     "ici_tensor_parallelism";
+constexpr std::string_view kProfileKeys =
+    "model_name dataset_path hf_path tokenizer_path load_parameters_path per_device_batch_size max_target_length "
+    "gradient_accumulation_steps dtype weight_dtype remat_policy attention sparse_matmul scan_layers kernels "
+    "cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 constexpr std::string_view kSftUsage = "[configs/post_train/sft.yml] key=value ...";
 constexpr std::string_view kSftKeys =
     "model_name load_parameters_path hf_path train_split hf_eval_split hf_data_dir hf_train_files train_data_columns "
@@ -178,8 +182,8 @@ constexpr std::string_view kLogitCheckerKeys =
     "sparse_matmul hardware cpu_device_count ici_fsdp_parallelism ici_expert_parallelism ici_tensor_parallelism";
 
 constexpr Command kCommands[] = {
-    {"train", run_train, "[configs/base.yml] key=value ...", "pre-train on text, or go on from a Hugging Face folder",
-     kTrainFlags, kTrainKeys},
+    {"train", run_train, "[configs/base.yml] key=value ...",
+     "pre-train on text, from nothing or from the weights of a folder", kTrainFlags, kTrainKeys},
     {"sft", run_train_sft, kSftUsage,
      "fine-tune on conversations: train with configs/post_train/sft.yml, which sets keys of data and loss", kTrainFlags,
      kSftKeys, kSftConfig},
@@ -190,13 +194,13 @@ constexpr Command kCommands[] = {
      "compile a program for a machine that is not here: what it costs, whether it fits", kTrainCompileFlags,
      kCompileKeys},
     {"profile", run_profile, "[configs/base.yml] key=value ...",
-     "run train steps and show where their time goes, by layer and by operation", kProfileFlags, kTrainKeys},
+     "run train steps and show where their time goes, by layer and by operation", kProfileFlags, kProfileKeys},
     {"decode", run_decode, "[configs/base.yml] load_parameters_path=FOLDER key=value ...",
      "complete prompts with any checkpoint", kDecodeFlags, kDecodeKeys},
     {"chat", run_chat, "[configs/base.yml] load_parameters_path=FOLDER key=value ... [--thinking] [--system=TEXT]",
      "hold a conversation with a model on the terminal, or a turn for each line of stdin", kChatFlags, kChatKeys},
     {"mmlu", run_mmlu_command,
-     "[configs/base.yml] load_parameters_path=FOLDER mmlu_path=FOLDER num_shots=0|5 key=value ... --output=FILE",
+     "[configs/base.yml] load_parameters_path=FOLDER mmlu_path=FOLDER num_shots=N key=value ... --output=FILE",
      "answer multiple-choice questions: the accuracy of each subject, each category and all", kMmluFlags, kMmluKeys},
     {"verify", run_verify, "FOLDER [key=value ...]",
      "compare with the references that a model or tokenizer folder holds", kVerifyFlags, kVerifyKeys},

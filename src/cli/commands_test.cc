@@ -14,7 +14,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using testing::ThrowsMessage;
 
 struct Said {
   int code = 0;

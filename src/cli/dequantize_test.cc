@@ -10,7 +10,6 @@ namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::AllOf;
 using testing::HasSubstr;
 
 const std::string kInput = "tests/data/deepseek_v3/hf_fp8";

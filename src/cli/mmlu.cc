@@ -1,4 +1,4 @@
-// fathom mmlu [configs/base.yml] load_parameters_path=FOLDER mmlu_path=FOLDER num_shots=0|5 key=value ... --output=FILE
+// fathom mmlu [configs/base.yml] load_parameters_path=FOLDER mmlu_path=FOLDER num_shots=N key=value ... --output=FILE
 #include "eval/mmlu.h"
 
 #include <fmt/format.h>

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <mutex>
 
@@ -106,7 +106,7 @@ void compare(const WeightSource& a, const WeightSource& b, const Piece& piece, C
   int64_t differing = 0;
   float largest = 0;
   for (size_t i = 0; i < left.size(); ++i) {
-    differing += std::memcmp(&left[i], &right[i], sizeof left[i]) == 0 ? 0 : 1;
+    differing += std::bit_cast<uint32_t>(left[i]) == std::bit_cast<uint32_t>(right[i]) ? 0 : 1;
     largest = std::max(largest, std::abs(left[i] - right[i]));
   }
   comparison.add(piece.name, differing, largest, x.bytes() + y.bytes());

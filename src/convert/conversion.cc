@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -58,7 +59,7 @@ std::string conversion_text(const ConversionState& state) {
   if (state.total > 0) out += fmt::format("of {:.2f} ", static_cast<double>(state.total) * 1e-9);
   out += fmt::format("GB, {:.2f} GB/s", state.bytes_per_second * 1e-9);
   if (state.seconds_left >= 0) {
-    const auto seconds = static_cast<int64_t>(state.seconds_left + 0.5);
+    const int64_t seconds = std::llround(state.seconds_left);
     out += fmt::format(", {}:{:02}:{:02} left", seconds / 3600, seconds / 60 % 60, seconds % 60);
   }
   return out;

@@ -19,7 +19,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::Not;
 using testing::ThrowsMessage;
 
 bool same_bytes(const HostArray& a, const HostArray& b) {

@@ -4,22 +4,11 @@
 #include <atomic>
 
 #include "base/parallel_for.h"
-#include "base/remote_path.h"
+#include "checkpoint/read_sizes.h"
 #include "convert/checked_copy.h"
 
 namespace fathom {
 namespace {
-
-// How a kind of file is read, in bytes. Pieces that lie no more than `gap` apart are read together.
-struct Rates {
-  int64_t task;  // of the tensor, for one thread
-  int64_t read;  // in one call: it stays in a core's cache until it is converted
-  int64_t gap;
-};
-// The kernel reads and copies a page (4 KiB) in the time of a call.
-constexpr Rates kLocal = {.task = int64_t{2} << 20, .read = int64_t{256} << 10, .gap = 4096};
-// Each read is a request over the network, and takes as long as a megabyte does.
-constexpr Rates kRemote = {.task = int64_t{16} << 20, .read = int64_t{16} << 20, .gap = int64_t{1} << 20};
 
 // The numbers of a source from the array's element `first` on, as many as `out` has room for.
 void read_numbers(const SliceSource& source, int64_t first, std::span<std::byte> out) {
@@ -31,7 +20,7 @@ void read_numbers(const SliceSource& source, int64_t first, std::span<std::byte>
   }
 }
 
-const Rates& rates_of(const SliceSource& source) { return is_remote(source.file->path()) ? kRemote : kLocal; }
+const ReadSizes& sizes_of(const SliceSource& source) { return read_sizes(source.file->path()); }
 
 }  // namespace
 
@@ -43,7 +32,7 @@ SliceReader::SliceReader(DType dtype, std::vector<int64_t> sizes, std::span<cons
 std::vector<SliceReader::Task> SliceReader::tasks() const {
   std::vector<Task> out;
   for (const SliceSource& source : sources_) {
-    const int64_t step = rates_of(source).task / byte_size(source.stored());
+    const int64_t step = sizes_of(source).task / byte_size(source.stored());
     for (int64_t at = source.begin; at < source.end; at += step) {
       out.push_back({&source, at, std::min(at + step, source.end)});
     }
@@ -65,8 +54,8 @@ const SliceSource* SliceReader::read() const {
 
 bool SliceReader::read_task(const Task& task) const {
   const int64_t width = byte_size(task.source->stored());
-  const Rates& rates = rates_of(*task.source);
-  const int64_t step = rates.read / width, gap = rates.gap / width;
+  const ReadSizes& reads = sizes_of(*task.source);
+  const int64_t step = reads.read / width, gap = reads.gap / width;
   bool finite = true;
   for (int64_t begin = task.begin; begin < task.end; begin += step) {
     const std::vector<Piece> pieces = pieces_of(begin, std::min(begin + step, task.end));

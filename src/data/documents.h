@@ -14,7 +14,7 @@
 namespace fathom {
 
 // kText: documents are parted by empty lines; kLines: a document a line.
-enum class DatasetKind { kText, kLines, kJsonl, kParquet, kTfds };
+enum class DatasetKind : uint8_t { kText, kLines, kJsonl, kParquet, kTfds };
 
 // What a data set's documents are.
 enum class DocumentContent : uint8_t {

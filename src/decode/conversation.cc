@@ -34,10 +34,9 @@ nlohmann::ordered_json as_json(const std::vector<ChatMessage>& messages) {
 }  // namespace
 
 Conversation::Conversation(const Session& session, const Config& config, const StateSpec& spec, State& state,
-                           const ChatFormat& format, const Tokenizer& tokenizer, ConversationOptions options)
+                           ChatText text, ConversationOptions options)
     : state_(state),
-      format_(format),
-      tokenizer_(tokenizer),
+      text_(text),
       options_(std::move(options)),
       vocabulary_(spec.model.vocab),
       generator_(session, config, spec, generator_options(options_)) {
@@ -56,7 +55,7 @@ std::string Conversation::line() const {
 
 std::vector<int32_t> Conversation::history() const {
   const ChatOptions chat{.add_generation_prompt = true, .thinking = options_.thinking};
-  std::vector<int32_t> out = format_.ids(tokenizer_, as_json(messages_), chat);
+  std::vector<int32_t> out = text_.format.ids(text_.tokenizer, as_json(messages_), chat);
   for (const int32_t id : out) {
     if (id < vocabulary_) continue;
     throw ConfigError(
@@ -100,13 +99,13 @@ Answer Conversation::ask(const std::string& message, const std::function<void(co
   const Prompt prompt{.ids = ids, .most = options_.length - std::ssize(ids)};
 
   Answer answer{.text = {}, .end = Answer::End::kSaid, .kept = kept, .read = std::ssize(ids) - kept, .made = 0};
-  TextStream stream(tokenizer_);
+  TextStream stream(text_.tokenizer);
   auto take = [&](const std::string& more) {
     answer.text += more;
     if (!more.empty()) show(more);
   };
   bool interrupted = false;
-  Generator::Run run{.eos = tokenizer_.eos_id().value_or(-1), .first_prompt = turn_};
+  Generator::Run run{.eos = text_.tokenizer.eos_id().value_or(-1), .first_prompt = turn_};
   run.kept = kept;
   run.on_token = [&](size_t, int32_t token) { take(stream.add(token)); };
   run.stopped = [&] { return interrupted = stopped(); };

@@ -44,12 +44,18 @@ struct Answer {
   int64_t made = 0;  // tokens of the answer
 };
 
+// How messages become tokens, and tokens text.
+struct ChatText {
+  const ChatFormat& format;
+  const Tokenizer& tokenizer;
+};
+
 class Conversation {
  public:
   // Compiles the programs, but for those that read on from the cache, which are made when they are needed. All
   // arguments but the options outlive this.
-  Conversation(const Session& session, const Config& config, const StateSpec& spec, State& state,
-               const ChatFormat& format, const Tokenizer& tokenizer, ConversationOptions options);
+  Conversation(const Session& session, const Config& config, const StateSpec& spec, State& state, ChatText text,
+               ConversationOptions options);
 
   // The answer to a user's message. Only what the cache does not have of the history is read: where a template writes
   // earlier messages otherwise than before, all from there on. `show` gets the text as it comes, whole characters;
@@ -74,8 +80,7 @@ class Conversation {
   void remember(const std::string& answer);
 
   State& state_;
-  const ChatFormat& format_;
-  const Tokenizer& tokenizer_;
+  ChatText text_;
   ConversationOptions options_;
   int64_t vocabulary_;
   Generator generator_;

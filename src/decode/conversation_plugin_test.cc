@@ -28,7 +28,7 @@ class Talk {
   Conversation begin(const ChatFormat& format, std::string system, std::optional<bool> thinking) {
     const ConversationOptions options{
         .system = std::move(system), .thinking = thinking, .length = kLength, .piece = kPiece};
-    return {session_, config_, spec_, state_, format, tokenizer(), options};
+    return {session_, config_, spec_, state_, {format, tokenizer()}, options};
   }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   // Greedy, with nothing in the cache.

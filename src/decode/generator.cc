@@ -160,9 +160,8 @@ bool Generator::prefill_all(State& state, std::vector<Row>& rows, const Run& run
       rows[i].take(tokens[i], i, run);
       rows[i].draft = drafts[i];
     }
-    for (size_t i = 0; i < rows.size(); ++i) {
-      if (rows[i].prompt != nullptr)
-        times_.prompt_tokens += std::clamp<int64_t>(rows[i].prompt_length() - start, 0, piece_);
+    for (const auto& row : rows) {
+      if (row.prompt != nullptr) times_.prompt_tokens += std::clamp<int64_t>(row.prompt_length() - start, 0, piece_);
     }
     prompts_read_ = std::min(start + piece_, longest);
   }

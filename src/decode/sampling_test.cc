@@ -13,8 +13,6 @@
 namespace fathom {
 namespace {
 
-using testing::UnorderedElementsAre;
-
 constexpr int kDraws = 10000;
 // Softmax: 0.413, 0.250, 0.152, 0.092, 0.056, 0.034, and two that are equal (0.0006).
 const std::vector<float> kLogits = {0.5F, 2.0F, -3.6F, 1.5F, 3.0F, -3.6F, 2.5F, 1.0F};

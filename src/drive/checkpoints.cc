@@ -167,7 +167,7 @@ SavedRun Checkpoints::load(const Session& session) {
     return SavedRun{.folder = folder_of(step),
                     .step = folder.step(),
                     .state = load_state(session, config_, spec_, folder),
-                    .data = std::move(data)};
+                    .data = data};
   });
 }
 

@@ -37,7 +37,7 @@ void fetch(std::string_view key, UploadedFolder& folder, const std::string& name
 
 }  // namespace
 
-MadeFolders::MadeFolders(const std::string& folder) {
+MadeFolders::MadeFolders(std::string_view key, const std::string& folder) {
   std::error_code none;
   for (fs::path place = folder; !place.empty() && !fs::exists(place, none); place = place.parent_path()) {
     made_.push_back(place.string());
@@ -45,11 +45,15 @@ MadeFolders::MadeFolders(const std::string& folder) {
   std::reverse(made_.begin(), made_.end());
   for (const std::string& missing : made_) {
     on_stop_.push_back(std::make_unique<RemovedOnStop>(missing));
-    fs::create_directory(missing, none);
+    std::error_code fault;
+    fs::create_directory(missing, fault);
+    if (!fault) continue;
+    remove();
+    throw ConfigError(fmt::format("{}: {} cannot be made: {}", key, missing, fault.message()));
   }
 }
 
-MadeFolders::~MadeFolders() {
+void MadeFolders::remove() {
   std::error_code none;
   for (size_t i = made_.size(); i-- > 0;) fs::remove(made_[i], none);
 }
@@ -90,8 +94,8 @@ RunFolder::RunFolder(const Config& config, bool goes_on)
     if (run_copy_) run_copy_->upload_soon();
     if (metrics_copy_) metrics_copy_->upload_soon();
   };
-  made_ = std::make_unique<MadeFolders>(folder_);
-  made_for_copy_ = std::make_unique<MadeFolders>(fs::path(options.copy).parent_path().string());
+  made_ = std::make_unique<MadeFolders>("base_output_directory", folder_);
+  made_for_copy_ = std::make_unique<MadeFolders>("metrics_file", fs::path(options.copy).parent_path().string());
   metrics_ = std::make_unique<MetricsWriter>(options);
   if (run_copy_) require_writable_remote("base_output_directory", *run_copy_);
   if (metrics_copy_) require_writable_remote("metrics_file", *metrics_copy_);

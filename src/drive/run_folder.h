@@ -18,13 +18,15 @@ namespace fathom {
 // Folders that are made with a purpose; those that are still empty at the end, or when a signal ends the process, go.
 class MadeFolders {
  public:
-  // Makes `folder` and what is missing on the way to it.
-  explicit MadeFolders(const std::string& folder);
-  ~MadeFolders();
+  // Makes `folder` and what is missing on the way to it. Throws ConfigError, which begins with `key`, when that fails.
+  MadeFolders(std::string_view key, const std::string& folder);
+  ~MadeFolders() { remove(); }
   MadeFolders(const MadeFolders&) = delete;
   MadeFolders& operator=(const MadeFolders&) = delete;
 
  private:
+  void remove();
+
   std::vector<std::string> made_;  // the outer ones first
   std::vector<std::unique_ptr<RemovedOnStop>> on_stop_;
 };

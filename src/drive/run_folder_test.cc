@@ -45,6 +45,13 @@ TEST(LogEnd, ThatCannotBeWrittenIsAWarning) {
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("log.1.txt"));
 }
 
+TEST(RunFolder, ThatCannotBeMadeIsTheUsersMistake) {
+  Config config;
+  config.run_directory = "/proc/self/no_folder/run";
+  EXPECT_THAT([&] { RunFolder(config, /*goes_on=*/false); },
+              testing::ThrowsMessage<ConfigError>(HasSubstr("base_output_directory")));
+}
+
 // Records of another run refuse the one, the folder of the other is made by then.
 TEST(RunFolder, ThatIsRefusedOrNeverBegunLeavesNoFolderOfTheSecondMetricsFile) {
   TemporaryFolder folder;

@@ -16,7 +16,7 @@ namespace fathom {
 namespace {
 
 // Beside the model's own.
-constexpr std::string_view kKeys[] = {"opt_type", "trainable_parameters_mask"};
+constexpr std::string_view kKeys[] = {"opt_type", "adamw_mask", "trainable_parameters_mask"};
 
 bool decides(std::string_view key) {
   const auto has = [&](std::span<const std::string_view> keys) { return std::ranges::find(keys, key) != keys.end(); };

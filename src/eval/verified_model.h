@@ -1,6 +1,7 @@
 // A model folder on a device, and what the checks want from it: each result is computed once and kept.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,7 +19,7 @@ struct Gradients {
 };
 
 // Which losses are differentiated.
-enum class LossStage {
+enum class LossStage : uint8_t {
   kLanguageModel,  // cross entropy alone
   kWarmupDense,    // the indexer's loss over all keys, attention over all keys (the paper's warm-up)
   kWarmupSparse,   // the same with attention over the chosen keys (MaxText's)

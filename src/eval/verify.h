@@ -1,6 +1,7 @@
 // `fathom verify`: a model or tokenizer folder against the references that it holds (docs/verify.md).
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,7 +11,7 @@
 
 namespace fathom {
 
-enum class LayerForms { kScanned, kUnscanned, kBoth };
+enum class LayerForms : uint8_t { kScanned, kUnscanned, kBoth };
 
 struct VerifyOptions {
   std::string folder;
@@ -22,7 +23,7 @@ struct VerifyOptions {
   Environment environment = {};
 };
 
-enum class CheckStatus { kOk, kFailed, kAbsent };
+enum class CheckStatus : uint8_t { kOk, kFailed, kAbsent };
 
 // The outcome of one check, over all layer forms.
 struct CheckRow {

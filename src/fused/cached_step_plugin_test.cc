@@ -17,10 +17,10 @@ namespace {
 class StepKernels : public testing::TestWithParam<std::string> {
  protected:
   using Build = std::function<std::vector<Value>(Graph&)>;
-  std::vector<HostArray> run(const Build& build, std::vector<HostArray> inputs, bool kernels) const {
+  std::vector<HostArray> run(const Build& build, const std::vector<HostArray>& inputs, bool kernels) const {
     auto g = std::make_unique<Graph>();
     g->root().results = build(*g);
-    return run_graph(std::move(g), std::move(inputs), kernels ? with_kernels_ : EmitOptions{}, client_);
+    return run_graph(std::move(g), inputs, kernels ? with_kernels_ : EmitOptions{}, client_);
   }
   void expect_same(const Build& build, const std::vector<HostArray>& inputs, double limit = 1e-5) const {
     const auto got = run(build, inputs, true), want = run(build, inputs, false);

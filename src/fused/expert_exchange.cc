@@ -109,7 +109,7 @@ Value ExpertPlan::exchange(Value buffers, bool back) const {
 // differs.
 Value ExpertPlan::ragged_exchange(Value buffers, bool back) const {
   Graph& g = buffers.graph();
-  Shape shape = buffers.shape();
+  const Shape& shape = buffers.shape();
   Value rows = merge_axes(buffers, "peer place", "row");
   Value at = iota(g, DType::kS32, Shape{{"peer", peers_}}, "peer") * tokens_;
   Value mine = broadcast(device_index(g, options_.mesh_axes) * tokens_, at.shape());

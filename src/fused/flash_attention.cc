@@ -64,7 +64,7 @@ std::vector<Value> reference_forward(const std::vector<Value>& operands, const F
                             .sum = zeros(g, {DType::kF32, row}),
                             .out = zeros(g, {DType::kF32, wide})};
     // Key blocks beyond the diagonal are never visited.
-    const SoftmaxState done = meet_keys(n, i, slice[0], slice[1], blocks, i, none);
+    const SoftmaxState done = meet_keys(n, {i, slice[0], slice[1]}, blocks, i, none);
     return ScanBody{.carry = {}, .stack = {convert(done.out / done.sum, n.dtype), done.top + log(done.sum)}};
   };
   auto done = scan(g, {.axis = "block", .length = n.count}, {},

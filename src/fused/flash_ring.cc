@@ -57,7 +57,7 @@ std::vector<Value> ring_attention(std::span<const Value> local, const FusedAttrs
     Value distance = ring.distance(number);
     const KeyBlocks keys{.keys = carry[0], .values = carry[1], .segments = carry[2], .distance = distance};
     auto block = [&](Value i, std::span<const Value>, std::span<const Value> slice) {
-      const SoftmaxState met = meet_keys(n, i, slice[0], slice[1], keys, ring.last_seen(i, distance),
+      const SoftmaxState met = meet_keys(n, {i, slice[0], slice[1]}, keys, ring.last_seen(i, distance),
                                          {.top = slice[2], .sum = slice[3], .out = slice[4]});
       return ScanBody{.carry = {}, .stack = {met.top, met.sum, met.out}};
     };

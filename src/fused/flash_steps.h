@@ -31,15 +31,20 @@ struct SoftmaxState {
   Value out;  // [b h s u]: of exp(score - top) times value
 };
 
-// Queries of block `i`, q [b h s w] and segments [b s], meet the key blocks 0 to `last`.
-inline SoftmaxState meet_keys(const Blocks& n, Value i, Value q, Value segments, const KeyBlocks& k, Value last,
+// Block `i` of the queries [b h s w] and their segments [b s].
+struct QueryBlock {
+  Value i, queries, segments;
+};
+
+// The queries meet the key blocks 0 to `last`.
+inline SoftmaxState meet_keys(const Blocks& n, const QueryBlock& q, const KeyBlocks& k, Value last,
                               const SoftmaxState& before) {
   std::vector<Value> state{n.s32(0), before.top, before.sum, before.out};
   state = while_loop(
       n.g, state, [&](std::span<const Value> s) { return less_equal(s[0], last); },
       [&](std::span<const Value> s) {
         Value j = s[0];
-        Value part = scores(q, n.at(k.keys, j), n.visible(i, j, segments, n.at(k.segments, j), k.distance));
+        Value part = scores(q.queries, n.at(k.keys, j), n.visible(q.i, j, q.segments, n.at(k.segments, j), k.distance));
         Value top = maximum(s[1], reduce_max(part, "t"));
         Value p = exp(part - top);
         Value shrink = exp(s[1] - top);

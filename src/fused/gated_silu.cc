@@ -51,7 +51,8 @@ std::vector<Value> kernel(LoweringContext& c, std::string& reason, std::string_v
   const std::vector<Value>& in = c.operands();
   const bool float32 = in[0].dtype() == DType::kF32 || in_float32(c.node().attr<FusedAttrs>());
   const bool alike = std::ranges::all_of(in, [&](const Value& v) { return v.dtype() == in[0].dtype(); });
-  if (!float32 || !alike || !takes_kernel(c, name, in.size(), reason)) return plain_ops(c, reason);
+  if (!float32 || !alike) return plain_ops(c, reason);
+  if (!takes_kernel(c, name, in.size(), reason)) return {};
   return call_kernel(c, name);
 }
 

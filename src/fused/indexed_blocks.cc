@@ -25,7 +25,7 @@ void check_index_operands(const InferContext& c, int at) {
   auto names = [&](int i) { return type(i).shape.names(); };
   if (names(0) != Names{"b", "s", "hi", "di"} || names(1) != Names{"b", "t", "di"} ||
       names(2) != Names{"b", "s", "hi"} || names(3) != Names{"b", "t"} || !names(4).empty()) {
-    c.fail(std::string(kForm));
+    c.fail(kForm);
   }
   const Shape &q = type(0).shape, &k = type(1).shape, &weights = type(2).shape, &segments = type(3).shape;
   bool sizes = q[0] == k[0] && q[3] == k[2] && weights[0] == q[0] && weights[1] == q[1] && weights[2] == q[2] &&

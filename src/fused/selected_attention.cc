@@ -202,18 +202,18 @@ const FusedOp kOutput{.name = "selected_attention_output",
 
 }  // namespace
 
-AttentionOut selected_attention(Value q, Value k, Value v, Value segments, const IndexerInputs& index,
+AttentionOut selected_attention(const SelectedAttentionInputs& in, const IndexerInputs& index,
                                 const Selection& selection, const SelectionOptions& options, const std::string& tag,
                                 Where where) {
-  Graph& g = q.graph();
+  Graph& g = in.q.graph();
   FusedAttrs attrs{.ints = {options.block, options.top_k}};
-  std::vector<Value> operands{q,
-                              k,
-                              v,
+  std::vector<Value> operands{in.q,
+                              in.k,
+                              in.v,
                               index.q,
                               index.k,
                               index.weights,
-                              segments,
+                              in.segments,
                               constant(g, 0, {DType::kS32, {}}, where),
                               selection.cutoff,
                               selection.tie};

@@ -12,9 +12,13 @@ struct AttentionOut {
   Value lse;  // [b h s] f32: log of the sum of the exponentials of a query's scores
 };
 
-// q [b s h w] (already scaled), k [b t h w], v [b t h u], segments [b t] s32. Gradients flow to q, k and v alone. Both
-// results are tagged with `tag` (FlashOptions::tag).
-AttentionOut selected_attention(Value q, Value k, Value v, Value segments, const IndexerInputs& index,
+struct SelectedAttentionInputs {
+  Value q, k, v;   // [b s h w] (already scaled), [b t h w], [b t h u]
+  Value segments;  // [b t] s32
+};
+
+// Gradients flow to q, k and v alone. Both results are tagged with `tag` (FlashOptions::tag).
+AttentionOut selected_attention(const SelectedAttentionInputs& in, const IndexerInputs& index,
                                 const Selection& selection, const SelectionOptions& options, const std::string& tag,
                                 Where where = Where::current());
 

@@ -31,7 +31,7 @@ struct TypeAttrs {
   TensorType type;
 };
 struct CompareAttrs {
-  enum Direction { kEq, kNe, kLt, kLe, kGt, kGe } direction = kEq;
+  enum Direction : uint8_t { kEq, kNe, kLt, kLe, kGt, kGe } direction = kEq;
 };
 struct TextAttrs {  // kTag: the name of the intermediate
   std::string text;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
 #include <future>
 #include <limits>
 #include <thread>
@@ -72,7 +73,7 @@ class Stranger {
   PjrtCode failure() {
     std::string frame = answer();
     FrameReader reader(frame);
-    return reader.kind() == FrameKind::kFailed ? static_cast<PjrtCode>(reader.number()) : PjrtCode{};
+    return reader.kind() == FrameKind::kFailed ? static_cast<PjrtCode>(reader.number()) : PjrtCode::kUnknown;
   }
   // Waits until the server ends the connection.
   bool closed() {
@@ -420,10 +421,8 @@ TEST(KeyValueServer, MessageThatMemoryDoesNotHoldEndsItsConnectionAlone) {
       KeyValueClient client(options);
       client.leave();
     }
-    FILE* statm = std::fopen("/proc/self/statm", "r");
     long pages = 0;
-    if (statm == nullptr || std::fscanf(statm, "%ld", &pages) != 1) return 3;
-    std::fclose(statm);
+    if (!(std::ifstream("/proc/self/statm") >> pages)) return 3;
     rlim_t bytes = static_cast<rlim_t>(pages) * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{16} << 20);
     rlimit limit{bytes, bytes};
     ::setrlimit(RLIMIT_AS, &limit);

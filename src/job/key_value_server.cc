@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
+#include <cstdint>
 #include <cstring>
 #include <list>
 #include <map>
@@ -42,7 +43,7 @@ constexpr size_t kLargestKey = 4096;
 constexpr size_t kEntryBytes = 128;
 constexpr int kWarnings = 100;
 
-enum class Presence { kMissing, kHere, kLeft };
+enum class Presence : uint8_t { kMissing, kHere, kLeft };
 
 struct Member {
   Presence presence = Presence::kMissing;

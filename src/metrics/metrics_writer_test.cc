@@ -163,6 +163,9 @@ TEST(MetricsWriter, ForeignFileIsNotCut) {
   folder.write("metrics.jsonl", "{\"step\": 0}\nsomething else\n");
   EXPECT_THAT([&] { MetricsWriter({.folder = folder.path(), .first_step = 1}); },
               ThrowsMessage<FormatError>(HasSubstr("metrics.jsonl: at byte 12: not a line of metrics")));
+  // A run that goes on finds it before it does anything, too.
+  EXPECT_THAT([&] { MetricsWriter({.folder = folder.path(), .own = true}); },
+              ThrowsMessage<FormatError>(HasSubstr("metrics.jsonl: at byte 12: not a line of metrics")));
   EXPECT_THAT(read_file(folder / "metrics.jsonl"), HasSubstr("something else"));
 }
 

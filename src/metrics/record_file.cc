@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -90,8 +91,11 @@ void RecordFile::lock() {
     throw ConfigError(fmt::format("{}: another process is writing {}; wait for its end, or write elsewhere (run_name)",
                                   options_.key, options_.shown));
   }
-  if (options_.own) return;
   const bool empty = std::filesystem::file_size(path) == 0;
+  if (options_.own) {
+    if (!empty) check_last();
+    return;
+  }
   keep_ = empty ? 0 : bytes_to_keep(path, options_.shown, options_.first_step);
   if (!empty && keep_ == 0 && !options_.overwrite) {
     throw ConfigError(
@@ -99,6 +103,12 @@ void RecordFile::lock() {
                     "overwrite=true drop them",
                     options_.key, options_.shown));
   }
+}
+
+// What go_on() would refuse is refused before the run has done anything.
+void RecordFile::check_last() const {
+  const int64_t whole = bytes_to_keep(options_.path, options_.shown, std::numeric_limits<int64_t>::max());
+  if (whole > 0) last_step(options_.path, options_.shown, whole);
 }
 
 RecordFile::~RecordFile() {

@@ -1,5 +1,6 @@
 #include "model/ffn.h"
 
+#include <cstdint>
 #include <limits>
 #include <optional>
 
@@ -152,12 +153,12 @@ Value capped_experts(const ModelConfig& m, const MlpWeights& w, Value x, const R
   return convert(reduce_sum(parts, "k"), x.dtype());
 }
 
-enum class ExpertForm {
+enum class ExpertForm : uint8_t {
   kDense,      // every expert on every token
   kGathered,   // the same where the mesh splits the matrices' model dimension: gathered some experts at a time
   kGrouped,    // tokens sorted by expert
-  kIndexed,    // each choice by itself: few tokens
   kExchanged,  // the same on a mesh, where tokens travel to the devices of their experts
+  kIndexed,    // each choice by itself: few tokens
   kCapped,     // each expert on so many of a row's tokens and no more
 };
 

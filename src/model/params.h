@@ -1,5 +1,5 @@
 // The parameter table: one row a parameter. Initialisation, sharding, the optimizer, loaders, converters and the counts
-// all visit it; no other place knows a parameter's name or shape.
+// all visit it; no other place knows a parameter's shape, or lists their names.
 #pragma once
 
 #include <cstdint>

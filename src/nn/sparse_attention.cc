@@ -38,7 +38,8 @@ SparseOut in_blocks(const AttentionInputs& in, const IndexerInputs& index, const
   std::optional<ChosenKeys> chosen;
   if (!o.attends_to_all) {
     chosen = ChosenKeys{.selection = indexer_selection(index, segments, options, where), .lse = {}};
-    auto [context, lse] = selected_attention(in.q, in.k, in.v, segments, index, chosen->selection, options, tag, where);
+    auto [context, lse] =
+        selected_attention({in.q, in.k, in.v, segments}, index, chosen->selection, options, tag, where);
     out.context = context;
     chosen->lse = lse;
   } else {

@@ -10,7 +10,7 @@
 
 namespace fathom {
 
-enum class Pass { kForward, kRecomputed, kBackward, kUpdate };
+enum class Pass : uint8_t { kForward, kRecomputed, kBackward, kUpdate };
 inline constexpr int kPasses = 4;
 std::string_view name(Pass pass);
 

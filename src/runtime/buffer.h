@@ -17,7 +17,7 @@ namespace fathom {
 // Where the CPU plugin's arrays must begin to be used in place, in bytes.
 inline constexpr int64_t kZeroCopyAlignment = 64;
 
-enum class HostMemory {
+enum class HostMemory : uint8_t {
   kCopy,  // the device gets memory of its own, which may be donated
   // Where the plugin can (CPU, aligned to kZeroCopyAlignment) the device reads the host array in place; elsewhere as
   // kCopy. The bytes must not change as long as the buffer lives.

@@ -136,10 +136,4 @@ const std::string& cpu_fingerprint() {
   return kFingerprint;
 }
 
-std::string default_cache_folder() {
-  if (std::string cache = process_variable("XDG_CACHE_HOME"); !cache.empty()) return cache + "/fathom";
-  if (std::string home = process_variable("HOME"); !home.empty()) return home + "/.cache/fathom";
-  return "";
-}
-
 }  // namespace fathom

@@ -60,7 +60,4 @@ class CompileCache {
 // What XLA:CPU compiles for: the instructions of this very machine and its number of cores.
 const std::string& cpu_fingerprint();
 
-// $XDG_CACHE_HOME/fathom, else ~/.cache/fathom; empty (no cache) when the environment names neither.
-std::string default_cache_folder();
-
 }  // namespace fathom

@@ -1,6 +1,7 @@
 // Faults that a PJRT plugin reports.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -8,8 +9,8 @@
 
 namespace fathom {
 
-// The codes of PJRT_Error_Code, with its numbers.
-enum class PjrtCode {
+// The codes of PJRT_Error_Code, with its numbers; a plugin may give any other.
+enum class PjrtCode : int32_t {  // NOLINT(performance-enum-size)
   kCancelled = 1,
   kUnknown = 2,
   kInvalidArgument = 3,

@@ -11,7 +11,7 @@
 
 namespace fathom {
 
-enum class PathKind { kAbsent, kFile, kFolder };
+enum class PathKind : uint8_t { kAbsent, kFile, kFolder };
 
 struct FolderEntry {
   std::string name;  // without the folder

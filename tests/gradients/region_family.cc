@@ -1,3 +1,5 @@
+#include <cstdint>
+
 #include "families.h"
 #include "graph/region_ops.h"
 
@@ -18,7 +20,7 @@ Value layer(Value h, Value w, Value scale) {
 }
 
 // x, stacked weights, a captured scale; gives the last carry and the stacked carries, in one value.
-enum class Form { kUnrolled, kScan, kReverseScan, kRemat, kRematSaved };
+enum class Form : uint8_t { kUnrolled, kScan, kReverseScan, kRemat, kRematSaved };
 
 Value layers(Args x, Form form) {
   Graph& g = x[0].graph();

@@ -1,6 +1,7 @@
 // Products of 8-bit numbers on a mesh are those of one device, and micro-batches add up.
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <set>
 
 #include "../support/run_graph.h"
@@ -117,7 +118,7 @@ Value dense_experts(Value x, Value chosen, Value weights, const ExpertMatrices& 
   return fp8_linear(gated_silu(gate, up, false) * weights_of_all(chosen, weights), m.w_down, "e f", {.matrices = "e"});
 }
 
-enum class Form { kRouted, kGathered };
+enum class Form : uint8_t { kRouted, kGathered };
 
 // Results: y and the gradients of x, the experts' weights, w_gate, w_up and w_down.
 Program experts(Form form, const Keys& mesh, bool fp8) {

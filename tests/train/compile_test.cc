@@ -335,7 +335,7 @@ TEST(CompileWithoutTheCompiler, DescribesTheDevicesThatAreThere) {
   EXPECT_THAT(o.out, HasSubstr("sharding: params.token_embedder.embedding sizes=[2048,1024] axes=[-,fsdp]"));
 }
 
-TEST(CompileMistakes, ProgramsThatAreNotThere) {
+TEST(CompileMistakes, AnUnknownProgramAndAFileForAnotherThanTheTrainStepAreRefused) {
   Outcome other = compile(with(kModel, {"compile_topology=v5e-4", "program=decoder"}));
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_THAT(other.err, HasSubstr("program=decoder: no program of that name; there are train, init"));

@@ -76,7 +76,7 @@ constexpr KeyRow kRows[] = {
      "yarn: cos and sin are multiplied by 0.1 ln(rope_factor) + 1"},
     {"mla_naive_kvcache", bind<&Config::mla_naive_kvcache>, "true", kIgnored,
      "caching keys and values or the latent gives the same tokens"},
-    {"param_scan_axis", bind<&Config::param_scan_axis>, "1", kIgnored,
+    {"param_scan_axis", bind<&Config::param_scan_axis>, "1", kBuilt,
      "place of the layer axis in Orbax checkpoints; memory keeps it first", kSizeOrNone},
     {"logits_via_embedding", bind<&Config::logits_via_embedding>, "false", kRefused,
      "output head tied to the embedding: not built, no DeepSeek model has it"},

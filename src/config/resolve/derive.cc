@@ -147,7 +147,7 @@ std::string whole_path(std::string_view key, const std::string& path, const Deri
 }
 
 void derive_cache(Config& c, const DeriveInput& in, std::vector<std::string>& notices, Problems& problems) {
-  if (!is_set(in.settings, "jax_cache_dir") && variable(in.environment, "HOME").empty() && c.jax_cache_dir != "") {
+  if (!is_set(in.settings, "jax_cache_dir") && variable(in.environment, "HOME").empty() && !c.jax_cache_dir.empty()) {
     notices.emplace_back("HOME is not set: no compile cache is kept; jax_cache_dir=<folder> names one");
     c.jax_cache_dir.clear();
   }
@@ -263,7 +263,9 @@ void need_path(const char* key, const std::string& path, Problems& problems) {
   if (there.filename().string().find_first_of("*?[") != std::string::npos && !fs::exists(there, fault)) {
     there = there.has_parent_path() ? there.parent_path() : fs::path(".");
   }
-  if (!fs::exists(there, fault)) problems.add("{}={}: no such file or folder", key, path);
+  if (fs::exists(there, fault)) return;
+  const bool absent = !fault || fault == std::errc::no_such_file_or_directory;
+  problems.add("{}={}: {}", key, path, absent ? "no such file or folder" : fault.message());
 }
 
 void derive_paths(Config& c, const DeriveInput& in, Problems& problems) {
@@ -417,7 +419,7 @@ void derive_indexer(Config& c, const DeriveInput& in, std::vector<std::string>& 
   }
   if (!c.indexer_dense_warmup || as_peer || !c.trainable_parameters_mask.empty()) return;
   c.trainable_parameters_mask = {".*indexer.*"};
-  notices.push_back("dense warm-up of the indexer: trainable_parameters_mask=['.*indexer.*'], all else is frozen");
+  notices.emplace_back("dense warm-up of the indexer: trainable_parameters_mask=['.*indexer.*'], all else is frozen");
 }
 
 // What the released weights mean, or as MaxText 0.2.5 has it.

@@ -118,14 +118,14 @@ TEST(HfConfig, PassesOverFieldsOfTraining) {
 }
 
 TEST(HfConfig, RefusesValuesThatAreNotBuilt) {
-  for (auto [field, value] : std::vector<std::pair<std::string, json>>{{"hidden_act", "gelu"},
-                                                                       {"attention_bias", true},
-                                                                       {"tie_word_embeddings", true},
-                                                                       {"moe_layer_freq", 2},
-                                                                       {"scoring_func", "relu"},
-                                                                       {"topk_method", "random"},
-                                                                       {"model_type", "llama"},
-                                                                       {"qk_head_dim", 7}}) {
+  for (const auto& [field, value] : std::vector<std::pair<std::string, json>>{{"hidden_act", "gelu"},
+                                                                              {"attention_bias", true},
+                                                                              {"tie_word_embeddings", true},
+                                                                              {"moe_layer_freq", 2},
+                                                                              {"scoring_func", "relu"},
+                                                                              {"topk_method", "random"},
+                                                                              {"model_type", "llama"},
+                                                                              {"qk_head_dim", 7}}) {
     json config = v3();
     config[field] = value;
     EXPECT_THAT(mistakes(config), HasSubstr("config.json: " + field)) << value;
@@ -145,7 +145,7 @@ TEST(HfConfig, PassesOverBookkeepingOfTheLibraryThatWroteIt) {
       "task_specific_params": null, "bad_words_ids": null, "sliding_window": null, "use_return_dict": true,
       "_experts_implementation": "grouped"})"));
   EXPECT_EQ(mistakes(config), "");
-  for (auto [field, value] : std::vector<std::pair<std::string, json>>{
+  for (const auto& [field, value] : std::vector<std::pair<std::string, json>>{
            {"is_encoder_decoder", true}, {"add_cross_attention", true}, {"pruned_heads", {{"0", {1}}}}}) {
     json wrong = config;
     wrong[field] = value;
@@ -154,38 +154,39 @@ TEST(HfConfig, PassesOverBookkeepingOfTheLibraryThatWroteIt) {
 }
 
 TEST(HfConfig, NamesTheFieldOfAValueThatCannotBe) {
-  for (auto [field, value] : std::vector<std::pair<std::string, json>>{{"n_group", 0},
-                                                                       {"n_group", 3},
-                                                                       {"n_group", "4"},
-                                                                       {"topk_group", 0},
-                                                                       {"topk_group", 5},
-                                                                       {"norm_topk_prob", "yes"},
-                                                                       {"norm_topk_prob", 1},
-                                                                       {"num_hidden_layers", "61"},
-                                                                       {"num_hidden_layers", 0},
-                                                                       {"num_hidden_layers", 3.0},
-                                                                       {"num_hidden_layers", true},
-                                                                       {"first_k_dense_replace", 4},
-                                                                       {"first_k_dense_replace", -1},
-                                                                       {"vocab_size", -5},
-                                                                       {"hidden_size", 18446744073709551615U},
-                                                                       {"qk_rope_head_dim", 7},
-                                                                       {"num_key_value_heads", 1},
-                                                                       {"num_experts_per_tok", 9},
-                                                                       {"routed_scaling_factor", "2.5"},
-                                                                       {"routed_scaling_factor", 0},
-                                                                       {"rms_norm_eps", -1e-6},
-                                                                       {"rope_theta", "10000"},
-                                                                       {"rope_scaling", "yarn"},
-                                                                       {"q_lora_rank", -1},
-                                                                       {"num_nextn_predict_layers", -1},
-                                                                       {"scoring_func", 1},
-                                                                       {"moe_layer_freq", 0},
-                                                                       {"mlp_layer_types", "dense"},
-                                                                       {"mlp_layer_types", {"dense", "sparse"}},
-                                                                       {"layer_types", {"a", "b", "c"}},
-                                                                       {"quantization_config", 8},
-                                                                       {"quantization_config.quant_method", "gptq"}}) {
+  for (const auto& [field, value] :
+       std::vector<std::pair<std::string, json>>{{"n_group", 0},
+                                                 {"n_group", 3},
+                                                 {"n_group", "4"},
+                                                 {"topk_group", 0},
+                                                 {"topk_group", 5},
+                                                 {"norm_topk_prob", "yes"},
+                                                 {"norm_topk_prob", 1},
+                                                 {"num_hidden_layers", "61"},
+                                                 {"num_hidden_layers", 0},
+                                                 {"num_hidden_layers", 3.0},
+                                                 {"num_hidden_layers", true},
+                                                 {"first_k_dense_replace", 4},
+                                                 {"first_k_dense_replace", -1},
+                                                 {"vocab_size", -5},
+                                                 {"hidden_size", 18446744073709551615U},
+                                                 {"qk_rope_head_dim", 7},
+                                                 {"num_key_value_heads", 1},
+                                                 {"num_experts_per_tok", 9},
+                                                 {"routed_scaling_factor", "2.5"},
+                                                 {"routed_scaling_factor", 0},
+                                                 {"rms_norm_eps", -1e-6},
+                                                 {"rope_theta", "10000"},
+                                                 {"rope_scaling", "yarn"},
+                                                 {"q_lora_rank", -1},
+                                                 {"num_nextn_predict_layers", -1},
+                                                 {"scoring_func", 1},
+                                                 {"moe_layer_freq", 0},
+                                                 {"mlp_layer_types", "dense"},
+                                                 {"mlp_layer_types", {"dense", "sparse"}},
+                                                 {"layer_types", {"a", "b", "c"}},
+                                                 {"quantization_config", 8},
+                                                 {"quantization_config.quant_method", "gptq"}}) {
     json config = v3();
     if (field == "quantization_config.quant_method") {
       config["quantization_config"] = {{"quant_method", value}};

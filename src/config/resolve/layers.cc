@@ -265,6 +265,7 @@ std::string locate_config_file(const std::string& path, const std::string& root)
   for (const fs::path& place : {fs::path(path), fs::path(root) / path, configs / path}) {
     if (fs::is_regular_file(place)) return place.lexically_normal().string();
   }
+  if (fs::exists(path)) throw ConfigError(path + ": is there, but is no file with a configuration");
   throw ConfigError(
       fmt::format("{}: no such configuration file (looked here, in {} and in {})", path, root, configs.string()));
 }

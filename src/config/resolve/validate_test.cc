@@ -9,7 +9,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::Not;
 
 // What is said of a small model with these keys besides.
 std::string says(Args more) {

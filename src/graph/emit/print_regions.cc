@@ -38,7 +38,7 @@ void Printer::print_while(Node& node) {
     std::vector<std::string> next = names(node.regions[1]->results);
     next.insert(next.end(), args.begin() + static_cast<std::ptrdiff_t>(states), args.end());
     print_return(next, types);
-    text_ += "}";
+    text_ += '}';
   });
   std::vector<std::string> results = print({.op = "stablehlo.while",
                                             .operands = names(node.operands),
@@ -70,7 +70,7 @@ void Printer::print_manual(Node& node) {
     print_nodes(body);
     in_manual_ = false;
     print({.op = "sdy.return", .operands = names(body.results), .operand_types = types_of(body.results)});
-    text_ += "}";
+    text_ += '}';
   });
   std::vector<std::string> results =
       print({.op = fathom::name(node.op),
@@ -144,7 +144,56 @@ void Printer::print_scan_condition(Node& node, const std::vector<TensorType>& ty
                             .attributes = compare_text({CompareAttrs::kLt}),
                             .scope = &node.scope})[0];
   print_return({more}, {kFlag});
-  text_ += "}";
+  text_ += '}';
+}
+
+namespace {
+
+// A stack of one layer.
+TensorType one_layer(const TensorType& whole) {
+  std::vector<Axis> axes(whole.shape.begin(), whole.shape.end());
+  axes[0].size = 1;
+  return {whole.dtype, Shape(axes)};
+}
+
+}  // namespace
+
+std::vector<std::string> Printer::LayerPlace::start(int rank) const {
+  std::vector<std::string> at(static_cast<size_t>(rank), zero);
+  at[0] = index;
+  return at;
+}
+
+std::string Printer::print_layer(const std::string& stack, const TensorType& whole, const TensorType& layer,
+                                 const LayerPlace& place, const std::string& scope) {
+  const TensorType part = one_layer(whole);
+  std::vector<std::string> operands = place.start(whole.shape.rank());
+  operands.insert(operands.begin(), stack);
+  std::vector<TensorType> operand_types(operands.size(), kIndex);
+  operand_types[0] = whole;
+  std::string slice = print({.op = "stablehlo.dynamic_slice",
+                             .operands = operands,
+                             .operand_types = operand_types,
+                             .results = {part},
+                             .attributes = "slice_sizes = " + array_text(part.shape.sizes()),
+                             .scope = &scope})[0];
+  return unary("stablehlo.reshape", slice, part, layer, scope);
+}
+
+std::string Printer::print_layer_update(const std::string& stack, const TensorType& whole, Value layer,
+                                        const LayerPlace& place, const std::string& scope) {
+  const TensorType part = one_layer(whole);
+  std::string update = unary("stablehlo.reshape", names_.at(layer), layer.type(), part, scope);
+  std::vector<std::string> operands = place.start(whole.shape.rank());
+  operands.insert(operands.begin(), {stack, update});
+  std::vector<TensorType> operand_types(operands.size(), kIndex);
+  operand_types[0] = whole;
+  operand_types[1] = part;
+  return print({.op = "stablehlo.dynamic_update_slice",
+                .operands = operands,
+                .operand_types = operand_types,
+                .results = {whole},
+                .scope = &scope})[0];
 }
 
 void Printer::print_scan_body(Node& node, const std::vector<TensorType>& types, const std::vector<Value>& invariants) {
@@ -156,18 +205,13 @@ void Printer::print_scan_body(Node& node, const std::vector<TensorType>& types, 
   std::unordered_map<Value, std::string, ValueHash> inside;
   for (size_t i = 0; i < invariants.size(); ++i) inside[invariants[i]] = args[1 + node.results.size() + i];
 
-  std::string index = args[0];
+  LayerPlace place{.index = args[0], .zero = ""};
   if (attrs.reverse) {
     std::string last = constant(static_cast<double>(attrs.length - 1), kIndex, node.scope);
-    index = binary("stablehlo.subtract", last, args[0], kIndex, node.scope);
+    place.index = binary("stablehlo.subtract", last, args[0], kIndex, node.scope);
   }
-  std::string zero = constant(0, kIndex, node.scope);
-  auto start = [&](int rank) {
-    std::vector<std::string> at(static_cast<size_t>(rank), zero);
-    at[0] = index;
-    return at;
-  };
-  names_[body.args()[0]] = index;
+  place.zero = constant(0, kIndex, node.scope);
+  names_[body.args()[0]] = place.index;
   for (size_t i = 0; i < node.operands.size(); ++i) {
     Value arg = body.args()[i + 1];
     if (i < carries) {
@@ -175,51 +219,20 @@ void Printer::print_scan_body(Node& node, const std::vector<TensorType>& types, 
     } else if (i >= carries + static_cast<size_t>(attrs.stacks)) {
       names_[arg] = inside.at(node.operands[i]);
     } else if (live_.live(arg)) {  // a slice that only a kernel reads through its stack is not made
-      const TensorType& whole = node.operands[i].type();
-      std::vector<Axis> axes(whole.shape.begin(), whole.shape.end());
-      axes[0].size = 1;
-      TensorType part{whole.dtype, Shape(axes)};
-      std::vector<std::string> operands{inside.at(node.operands[i])};
-      for (std::string& s : start(whole.shape.rank())) operands.push_back(std::move(s));
-      std::vector<TensorType> operand_types(operands.size(), kIndex);
-      operand_types[0] = whole;
-      std::string slice = print({.op = "stablehlo.dynamic_slice",
-                                 .operands = operands,
-                                 .operand_types = operand_types,
-                                 .results = {part},
-                                 .attributes = "slice_sizes = " + array_text(part.shape.sizes()),
-                                 .scope = &node.scope})[0];
-      names_[arg] = unary("stablehlo.reshape", slice, part, arg.type(), node.scope);
+      names_[arg] = print_layer(inside.at(node.operands[i]), node.operands[i].type(), arg.type(), place, node.scope);
     }
   }
   print_nodes(body);
 
   std::vector<std::string> next{binary("stablehlo.add", args[0], constant(1, kIndex, node.scope), kIndex, node.scope)};
   for (size_t i = 0; i < node.results.size(); ++i) {
-    if (i < carries) {
-      next.push_back(names_.at(body.results[i]));
-      continue;
-    }
-    const TensorType& whole = node.results[i];
-    std::vector<Axis> axes(whole.shape.begin(), whole.shape.end());
-    axes[0].size = 1;
-    TensorType part{whole.dtype, Shape(axes)};
-    std::string update =
-        unary("stablehlo.reshape", names_.at(body.results[i]), body.results[i].type(), part, node.scope);
-    std::vector<std::string> operands{args[i + 1], update};
-    for (std::string& s : start(whole.shape.rank())) operands.push_back(std::move(s));
-    std::vector<TensorType> operand_types(operands.size(), kIndex);
-    operand_types[0] = whole;
-    operand_types[1] = part;
-    next.push_back(print({.op = "stablehlo.dynamic_update_slice",
-                          .operands = operands,
-                          .operand_types = operand_types,
-                          .results = {whole},
-                          .scope = &node.scope})[0]);
+    const Value& result = body.results[i];
+    next.push_back(i < carries ? names_.at(result)
+                               : print_layer_update(args[i + 1], node.results[i], result, place, node.scope));
   }
   next.insert(next.end(), args.begin() + 1 + static_cast<std::ptrdiff_t>(node.results.size()), args.end());
   print_return(next, types);
-  text_ += "}";
+  text_ += '}';
 }
 
 }  // namespace fathom

@@ -223,7 +223,7 @@ void Printer::print_reduce(Node& node) {
     text_ += "{\n";
     std::vector<std::string> args = open_block({element, element});
     print_return({binary(r.combine, args[0], args[1], element, node.scope)}, {element});
-    text_ += "}";
+    text_ += '}';
   });
   names_[node.result()] = print({.op = "stablehlo.reduce",
                                  .operands = {names_.at(node.operands[0]), start},
@@ -242,7 +242,7 @@ void Printer::print_collective(Node& node) {
       text_ += "{\n";
       std::vector<std::string> args = open_block({element, element});
       print_return({binary("stablehlo.add", args[0], args[1], element, node.scope)}, {element});
-      text_ += "}";
+      text_ += '}';
     });
   }
   names_[node.result()] = print({.op = fathom::name(node.op),
@@ -260,7 +260,7 @@ void Printer::print_scatter(Node& node) {
     text_ += "{\n";
     std::vector<std::string> args = open_block({element, element});
     print_return({binary("stablehlo.add", args[0], args[1], element, node.scope)}, {element});
-    text_ += "}";
+    text_ += '}';
   });
   names_[node.result()] = print({.op = "stablehlo.scatter",
                                  .operands = names(node.operands),
@@ -321,7 +321,7 @@ void Printer::print_sort(Node& node) {
     std::vector<std::string> args = open_block(elements);
     const std::string before = print_before(args[0], args[1], elements[0].dtype, node.attr<SortAttrs>().descending);
     print_return({before}, {kFlag});
-    text_ += "}";
+    text_ += '}';
   });
   std::vector<std::string> results = print({.op = "stablehlo.sort",
                                             .operands = names(node.operands),

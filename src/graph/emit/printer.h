@@ -43,6 +43,17 @@ class Printer {
   std::string print_empty(const TensorType& type, const std::string& scope);
   void print_scan_condition(Node& node, const std::vector<TensorType>& types);
   void print_scan_body(Node& node, const std::vector<TensorType>& types, const std::vector<Value>& invariants);
+  // Where a layer of a stack begins, as operands of a slice: its index, then zeros.
+  struct LayerPlace {
+    std::string index, zero;
+    std::vector<std::string> start(int rank) const;
+  };
+  // The layer there of a stack of type `whole`.
+  std::string print_layer(const std::string& stack, const TensorType& whole, const TensorType& layer,
+                          const LayerPlace& place, const std::string& scope);
+  // The stack with the layer there replaced.
+  std::string print_layer_update(const std::string& stack, const TensorType& whole, Value layer,
+                                 const LayerPlace& place, const std::string& scope);
 
   // One op line: results, name, operands, regions (already printed text), attributes, types. Returns the result names.
   struct Line {

@@ -177,7 +177,7 @@ class ReverseScan {
   Value residual(Value v) {
     if (!v.has(attrs_.axis)) return stacked(v);
     std::string other = attrs_.axis + "'";
-    while (v.has(other)) other += "'";
+    while (v.has(other)) other += '\'';
     Value renamed;
     {
       Insertion inside(forward_);

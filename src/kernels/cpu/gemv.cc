@@ -316,9 +316,9 @@ HWY_EXPORT(take_rows);
 namespace {
 
 // Weights of a piece: enough that a task costs nothing beside reading them, few enough to share among cores.
-constexpr int64_t kPieceBytes = 128 * 1024;
+constexpr int64_t kPieceBytes = int64_t{128} << 10;
 // Below so many weights one thread is done before another one is awake.
-constexpr int64_t kBytesAlone = 512 * 1024;
+constexpr int64_t kBytesAlone = int64_t{512} << 10;
 
 // Rows of a matrix, or columns of a transposed one, in one piece.
 int64_t piece_step(const Gemv& g) {

@@ -44,7 +44,7 @@ struct Micro {
 };
 
 // What a and b hold in a float's place.
-enum class Units {
+enum class Units : uint8_t {
   kFloats,  // float32 numbers
   kPairs,   // the bfloat16 numbers of 2k (low half) and 2k + 1
 };

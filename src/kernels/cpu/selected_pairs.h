@@ -52,7 +52,7 @@ struct PairTable {
   std::vector<QueryBlockPairs> pairs;  // [b, query_blocks]
 };
 
-enum class PairOrder { kByQuery, kBoth };
+enum class PairOrder : uint8_t { kByQuery, kBoth };
 
 // The lists are valid (check_lists).
 PairTable pair_table(const SelectedShape& n, const int32_t* keys, PairOrder order, Parallel& parallel);
