@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -33,7 +34,7 @@ std::string progress_text(const ProgressState& state, int width) {
                                 std::string(filled, '#'), std::string(kBarColumns - filled, '.'), 100 * part,
                                 state.loss, state.tokens_per_second);
   if (state.seconds_left >= 0) {
-    auto seconds = static_cast<int64_t>(state.seconds_left + 0.5);
+    const int64_t seconds = std::llround(state.seconds_left);
     out += fmt::format("  {}:{:02}:{:02} left", seconds / 3600, seconds / 60 % 60, seconds % 60);
   }
   if (width < static_cast<int>(out.size())) out.resize(static_cast<size_t>(std::max(width, 0)));

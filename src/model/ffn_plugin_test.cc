@@ -127,7 +127,7 @@ struct Block {
   explicit Block(const ModelConfig& m) {
     const Axis d{"d", m.d}, e{"e", m.experts}, f{"f", m.moe_mlp_dim};
     uint32_t seed = 0;
-    auto arg = [&](const char* name, Shape shape, float scale) {
+    auto arg = [&](const char* name, const Shape& shape, float scale) {
       Value v = graph->arg(name, {DType::kF32, shape});
       inputs.push_back(random_floats(shape, ++seed, scale));
       return v;

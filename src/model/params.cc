@@ -178,8 +178,8 @@ class Table {
       bias.peer_layer_axis = 0;
       bias.trained = false;
     }
-    auto expert = [&](std::string_view name, Axis out, Axis in, std::vector<std::string> logical, std::string_view hf,
-                      std::string_view peer_name, std::string peer_axes) {
+    auto expert = [&](std::string_view name, const Axis& out, const Axis& in, std::vector<std::string> logical,
+                      std::string_view hf, std::string_view peer_name, std::string peer_axes) {
       Param& p = layer(fmt::format("moe.experts.{}", name), {e, out, in}, std::move(logical),
                        fmt::format("mlp.experts.{{expert}}.{}.weight", hf), peer(peer_name), std::move(peer_axes));
       p.hf_sizes = {out.size, in.size};

@@ -29,9 +29,9 @@ class ProfileOfFakeThunks : public testing::Test {
  protected:
   ProfileOfFakeThunks() {
     code_ = mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (size_t i = 0; i < ops_.size(); ++i) {
+    for (const auto& op : ops_) {
       auto thunk = std::make_unique<FakeThunk>();
-      thunk->name = ops_[i].name;
+      thunk->name = op.name;
       thunk->module = "train_step_of_the_test";
       thunks_.push_back(std::move(thunk));
     }

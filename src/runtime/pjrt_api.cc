@@ -64,7 +64,7 @@ void require_function(const Plugin& plugin, size_t offset, const char* function)
   void* pointer = nullptr;
   // The slot must lie wholly inside the table that this plugin was built with.
   if (offset + sizeof(pointer) <= api->struct_size) {
-    std::memcpy(&pointer, reinterpret_cast<const char*>(api) + offset, sizeof(pointer));
+    std::memcpy(static_cast<void*>(&pointer), reinterpret_cast<const char*>(api) + offset, sizeof(pointer));
   }
   if (pointer == nullptr) {
     throw PjrtError(PjrtCode::kUnimplemented, function,

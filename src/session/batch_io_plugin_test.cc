@@ -47,7 +47,7 @@ TEST(RowShare, EachProcessReadsTheRowsOfItsDevicesAlone) {
 // Devices that split heads, or places, share their rows: so do processes that hold only those.
 TEST(RowShare, ProcessesThatHoldTheSameRowsHaveTheSameShare) {
   const Mesh mesh{{{"fsdp", 2}, {"tensor", 4}}};
-  for (std::vector<int> ids : {std::vector<int>{0, 1}, {2, 3}}) {
+  for (const std::vector<int>& ids : {std::vector<int>{0, 1}, {2, 3}}) {
     expect_share(row_share(*process(mesh, ids), rows_over({"fsdp"})), 0, 4, 0, 2);
   }
   expect_share(row_share(*process(mesh, {4, 5}), rows_over({"fsdp"}, {"tensor"})), 4, 4, 1, 2);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/temporary_folder.h"
+#include "session/state_folder.h"
 #include "session/state_testing.h"
 #include "session/state_writer.h"
 

@@ -68,8 +68,8 @@ CodePointBitmap::CodePointBitmap(const CodePointSet& set) : block_of_((kMaxCodeP
     if (is_new) bits_.insert(bits_.end(), bits.begin(), bits.end());
     block_of_[block] = it->second;
   }
-  ascii_[0] = bits_[block_of_[0] * 4u];
-  ascii_[1] = bits_[block_of_[0] * 4u + 1];
+  ascii_[0] = bits_[size_t{4} * block_of_[0]];
+  ascii_[1] = bits_[size_t{4} * block_of_[0] + 1];
 }
 
 }  // namespace fathom

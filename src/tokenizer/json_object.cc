@@ -79,7 +79,7 @@ json read_json(const std::string& path, std::vector<std::string>& keys) {
   constexpr int64_t kMaxBytes = int64_t{64} << 20;
   const std::string text = read_whole(path, kMaxBytes);
   if (const size_t deep = find_deep_json(text); deep != std::string::npos) {
-    throw FormatError(path, static_cast<int64_t>(deep), std::string(kDeepJson));
+    throw FormatError(path, static_cast<int64_t>(deep), kDeepJson);
   }
   try {
     return json::parse(text, [&](int depth, json::parse_event_t event, const json& value) {

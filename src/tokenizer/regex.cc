@@ -63,7 +63,7 @@ uint32_t Regex::add_node(Node node) {
   constexpr size_t kMaxNodes = 10000;  // bounds the depth of recursion too
   if (nodes_.size() == kMaxNodes) throw RegexError("the pattern is too large (with its counts written out)");
   node.first = first_of(node);
-  nodes_.push_back(std::move(node));
+  nodes_.push_back(node);
   return static_cast<uint32_t>(nodes_.size() - 1);
 }
 

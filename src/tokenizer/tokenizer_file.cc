@@ -44,7 +44,7 @@ class Reader {
 
   json parse(const std::string& text) {
     if (const size_t deep = find_deep_json(text); deep != std::string::npos) {
-      throw FormatError(path_, static_cast<int64_t>(deep), std::string(kDeepJson));
+      throw FormatError(path_, static_cast<int64_t>(deep), kDeepJson);
     }
     auto callback = [this](int depth, json::parse_event_t event, json& value) { return keep(depth, event, value); };
     try {

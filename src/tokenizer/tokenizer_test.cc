@@ -173,9 +173,9 @@ TEST(Tokenizer, ThreadsThatShareItGetTheSameIds) {
   EXPECT_EQ(tokenizer->decode(expected), text);
   std::vector<std::thread> threads;
   std::vector<int> equal(4, 0);
-  for (size_t t = 0; t < equal.size(); ++t) {
-    threads.emplace_back([&, t] {
-      for (int i = 0; i < 3; ++i) equal[t] += tokenizer->encode(text) == expected;
+  for (int& found : equal) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 3; ++i) found += tokenizer->encode(text) == expected;
     });
   }
   for (auto& thread : threads) thread.join();

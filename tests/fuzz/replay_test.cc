@@ -13,7 +13,7 @@ struct Target {
   std::string name;
   void (*run)(std::string_view);
 };
-constexpr auto name_of = [](const auto& info) { return info.param.name; };
+constexpr auto kNameOf = [](const auto& info) { return info.param.name; };
 
 class Fuzz : public testing::TestWithParam<Target> {};
 
@@ -35,7 +35,7 @@ INSTANTIATE_TEST_SUITE_P(Targets, Fuzz,
                                          Target{"ocdbt", fuzz_ocdbt}, Target{"tokenizer", fuzz_tokenizer},
                                          Target{"parquet", fuzz_parquet}, Target{"tfds", fuzz_tfds},
                                          Target{"template", fuzz_template}),
-                         name_of);
+                         kNameOf);
 
 }  // namespace
 }  // namespace fathom

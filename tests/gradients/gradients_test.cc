@@ -63,7 +63,7 @@ TEST(Gradients, TiesAndKinksFollowTheStatedConventions) {
   auto expect = [&](const char* what, Value x, auto f, std::vector<double> elements) {
     t.expect(what, gradients(reduce_sum(f(x), ""), {x})[0], std::move(elements));
   };
-  auto x = [&](std::vector<double> elements) {
+  auto x = [&](const std::vector<double>& elements) {
     Shape shape{{"d", static_cast<int64_t>(elements.size())}};
     return t.f32(shape, elements);
   };

@@ -247,7 +247,8 @@ TEST_P(ValuesTest, CountersCountTheElements) {
   Words c = element_counters(t_.graph(), {{"l", 2}, {"e", 3}, {"f", 2}, {"d", 2}}, 2, 7);
   std::vector<double> first, second;
   for (int i = 0; i < 24; ++i) {
-    first.push_back(7 + i / 4);
+    const int row = i / 4;
+    first.push_back(7 + row);
     second.push_back(i % 4);
   }
   t_.expect("first", c.first, first, 0);

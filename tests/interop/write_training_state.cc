@@ -46,8 +46,8 @@ class Values {
 };
 
 void write(const std::string& folder, const std::string& name, std::vector<std::string> keys) {
-  keys.push_back("ici_fsdp_parallelism=2");
-  keys.push_back("ici_expert_parallelism=2");
+  keys.emplace_back("ici_fsdp_parallelism=2");
+  keys.emplace_back("ici_expert_parallelism=2");
   const KnownState known(std::move(keys));
   known.write_by_two(folder + "/6");
   const StatePlaces places(known.spec, known.config);

@@ -36,7 +36,7 @@ void write_holes(const std::string& path, const StateSpec& spec) {
                             header.empty() ? "{" : ",", part.name, fmt::join(part.sizes, ","), begin, end);
     }
   }
-  header += "}";
+  header += '}';
   header.resize((header.size() + 63) / 64 * 64 - 8, ' ');
   const uint64_t length = header.size();  // little-endian, as this machine is
   std::ofstream file(path, std::ios::binary);
@@ -93,5 +93,5 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: load_memory WINDOW [key=value...]\n");
     return 2;
   }
-  return fathom::run(std::atoll(argv[1]), {argv + 2, argv + argc});
+  return fathom::run(std::stoll(argv[1]), {argv + 2, argv + argc});
 }

@@ -69,7 +69,7 @@ HWY_ATTR void find_pairs(const int32_t* lists, int64_t n, int64_t queries, int64
 void transpose_pairs(const PairBuffer& pairs, PairBuffer& to, std::vector<uint16_t>& from) {
   std::array<int64_t, kBlock> counts{}, next{};
   for (const PairRow& r : pairs.rows) {
-    for (int32_t i = 0; i < r.count; ++i) ++counts[pairs.column[static_cast<size_t>(r.first + i)] / kStripe];
+    for (int32_t i = r.first; i < r.first + r.count; ++i) ++counts[pairs.column[static_cast<size_t>(i)] / kStripe];
   }
   int64_t places = 0;
   for (size_t c = 0; c < counts.size(); ++c) {
@@ -78,10 +78,10 @@ void transpose_pairs(const PairBuffer& pairs, PairBuffer& to, std::vector<uint16
   }
   from.assign(static_cast<size_t>(places), static_cast<uint16_t>(kMaxPlaces));
   for (const PairRow& r : pairs.rows) {
-    for (int32_t i = 0; i < r.count; ++i) {
-      const auto at = static_cast<size_t>(next[pairs.column[static_cast<size_t>(r.first + i)] / kStripe]++);
+    for (int32_t i = r.first; i < r.first + r.count; ++i) {
+      const auto at = static_cast<size_t>(next[pairs.column[static_cast<size_t>(i)] / kStripe]++);
       to.column[at] = static_cast<uint16_t>(r.index * kStripe);
-      from[at] = static_cast<uint16_t>(r.first + i);
+      from[at] = static_cast<uint16_t>(i);
     }
   }
   to.clear();
