@@ -5,10 +5,10 @@
 
 namespace fathom {
 
-// silu(gate) * up, in their type, or inside in float32.
+// silu(gate) * up, element by element, of two arrays of one type and any one shape; in that type, or inside in float32.
 Value gated_silu(Value gate, Value up, bool in_float32, Where where = Where::current());
 
-// Its derivative, in the type of gate and up, from that of the result.
+// Its derivative, in the type and shape of gate and up, from that of the result (of any float type).
 struct GatedSiluGrad {
   Value gate, up;
 };

@@ -9,7 +9,7 @@
 namespace fathom {
 
 // y = gate s up with s = 1 / (1 + exp(-gate)), element by element. Arithmetic is float32, results are rounded to the
-// arrays' type.
+// arrays' type. A result may lie where an operand does.
 struct GatedSilu {
   DType dtype = DType::kF32;  // kF32 or kBF16, of all arrays
   int64_t count = 0;          // elements
