@@ -82,8 +82,9 @@ void SafetensorsShard::write(std::string_view name, int64_t first, std::span<con
   if (it == places_.end()) throw std::invalid_argument("tensor '" + std::string(name) + "' was not announced");
   Place& place = it->second;
   const auto count = static_cast<int64_t>(bytes.size());
-  place.written += count;
-  if (first < 0 || first + count > place.bytes || place.written > place.bytes) {
+  const bool inside = first >= 0 && first + count <= place.bytes;
+  if (inside) place.written += count;
+  if (!inside || place.written > place.bytes) {
     throw std::invalid_argument("tensor '" + std::string(name) + "' is written twice or past its end");
   }
   file_->write(place.offset + first, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});

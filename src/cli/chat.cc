@@ -1,4 +1,5 @@
 // fathom chat [configs/base.yml] load_parameters_path=FOLDER key=value ... [--thinking] [--system=TEXT]
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -8,9 +9,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "base/counted.h"
 #include "base/error.h"
@@ -30,6 +33,9 @@ namespace {
 
 static_assert(std::atomic<bool>::is_always_lock_free);
 std::atomic<bool> interrupted = false;
+// A pipe into which Ctrl-C writes: the signal alone is lost on who is about to wait for the terminal, or waits while
+// another thread takes it.
+int wake[2] = {-1, -1};
 
 // While one lives, Ctrl-C sets `interrupted`, throws away what was typed, and wakes whoever reads the terminal. The
 // terminal itself would also throw away what it has not shown yet, and does so after the signal: with it the prompt
@@ -37,11 +43,15 @@ std::atomic<bool> interrupted = false;
 class InterruptKey {
  public:
   InterruptKey() {
+    if (::pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0) {
+      throw RuntimeFault(fmt::format("no pipe to be had: {}", std::strerror(errno)));
+    }
     struct sigaction action {};
     action.sa_handler = [](int) {
       const int saved = errno;
       interrupted = true;
       ::tcflush(STDIN_FILENO, TCIFLUSH);
+      [[maybe_unused]] const ssize_t written = ::write(wake[1], "", 1);  // a full pipe wakes as well
       errno = saved;
     };
     sigaction(SIGINT, &action, &before_);
@@ -54,6 +64,7 @@ class InterruptKey {
   ~InterruptKey() {
     if (known_) ::tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before_);
     sigaction(SIGINT, &before_, nullptr);
+    for (int& end : wake) ::close(std::exchange(end, -1));
   }
   InterruptKey(const InterruptKey&) = delete;
   InterruptKey& operator=(const InterruptKey&) = delete;
@@ -104,10 +115,16 @@ class Lines {
  private:
   // Whether there is more; nothing when Ctrl-C came instead.
   std::optional<bool> read_more() {
+    char more[4096];
     while (true) {
-      char more[4096];
+      pollfd both[] = {{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
+                       {.fd = wake[0], .events = POLLIN, .revents = 0}};
+      if (::poll(both, 2, -1) < 0) continue;
+      while (both[1].revents != 0 && ::read(wake[0], more, sizeof(more)) > 0) {
+      }
+      if (interrupted.exchange(false)) return std::nullopt;
+      if (both[0].revents == 0) continue;
       const ssize_t count = ::read(STDIN_FILENO, more, sizeof(more));
-      if (count < 0 && errno == EINTR && interrupted.exchange(false)) return std::nullopt;
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) throw RuntimeFault("stdin cannot be read");
       bytes_.append(more, static_cast<size_t>(count));
@@ -236,7 +253,6 @@ class Chat {
   }
 
   void say(const std::string& message) {
-    interrupted = false;
     const Answer answer = conversation_.ask(message, print_untrusted, [] { return interrupted.exchange(false); });
     print_untrusted("\n");
     if (answer.end == Answer::End::kUnread) {

@@ -47,12 +47,15 @@ void vjp(VjpContext& c) {
 
 // The kernels' arithmetic is float32, for arrays of one type. Elsewhere the compiler fuses the ops; beside a product,
 // though, XLA:CPU makes a loop of them that is ten times slower than memory.
+bool suits_kernel(const std::vector<Value>& in, const FusedAttrs& attrs) {
+  const DType dtype = in[0].dtype();
+  return (dtype == DType::kF32 || in_float32(attrs)) &&
+         std::ranges::all_of(in, [&](const Value& v) { return v.dtype() == dtype; });
+}
+
 std::vector<Value> kernel(LoweringContext& c, std::string& reason, std::string_view name) {
-  const std::vector<Value>& in = c.operands();
-  const bool float32 = in[0].dtype() == DType::kF32 || in_float32(c.node().attr<FusedAttrs>());
-  const bool alike = std::ranges::all_of(in, [&](const Value& v) { return v.dtype() == in[0].dtype(); });
-  if (!float32 || !alike) return plain_ops(c, reason);
-  if (!takes_kernel(c, name, in.size(), reason)) return {};
+  if (!suits_kernel(c.operands(), c.node().attr<FusedAttrs>())) return plain_ops(c, reason);
+  if (!takes_kernel(c, name, c.operands().size(), reason)) return {};
   return call_kernel(c, name);
 }
 
@@ -62,17 +65,45 @@ std::vector<Value> grad_kernel(LoweringContext& c, std::string& reason) {
   return kernel(c, reason, abi::kGatedSiluGrad);
 }
 
+// Each device makes its part, with the kernel: the same bits as one device. Where there is none the compiler splits the
+// ops.
+std::optional<ShardedForm> sharded(const Node& node, const Partition& partition, bool has_kernel,
+                                   std::function<std::vector<Value>(std::span<const Value> local)> body) {
+  if (!has_kernel || !suits_kernel(node.operands, node.attr<FusedAttrs>())) return std::nullopt;
+  const Sharding split = partition.activation(node.operands[0].shape());
+  return ShardedForm{.in = std::vector<Sharding>(node.operands.size(), split),
+                     .out = std::vector<Sharding>(node.results.size(), split),
+                     .body = std::move(body)};
+}
+
+std::optional<ShardedForm> shard(const Node& node, const Partition& partition, const Target& target) {
+  return sharded(node, partition, target.has(abi::kGatedSilu),
+                 [inside = in_float32(node.attr<FusedAttrs>())](std::span<const Value> local) {
+                   return std::vector<Value>{gated_silu(local[0], local[1], inside)};
+                 });
+}
+
+std::optional<ShardedForm> shard_grad(const Node& node, const Partition& partition, const Target& target) {
+  return sharded(node, partition, target.has(abi::kGatedSiluGrad),
+                 [inside = in_float32(node.attr<FusedAttrs>())](std::span<const Value> local) {
+                   GatedSiluGrad d = gated_silu_grad(local[0], local[1], local[2], inside);
+                   return std::vector<Value>{d.gate, d.up};
+                 });
+}
+
 const FusedOp kGatedSilu{.name = "gated_silu",
                          .infer = infer,
                          .reference = reference,
                          .vjp = vjp,
                          .forms = {.cpu = silu_kernel, .gpu = plain_ops, .tpu = plain_ops},
+                         .shard = shard,
                          .light = true};
 const FusedOp kGatedSiluGrad{.name = "gated_silu_grad",
                              .infer = infer_grad,
                              .reference = reference_grad,
                              .vjp = nullptr,
                              .forms = {.cpu = grad_kernel, .gpu = plain_ops, .tpu = plain_ops},
+                             .shard = shard_grad,
                              .light = true};
 
 }  // namespace

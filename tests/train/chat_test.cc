@@ -176,6 +176,19 @@ TEST(Chat, CtrlCIsHeardWhileAMessageIsRead) {
   EXPECT_EQ(terminal.wait(), 0);
 }
 
+// Whenever it comes: also before the program waits for a line.
+TEST(Chat, NoCtrlCAtThePromptIsLost) {
+  Terminal terminal(chat_words({}));
+  terminal.wait_for("> ");
+  for (int i = 0; i < 300; ++i) {
+    terminal.type("x\x03");
+    terminal.wait_for("\n> ");
+    if (HasFailure()) return;
+  }
+  terminal.type("\x04");
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
 TEST(Terminal, ObeysNothingThatAPromptOrAModelWrites) {
   Words words = chat_words({"prompt=\x1b[31mred", "max_prefill_predict_length=90"});
   words[0] = "decode";

@@ -87,19 +87,20 @@ TEST(TrainEquality, OneDeviceAndAMeshWithMultiTokenPrediction) {
   expect_the_same_on_a_mesh({"ici_fsdp_parallelism=2", "ici_expert_parallelism=2"}, {"mtp_num_layers=1"});
 }
 
-// Of equal weights the losses agree as without fp8. Gradients are another rounding (2^-4 of single numbers): devices
-// begin their own blocks of an expert's tokens, and a sum in another order moves a number to its other neighbour. AdamW
-// then divides small gradients by their own size, so later steps are not compared.
+// A sum in another order moves single numbers to their other neighbour, 2^-4 away: by that alone the loss of a model as
+// small as this one moves by up to 1e-3 (on one device, between attention=flash and dot_product). Gradients are another
+// rounding besides, for devices begin their own blocks of an expert's tokens. AdamW then divides small gradients by
+// their own size, so later steps are not compared. Layers are compared block by block in tests/parallel/fp8_test.cc.
 TEST(TrainEquality, OneDeviceAndAMeshInFp8) {
-  constexpr double kGradients = 1e-3;
+  constexpr double kNeighbours = 1e-3;
   auto beginning = [](std::vector<double> values) { return std::vector<double>{values.at(0), values.at(1)}; };
   const TrainRun one({"quantization=fp8", "steps=2"}), without({"steps=2"});
-  EXPECT_FALSE(near(beginning(one.losses()), beginning(without.losses()), kGradients)) << "fp8 has no effect";
+  EXPECT_FALSE(near(beginning(one.losses()), beginning(without.losses()), kNeighbours)) << "fp8 has no effect";
   const TrainRun mesh({"quantization=fp8", "steps=2", "cpu_device_count=4", "per_device_batch_size=1",
                        "ici_fsdp_parallelism=2", "ici_expert_parallelism=2"});
-  EXPECT_TRUE(near(beginning(mesh.losses()), beginning(one.losses()), kFirstLoss));
+  EXPECT_TRUE(near(beginning(mesh.losses()), beginning(one.losses()), kNeighbours));
   const char* norm = "learning/raw_grad_norm";
-  EXPECT_TRUE(near(beginning(mesh.values(norm)), beginning(one.values(norm)), kGradients));
+  EXPECT_TRUE(near(beginning(mesh.values(norm)), beginning(one.values(norm)), kNeighbours));
 }
 
 // Each set of rules, its axes split two ways.

@@ -410,8 +410,10 @@ TEST(Resolve, FindsFilesByThePeersPaths) {
   EXPECT_EQ(resolve(args).config.emb_dim, 64);
   args[0] = "no/such.yml";
   EXPECT_THAT(refusal(args), HasSubstr("no/such.yml: no such configuration file"));
-  args[0] = "/tmp";
-  EXPECT_THAT(refusal(args), HasSubstr("/tmp: is there, but is no file with a configuration"));
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "a.yml");
+  args[0] = folder / "a.yml";
+  EXPECT_THAT(refusal(args), HasSubstr("a.yml: is there, but is no file with a configuration"));
   args[0] = "src/maxtext/configs/gpu/none.yml";
   EXPECT_THAT(refusal(args), HasSubstr("there is no configs/gpu/none.yml"));
 }
