@@ -200,13 +200,14 @@ TEST(HfConfig, NamesTheFieldOfAValueThatCannotBe) {
 }
 
 TEST(HfConfig, NamesTheFieldInsideTheRope) {
-  for (auto [field, value] : std::vector<std::pair<std::string, json>>{{"factor", "40"},
-                                                                       {"factor", 0},
-                                                                       {"mscale", true},
-                                                                       {"mscale_all_dim", -1},
-                                                                       {"beta_fast", "32"},
-                                                                       {"rope_type", "linear"},
-                                                                       {"original_max_position_embeddings", 4096.5}}) {
+  for (const auto& [field, value] :
+       std::vector<std::pair<std::string, json>>{{"factor", "40"},
+                                                 {"factor", 0},
+                                                 {"mscale", true},
+                                                 {"mscale_all_dim", -1},
+                                                 {"beta_fast", "32"},
+                                                 {"rope_type", "linear"},
+                                                 {"original_max_position_embeddings", 4096.5}}) {
     json config = v3();
     config["rope_scaling"][field] = value;
     EXPECT_THAT(mistakes(config), HasSubstr("config.json: rope_scaling." + field)) << value;
