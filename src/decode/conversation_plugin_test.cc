@@ -100,7 +100,7 @@ void expect_only_what_is_new_is_read(Talk& talk) {
     EXPECT_EQ(std::ssize(cached), std::ssize(ids) + answer.made - 1);
   }
   conversation.reset();
-  EXPECT_EQ(ask(conversation, "Who are you?", 8).text, messages[2]["content"]);
+  EXPECT_EQ(ask(conversation, "Who are you?", 8).text, messages[2]["content"].get<std::string>());
 }
 
 // In the next turn the format leaves away what was thought, so that the cache has it in vain.

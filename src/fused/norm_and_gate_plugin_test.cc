@@ -29,7 +29,7 @@ std::vector<HostArray> compare(const Shape& second, DType dtype, const Fused& fu
     results.push_back(out);
     for (const Value& v : gradients(reduce_sum(out * d, ""), {a, b})) results.push_back(v);
   }
-  g->root().results = results;
+  g->root().results = std::move(results);
   return run_graph(std::move(g), {random_floats(kRows, 1, 2), random_floats(second, 2), random_floats(kRows, 3)},
                    options, client);
 }
