@@ -103,8 +103,7 @@ const FusedOp kGatedSiluGrad{.name = "gated_silu_grad",
                              .reference = reference_grad,
                              .vjp = nullptr,
                              .forms = {.cpu = grad_kernel, .gpu = plain_ops, .tpu = plain_ops},
-                             .shard = shard_grad,
-                             .light = true};
+                             .shard = shard_grad};
 
 }  // namespace
 

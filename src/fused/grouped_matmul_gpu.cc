@@ -16,8 +16,8 @@ int64_t rows_of_tile(int64_t rows, int64_t groups) {
   return static_cast<int64_t>(std::bit_floor(std::max<uint64_t>(wanted, 16)));
 }
 
-// How many equal pieces an axis is cut into, so that each takes at most `most` of `bytes`; none has fewer than 16
-// columns, for which a product would be all overhead.
+// How many equal pieces an axis is cut into, so that each takes at most `most` of `bytes`. None has fewer than 16
+// columns: a product of so few is all overhead.
 int64_t pieces_of(int64_t size, int64_t bytes, int64_t most) {
   int64_t pieces = 1;
   for (int64_t p = 2; 16 * p <= size && bytes / pieces > most; ++p) {

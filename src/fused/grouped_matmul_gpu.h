@@ -12,7 +12,7 @@ namespace fathom {
 Value tiled_matmul(Value x, Value w, Value group_sizes);
 // The results of all tiles are float32; where they would take more than `parts_bytes`, columns of `a` are gone through
 // piece by piece.
-inline constexpr int64_t kPartsBytes = 512 << 20;
+inline constexpr int64_t kPartsBytes = int64_t{512} << 20;
 Value tiled_outer(Value a, Value b, Value group_sizes, int64_t parts_bytes = kPartsBytes);
 
 }  // namespace fathom

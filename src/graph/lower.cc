@@ -338,7 +338,7 @@ std::unique_ptr<Graph> lower(const Graph& graph, const LowerOptions& options) {
     Lowering(from, *to, options, last).run();
     return to;
   };
-  // A reference makes all results of its op; the last pass drops those that nobody asked for. On a mesh the first pass
+  // A reference makes all results of its op; the next pass drops those that nobody asked for. On a mesh the first pass
   // makes the per-device regions whose ops the second one lowers.
   std::unique_ptr<Graph> split = graph.partition == nullptr ? nullptr : pass(graph);
   std::unique_ptr<Graph> out = pass(split == nullptr ? graph : *split);

@@ -93,7 +93,8 @@ void RecordFile::lock() {
   }
   const bool empty = std::filesystem::file_size(path) == 0;
   if (options_.own) {
-    if (!empty) check_last();
+    // What go_on() would refuse at the file's end is refused before the run has done anything.
+    if (!empty) bytes_to_keep(path, options_.shown, std::numeric_limits<int64_t>::max());
     return;
   }
   keep_ = empty ? 0 : bytes_to_keep(path, options_.shown, options_.first_step);
@@ -103,12 +104,6 @@ void RecordFile::lock() {
                     "overwrite=true drop them",
                     options_.key, options_.shown));
   }
-}
-
-// What go_on() would refuse is refused before the run has done anything.
-void RecordFile::check_last() const {
-  const int64_t whole = bytes_to_keep(options_.path, options_.shown, std::numeric_limits<int64_t>::max());
-  if (whole > 0) last_step(options_.path, options_.shown, whole);
 }
 
 RecordFile::~RecordFile() {

@@ -26,8 +26,7 @@ class RecordFile {
   // Opens the file and locks it against other processes. What is in it stays until the first line is appended; a file
   // that gets none and was not there before is removed again. Throws ConfigError when another process writes the file
   // or when all of its records would be dropped, FormatError when records are to be kept and it holds something else,
-  // RuntimeFault when it cannot be opened. Of a file of this run's own the last record alone is
-  // looked at.
+  // RuntimeFault when it cannot be opened. Of a file of this run's own the last record alone is looked at.
   explicit RecordFile(Options options);
   ~RecordFile();
   RecordFile(const RecordFile&) = delete;
@@ -43,7 +42,6 @@ class RecordFile {
 
  private:
   void lock();
-  void check_last() const;
   void begin();
 
   Options options_;

@@ -121,6 +121,7 @@ TEST_F(CheckpointFaults, AnotherModelOptimizerOrMaskIsNamedByItsKeys) {
   };
   const Case cases[] = {{{"opt_type=sgd"}, "opt_type is sgd here and adamw there"},
                         {{"trainable_parameters_mask=['.*norm.*']"}, "trainable_parameters_mask"},
+                        {{"adamw_mask=['kernel$']"}, "adamw_mask"},
                         {{"override_model_config=true", "num_experts_per_tok=2"}, "num_experts_per_tok is 2 here"}};
   for (const Case& c : cases) {
     Words keys = c.keys;

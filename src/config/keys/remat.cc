@@ -15,8 +15,7 @@ constexpr KeyRow kRows[] = {
     {"remat_policy", bind<&Config::remat_policy>, "full", kBuilt,
      "what a layer keeps for its backward pass besides its input; `none` keeps everything, `*_offloaded` in the host's "
      "memory, `custom` what `decoder_layer_input` and its like say: `device` (kept), `offload` (kept in the host's "
-     "memory, on TPUs) or "
-     "`remat` (computed again)"},
+     "memory, on TPUs) or `remat` (computed again)"},
     {"decoder_layer_input", bind<&Config::decoder_layer_input>, "device", kBuilt,
      "custom policy: input of a layer; always kept where layers are recomputed, `offload` in the host's memory"},
     {"context", bind<&Config::context>, "remat", kBuilt,
